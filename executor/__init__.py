@@ -1,0 +1,1 @@
+"""The executor: asks nodes for facts, walks a plan, keeps the journal. It decides nothing."""

@@ -1,0 +1,232 @@
+# shellcheck shell=sh disable=SC2015 # "A && B || die": die never returns
+# What the verbs share. Prepended to each of them; the wrapper has set VZPLAN_HOME, VZPLAN_RUN, PATH and LC_ALL.
+# POSIX sh and RHEL 6 class tools only. A verb ends 0 only if what it promises holds and would survive a power cut.
+
+run=$VZPLAN_HOME/node/$VZPLAN_RUN
+# shellcheck disable=SC2034 # the verbs use it
+conf=/etc/vz/conf
+tab=$(printf '\t')
+
+die() { # failed, perhaps half done
+    printf '%s\n' "$*" >&2
+    exit 1
+}
+
+not_up() { # failed, and it is proved that nothing runs and nothing is half mounted here
+    printf '%s\n' "$*" >&2
+    exit 3
+}
+
+there() { [ -e "$1" ] || [ -L "$1" ]; }
+
+boot_id() { cat /proc/sys/kernel/random/boot_id; }
+
+mark() { # NAME [TEXT]: a durable note in the run's folder
+    printf '%s\n' "${2-}" | dd of="$run/$1" conv=fsync 2>/dev/null && sync || die "cannot write $run/$1"
+}
+
+marker() { # PATH -> the file that says this run made PATH
+    printf '%s/made/%s' "$run" "$(printf '%s' "$1" | sha256sum | cut -c1-64)"
+}
+
+beside() { # PATH -> a name in the same directory that only this run uses
+    printf '%s/.vzplan-%s-%s' "${1%/*}" "$VZPLAN_RUN" "${1##*/}"
+}
+
+start_time() { # PID -> when it started, in ticks since boot (proc(5), stat, field 22); empty if it is gone
+    sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20
+}
+
+# --- mounts and devices ---------------------------------------------------------------------------------------
+
+escaped() { # PATH as mountinfo writes it (proc(5): space, tab, newline and backslash in octal)
+    printf '%s' "$1" | sed -e 's/\\/\\134/g' -e 's/ /\\040/g' -e "s/$tab/\\\\011/g"
+}
+
+number() { # DEVICE -> MAJOR:MINOR in decimal
+    [ -b "$1" ] || die "$1 is not a block device"
+    # shellcheck disable=SC2046,SC2183 # two words on purpose
+    printf '%d:%d' $(stat -L -c '0x%t 0x%T' "$1")
+}
+
+number_of_dir() { # DIRECTORY -> MAJOR:MINOR of the filesystem it is on
+    dev=$(stat -L -c %d "$1") || die "$1 cannot be looked at"
+    printf '%d:%d' $((dev >> 8 & 4095)) $((dev & 255 | dev >> 12 & 1048320))
+}
+
+mounted_at() { # PATH -> MAJOR:MINOR of what is mounted there in this namespace, the topmost; empty if nothing
+    place=$(escaped "$(readlink -f "$1")")
+    at=$place awk '$5 == ENVIRON["at"] { found = $3 } END { print found }' /proc/self/mountinfo
+}
+
+mounts_within() { # PATH -> every mount at or below it, in any namespace of this node
+    place=$(escaped "$(readlink -f "$1")")
+    cat /proc/[0-9]*/mountinfo 2>/dev/null |
+        at=$place awk '$5 == ENVIRON["at"] || index($5, ENVIRON["at"] "/") == 1 { print $5 }' | sort -u
+}
+
+mounts_of() { # MAJOR:MINOR -> where it is mounted, in any namespace of this node
+    cat /proc/[0-9]*/mountinfo 2>/dev/null | n=$1 awk '$3 == ENVIRON["n"] { print $5 }' | sort -u
+}
+
+wwid() { # DEVICE -> its WWID (VPD page 0x83), empty if it has none
+    for tool in /lib/udev/scsi_id /usr/lib/udev/scsi_id /sbin/scsi_id; do
+        [ -x "$tool" ] || continue
+        "$tool" --whitelisted --replace-whitespace --device="$1" 2>/dev/null && return 0
+        disk=/dev/block/$(cat "/sys/dev/block/$(number "$1")/../dev" 2>/dev/null)
+        [ -b "$disk" ] && "$tool" --whitelisted --replace-whitespace --device="$disk" 2>/dev/null
+        return 0
+    done
+}
+
+identity() { # DEVICE -> WWID:START:SIZE:TYPE:UUID, "-" for what is not known (planner/identity.py)
+    blockdev --flushbufs "$1" 2>/dev/null
+    id=$(wwid "$1")
+    start=$(cat "/sys/dev/block/$(number "$1")/start" 2>/dev/null)
+    size=$(blockdev --getsize64 "$1" 2>/dev/null)
+    type=$(blkid -c /dev/null -s TYPE -o value "$1" 2>/dev/null)
+    uuid=$(blkid -c /dev/null -s UUID -o value "$1" 2>/dev/null)
+    printf '%s:%s:%s:%s:%s' "${id:--}" "${start:--}" "${size:--}" "${type:--}" "${uuid:--}"
+}
+
+in_use() { # DEVICE: may something on this node hold it? (mke2fs -n opens it exclusively and writes nothing)
+    ! mke2fs -n "$1" </dev/null >/dev/null 2>&1
+}
+
+dirty() { # DEVICE: does any node have it mounted read-write? [seen] needs_recovery, read after a flush
+    blockdev --flushbufs "$1" || die "$1: cannot be flushed, so what is read of it may be stale"
+    features=$(dumpe2fs -h "$1" 2>/dev/null | grep '^Filesystem features:') || die "$1: its superblock cannot be read"
+    case " $features " in *" needs_recovery "*) return 0 ;; esac
+    return 1
+}
+
+same_disk() { # DEVICE IDENTITY: names move between plan and apply; the identity does not
+    found=$(identity "$1")
+    [ "$found" = "$2" ] || {
+        printf '%s is %s, not %s\n' "$1" "$found" "$2" >&2
+        return 1
+    }
+}
+
+prove_released() { # DEVICE IDENTITY
+    device_number=$(number "$1") || exit 1
+    same_disk "$1" "$2" || exit 1
+    held=$(mounts_of "$device_number")
+    [ -z "$held" ] || die "$1 is still mounted at $held"
+    ! in_use "$1" || die "$1 is still held on this node, or cannot be opened"
+    ! dirty "$1" || die "$1 is mounted read-write by some node (needs_recovery)"
+}
+
+mount_device() { # DEVICE IDENTITY PRIVATE FOUND; see mount-device
+    device_number=$(number "$1") || exit 3
+    if [ "$(mounted_at "$3")" = "$device_number" ]; then
+        same_disk "$1" "$2" || exit 1
+        return 0
+    fi
+    [ -d "$3" ] || not_up "$3 is not there"
+    [ -z "$(mounted_at "$3")" ] || die "something else is mounted at $3"
+    same_disk "$1" "$2" || exit 3
+    held=$(mounts_of "$device_number")
+    [ -z "$held" ] || die "$1 is mounted at $held"
+    if [ "$4" = clean ] && dirty "$1"; then
+        not_up "$1 is mounted read-write by some node (needs_recovery)"
+    fi
+    said=$(mount "$1" "$3" 2>&1)
+    if [ "$(mounted_at "$3")" != "$device_number" ]; then
+        [ -z "$(mounts_of "$device_number")" ] || die "$1 was not mounted at $3, but elsewhere"
+        not_up "$1 cannot be mounted at $3: $said"
+    fi
+    same_disk "$1" "$2" || exit 1
+}
+
+# --- the container --------------------------------------------------------------------------------------------
+
+state_of() { # CTID -> running, mounted, suspended, stopped, deleted or unknown, by vzctl's own words
+    case $(vzctl status "$1" 2>/dev/null) in
+        "CTID $1 exist mounted running"*) echo running ;;
+        "CTID $1 exist mounted down"*) echo mounted ;;
+        "CTID $1 exist unmounted down suspended"*) echo suspended ;;
+        "CTID $1 exist unmounted down"*) echo stopped ;;
+        "CTID $1 deleted unmounted down"*) echo deleted ;;
+        *) echo unknown ;;
+    esac
+}
+
+rooted_in() { # ROOT: does a process have its root there? (a container's processes are seen from its node)
+    # shellcheck disable=SC2010,SC2012 # no file names of others: /proc/PID/root only
+    ls -l /proc/[0-9]*/root 2>/dev/null | at=" -> $1" awk '{
+        here = index($0, ENVIRON["at"])
+        rest = here ? substr($0, here + length(ENVIRON["at"])) : "x"
+        if (rest == "" || substr(rest, 1, 1) == "/") found = 1
+    } END { exit !found }'
+}
+
+stop_container() { # CTID PRIVATE ROOT: exit statuses of vzctl are not believed; look
+    if [ "$(state_of "$1")" = running ]; then
+        vzctl --skiplock stop "$1" >&2 </dev/null
+        [ "$(state_of "$1")" != running ] || vzctl --skiplock stop "$1" --fast >&2 </dev/null
+    fi
+    [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null
+    case $(state_of "$1") in
+        stopped | suspended | deleted) ;;
+        *) die "container $1 is still $(state_of "$1")" ;;
+    esac
+    [ -z "$(mounted_at "$3")" ] || die "$3 is still mounted"
+    ! rooted_in "$3" || die "a process still lives in $3"
+    sync
+}
+
+ensure_running() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR; see ensure-running
+    if [ "$(state_of "$1")" != running ]; then
+        # A start of a mounted container would unmount it, hooks and all, and mount it again ([seen]).
+        [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null
+        ! there "$6/Dump.$1" || not_up "$6/Dump.$1 is there: vzctl start would put old memory on a newer disk"
+        [ "$4" = - ] || mount_device "$4" "$5" "$2" any
+        # --force passes the fence, ours or the owner's ([seen] exit 105 otherwise).
+        vzctl --skiplock start "$1" --force >&2 </dev/null
+        started=$?
+        case $(state_of "$1") in
+            running) ;;
+            stopped | deleted) not_up "container $1 did not start (vzctl: exit status $started)" ;;
+            mounted)
+                vzctl --skiplock umount "$1" >&2 </dev/null
+                [ "$(state_of "$1")" = stopped ] || die "container $1 did not start and is still mounted"
+                not_up "container $1 did not start (vzctl: exit status $started)"
+                ;;
+            *) die "container $1 was to start; its state is not known" ;;
+        esac
+    fi
+    [ "$4" != - ] || return 0
+    device_number=$(number "$4") || exit 1
+    # [seen] A hook that hides its failure lets a container start on the stale files under the mount point.
+    [ "$(mounted_at "$2")" = "$device_number" ] || die "container $1 runs, but $2 is not on $4"
+}
+
+# --- the fence ------------------------------------------------------------------------------------------------
+
+replace() { # PATH SUM: put standard input in the place of PATH, which must still have that checksum
+    new=$(beside "$1")
+    cp -p "$1" "$new" && cat >"$new" || die "$new cannot be written"
+    sync
+    [ "$(sha256sum <"$1")" = "$2" ] || {
+        rm -f "$new"
+        die "$1 was changed by someone else meanwhile"
+    }
+    mv -f "$new" "$1" || die "$1 cannot be replaced"
+    sync
+}
+
+unfence() { # CONFIG FENCE: take exactly our lines out, wherever they stand; keep what others wrote
+    [ -f "$1" ] && [ ! -L "$1" ] || die "$1 is not a file"
+    sum=$(sha256sum <"$1")
+    line=$(grep -n -F -x -e "${2%%
+*}" "$1" | head -n 1 | cut -d : -f 1)
+    [ -n "$line" ] || return 0
+    second=${2#*
+}
+    [ "$(sed -n "$((line + 1))p" "$1")" = "$second" ] || die "$1: the fence was changed by someone; take it out by hand"
+    {
+        head -n "$((line - 1))" "$1"
+        tail -n "+$((line + 2))" "$1"
+    } | replace "$1" "$sum"
+}

@@ -1,0 +1,3 @@
+# shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
+# mount-device DEVICE IDENTITY PRIVATE FOUND
+mount_device "$1" "$2" "$3" "$4"

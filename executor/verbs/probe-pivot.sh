@@ -1,0 +1,9 @@
+# shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
+# probe-pivot CTID: did it *ever* take effect; not: does it run now (N04)
+if [ -f "$run/out" ] && [ ! -f "$run/refused" ]; then
+    exit 10
+fi
+case $(state_of "$1") in
+    stopped | suspended | mounted | deleted) exit 11 ;;
+    *) exit 12 ;;
+esac

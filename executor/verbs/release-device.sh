@@ -1,0 +1,12 @@
+# shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
+# release-device DEVICE IDENTITY PRIVATE: never a lazy unmount, which only hides who still holds it
+device_number=$(number "$1") || exit 1
+tries=0
+while [ "$(mounted_at "$3")" = "$device_number" ]; do
+    umount -- "$3" && continue
+    tries=$((tries + 1))
+    [ "$tries" -lt 3 ] || die "$3 cannot be unmounted"
+    sleep 1 # udev and the like look at devices for a moment
+done
+sync
+prove_released "$1" "$2"

@@ -1,0 +1,14 @@
+# shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
+# remove-made PATH
+made=$(marker "$1")
+rm -f "$(beside "$1")"
+[ -f "$made" ] || exit 0
+if [ -d "$1" ] && [ ! -L "$1" ]; then
+    held=$(mounts_within "$1")
+    [ -z "$held" ] || die "still mounted: $held"
+    rmdir -- "$1" || die "$1 is not empty"
+elif there "$1"; then
+    rm -f -- "$1" || die "$1 cannot be removed"
+fi
+sync
+rm -f "$made"

@@ -1,0 +1,14 @@
+# shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
+# rename-file OLD NEW: by link and unlink, since mv would overwrite
+if there "$2"; then
+    if there "$1"; then
+        [ "$(stat -c %d:%i "$1")" = "$(stat -c %d:%i "$2")" ] || die "$1 and $2 are both there"
+        rm -f -- "$1" || die "$1 cannot be removed"
+    fi
+else
+    [ -f "$1" ] && [ ! -L "$1" ] || die "$1 is not a file"
+    ln -- "$1" "$2" || die "$2 cannot be made"
+    sync
+    rm -f -- "$1" || die "$1 cannot be removed"
+fi
+sync # [seen] a rename and a power cut at once, and the old name is back

@@ -1,0 +1,4 @@
+# shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
+# unfence CONFIG <FENCE
+unfence "$1" "$(cat)" || exit 1
+sync

@@ -1,0 +1,23 @@
+"""Checks: a situation in, findings out; all of them at once, one file per concern.
+
+Facts are yes, no or unknown, and unknown blocks what depends on it (rule 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from planner.checks import container, destination, device, nodes
+from planner.findings import Finding
+from planner.model import Request
+from planner.situation import Situation
+
+OF_NODES: Final[tuple[Callable[[Request], tuple[Finding, ...]], ...]] = (nodes.checks,)
+"""Asked of every request, also when the container cannot be read."""
+
+OF_SITUATION: Final[tuple[Callable[[Situation], tuple[Finding, ...]], ...]] = (
+    container.checks,
+    destination.checks,
+    device.checks,
+)

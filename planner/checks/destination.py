@@ -1,0 +1,120 @@
+"""What must hold at the destination: nothing of that number, name or place is there."""
+
+from __future__ import annotations
+
+from planner.findings import Finding, error
+from planner.model import CONF_DIR, PathKind
+from planner.parse.config import value
+from planner.situation import Situation
+
+
+def checks(at: Situation) -> tuple[Finding, ...]:
+    """Findings about what is in the way at the destination."""
+    return (*_configs(at), *_name(at), *_areas(at), *_dumps(at))
+
+
+def _configs(at: Situation) -> list[Finding]:
+    facts = at.destination.facts
+    taken = [
+        name
+        for name in facts.conf_names
+        if name.startswith(f"{at.ctid}.")
+        and not name.startswith((f"{at.ctid}.conf.migrated",))
+        and ".migrated" not in name
+    ]
+    return [
+        error(
+            "ct-exists",
+            f"{facts.node}:{CONF_DIR}/{name}",
+            f"the destination has a {name} already",
+            "if it is a leftover, rename it; else move the container under another number",
+        )
+        for name in taken
+    ]
+
+
+def _name(at: Situation) -> list[Finding]:
+    if at.name is None:
+        return []
+    return [
+        error(
+            "name-taken",
+            f"{at.destination.node}:{other.ctid}",
+            f"container {other.ctid} there is called {at.name} too",
+            "rename one of them ('vzctl set --name')",
+        )
+        for other in at.destination.facts.containers
+        if other.ctid != at.ctid and other.config is not None and value(other.config, "NAME") == at.name
+    ]
+
+
+def _areas(at: Situation) -> list[Finding]:
+    side, found = at.destination, []
+    for path, what in ((side.private, "private"), (side.root, "root")):
+        area, subject = side.facts.path(path), f"{side.node}:{path}"
+        if side.facts.mounted_at(path) is not None:
+            found.append(
+                error(
+                    "area-exists",
+                    subject,
+                    f"something is mounted where the {what} area is to be",
+                    "unmount it",
+                )
+            )
+        elif area.kind is PathKind.DIRECTORY and area.empty and (what == "root" or at.insulated):
+            continue  # an empty directory serves as the mount point that it is
+        elif area.kind is PathKind.UNKNOWN:
+            found.append(
+                error(
+                    "area-exists",
+                    subject,
+                    f"nothing says whether the {what} area is there",
+                    "gather the facts again",
+                )
+            )
+        elif area.kind is not PathKind.ABSENT:
+            found.append(
+                error("area-exists", subject, f"a {area.kind} is where the {what} area is to be", "remove it")
+            )
+        else:
+            found += _parent(at, path)
+    return found
+
+
+def _parent(at: Situation, path: str) -> list[Finding]:
+    side, parent = at.destination, path.rpartition("/")[0] or "/"
+    kind = side.facts.path(parent).kind
+    if kind is PathKind.DIRECTORY or (kind is PathKind.SYMLINK and side.facts.path(parent).real is not None):
+        return []
+    return [
+        error(
+            "parent-missing",
+            f"{side.node}:{parent}",
+            f"{parent} is not a directory",
+            f"make it: 'mkdir -p {parent}'",
+        )
+    ]
+
+
+def _dumps(at: Situation) -> list[Finding]:
+    """[seen] ``vzctl start`` restores DUMPDIR/Dump.CTID by itself: old memory on a newer disk."""
+    found = []
+    for side in (at.source, at.destination):
+        path = f"{side.dumpdir}/Dump.{at.ctid}"
+        kind = side.facts.path(path).kind
+        if side.facts.path(side.dumpdir).kind is PathKind.ABSENT or kind is PathKind.ABSENT:
+            continue
+        sure = (
+            "a memory dump waits there"
+            if kind is not PathKind.UNKNOWN
+            else "nothing says whether a memory dump waits there"
+        )
+        found.append(
+            error(
+                "dump-exists",
+                f"{side.node}:{path}",
+                sure,
+                "see what it belongs to; rename it if it is a leftover",
+            )
+        )
+    return found

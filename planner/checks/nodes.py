@@ -1,0 +1,53 @@
+"""What must hold of the two nodes, whatever the container."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from planner.findings import Finding, error
+from planner.model import Known, NodeFacts, Request
+
+NEEDED: Final = ("rsync", "ssh", "vzctl", "flock", "setsid", "timeout", "sha256sum")
+"""Programs that the verbs call; those of a hand-over are asked for in ``checks/device.py``."""
+
+
+def checks(request: Request) -> tuple[Finding, ...]:
+    """Findings about source and destination as such."""
+    source, destination = request.source, request.destination
+    found = [*_one(source), *_one(destination)]
+    if source.node == destination.node or source.boot_id == destination.boot_id:
+        found.append(
+            error(
+                "same-node",
+                destination.node,
+                f"{source.node} and {destination.node} are the same machine",
+                "name another destination",
+            )
+        )
+    for facts in (source, destination):
+        found += [
+            error(
+                "run-open",
+                facts.node,
+                f"run {owner.run} has container {owner.ctid} in hand, driven from {owner.control}",
+                f"there: 'vzplan status {owner.run}', then 'vzplan recover {owner.run}'",
+            )
+            for owner in facts.owners
+            if owner.ctid == request.asked.ctid
+        ]
+    return tuple(found)
+
+
+def _one(facts: NodeFacts) -> list[Finding]:
+    found = []
+    if facts.vz_running is not Known.YES:
+        state = "is not running" if facts.vz_running is Known.NO else "may not be running: nothing there says"
+        found.append(
+            error("vz-not-running", facts.node, f"the vz service {state}", "start it ('service vz start')")
+        )
+    found += [
+        error("tool-missing", facts.node, f"{tool} is not installed", f"install {tool} there")
+        for tool in NEEDED
+        if tool not in facts.tools
+    ]
+    return found

@@ -1,0 +1,109 @@
+"""Facts, plans and journal entries as JSON: strict within a version, deterministic, versioned.
+
+Text in, text out: reading and writing files is the business of others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+import msgspec
+
+from planner.model import FACTS_VERSION, NodeFacts
+from planner.plan import Entry, Plan
+
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_FACTS: Final = msgspec.json.Decoder(NodeFacts)
+_PLAN: Final = msgspec.json.Decoder(Plan)
+_ENTRY: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
+
+
+class CodecError(ValueError):
+    """The text is not what it should be; the message names ``where`` (a file) and the path inside it."""
+
+    def __init__(self, where: str, problem: str, remedy: str) -> None:
+        """Say which file, what is wrong in it, and what to do."""
+        super().__init__(f"{where}: {problem}; {remedy}")
+
+
+def encode(value: object) -> bytes:
+    """One line of JSON; the same value always gives the same bytes."""
+    return _ENCODER.encode(value)
+
+
+def pretty(value: object) -> str:
+    """JSON for people and for files under version control: indented, a newline at the end."""
+    return msgspec.json.format(_ENCODER.encode(value), indent=2).decode() + "\n"
+
+
+def sha256(value: object) -> str:
+    """Hex digest of ``encode(value)``."""
+    return hashlib.sha256(_ENCODER.encode(value)).hexdigest()
+
+
+def text_sha256(text: str) -> str:
+    """Hex digest of a text's UTF-8 bytes, as ``sha256sum`` on a node prints it for the file."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def decode_facts(text: bytes, where: str) -> NodeFacts:
+    """A node's facts from a facts file.
+
+    Raises:
+        CodecError: no JSON, another version, an unknown or missing field, a value of the wrong type.
+    """
+    version = _peek(text, where).get("version")
+    if version != FACTS_VERSION:
+        raise CodecError(
+            where,
+            f"facts of version {version!r}, this vzplan reads version {FACTS_VERSION} - at `$.version`",
+            "gather them again with 'vzplan facts'",
+        )
+    try:
+        return _FACTS.decode(text)
+    except msgspec.ValidationError as error:
+        raise CodecError(
+            where, str(error), "gather it again with 'vzplan facts', or mend that field"
+        ) from None
+
+
+def decode_plan(text: bytes, where: str) -> Plan:
+    """A plan from its JSON.
+
+    Raises:
+        CodecError: no JSON, or not a plan that keeps the rules of the saga.
+    """
+    _peek(text, where)
+    try:
+        return _PLAN.decode(text)
+    except msgspec.ValidationError as error:
+        raise CodecError(where, str(error), "make it again with 'vzplan show -o'") from None
+
+
+def decode_entry(text: bytes, where: str) -> Entry:
+    """One journal entry from its JSON.
+
+    Raises:
+        CodecError: not an entry.
+    """
+    try:
+        return _ENTRY.decode(text)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CodecError(
+            where, str(error), "the journal is damaged; see 'When something goes wrong'"
+        ) from None
+
+
+def _peek(text: bytes, where: str) -> dict[str, Any]:
+    try:
+        top = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CodecError(
+            where, f"not JSON: {error}", "the file is cut short or damaged; gather it again"
+        ) from None
+    if not isinstance(top, dict):
+        raise CodecError(
+            where, f"Expected `object`, got `{type(top).__name__}` - at `$`", "is this the right file?"
+        )
+    return top

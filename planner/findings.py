@@ -1,0 +1,90 @@
+"""Findings: what speaks against a plan, or should be known before it is applied.
+
+Problems are values: the checks return all they find at once, each with a code, what it is about and what to do.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+
+class Severity(StrEnum):
+    """ERROR: the plan can be shown, never run. WARNING: the operator should know, and says yes by applying it."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Finding(Struct, frozen=True, forbid_unknown_fields=True):
+    """One thing found. ``subject`` is what it is about ("hn2:/vz/private/123"), ``remedy`` what to do.
+
+    Raises:
+        ValueError: the code is not in ``CODES``.
+    """
+
+    code: str
+    severity: Severity
+    subject: str
+    summary: str
+    remedy: str
+
+    def __post_init__(self) -> None:
+        """Refuse a code that the table does not know."""
+        if self.code not in CODES:
+            raise ValueError(f"finding code {self.code!r} is not in the table")
+
+
+def error(code: str, subject: str, summary: str, remedy: str) -> Finding:
+    """A finding that forbids to apply."""
+    return Finding(code, Severity.ERROR, subject, summary, remedy)
+
+
+def warning(code: str, subject: str, summary: str, remedy: str) -> Finding:
+    """A finding that the operator should know."""
+    return Finding(code, Severity.WARNING, subject, summary, remedy)
+
+
+CODES: Final[dict[str, str]] = {
+    # nodes
+    "same-node": "source and destination are one node",
+    "vz-not-running": "the vz service does not run on a node, or that is not known",
+    "vz-conf-unreadable": "a node's /etc/vz/vz.conf is missing or is not text",
+    "tool-missing": "a program that the plan needs is not on a node",
+    "run-open": "another run of vzplan has this container in hand",
+    # the container at the source
+    "no-container": "the source has no container of that number",
+    "config-unreadable": "the container's config is not UTF-8 text",
+    "config-evaluates": "a setting would have to be evaluated by a shell",
+    "config-duplicate": "a setting that matters stands twice: vzctl takes the first, hooks the last",
+    "config-path": "an area is not an absolute, plain path",
+    "config-fenced": "the config still carries vzplan's fence",
+    "state-not-movable": "the container is in a state that vzplan does not move",
+    "layout-not-movable": "the container's layout is one that vzplan does not move",
+    "way-not-there": "the move asked for is one that vzplan does not make",
+    "locked": "vzctl's lock on the container is held by a live process, or that is not known",
+    "private-missing": "the private area is not there, is empty, or is not known",
+    "backup-name-taken": "no free name is left for the source's old config",
+    # the destination
+    "ct-exists": "the destination has a container, config or action script of that number",
+    "name-taken": "the destination has a container of that name",
+    "area-exists": "something lies where the container's areas are to be, or that is not known",
+    "parent-missing": "the directory that is to hold an area is not there",
+    "dump-exists": "a memory dump waits for that number; vzctl start would restore it",
+    "hook-missing": "nothing at the destination would mount the device at the next start",
+    # the device
+    "device-missing": "the device named in the config is not on the source",
+    "no-identity": "the device has no identity by which the other node's could be compared",
+    "device-not-shared": "the destination does not have the same device",
+    "clone": "a device with the same filesystem UUID is another disk: a clone or snapshot",
+    "filesystem-not-movable": "the filesystem cannot be handed over",
+    "device-read-only": "the device is not writable, or that is not known",
+    "device-busy": "the device is mounted or held at the destination, or that is not known",
+    "device-unmounted": "a running container's private area is not mounted from its device",
+    "device-mounted": "the device is mounted where it should not be",
+    "device-shared-by": "another container uses the same device or private area",
+    "third-node": "nothing but the operator's word says that no third node uses the device",
+}
+"""Every code with what it means; the documentation and the tests read this table."""

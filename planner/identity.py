@@ -1,0 +1,51 @@
+"""What makes two device names the same disk: WWID, partition start, size, filesystem type and UUID (domain.md).
+
+Names only suggest; the identity is carried in every command that mounts or releases, and checked on the node.
+"""
+
+from __future__ import annotations
+
+from planner.model import Device, NodeFacts
+
+STABLE_PREFIXES = ("/dev/disk/by-id/wwn-", "/dev/disk/by-id/", "/dev/mapper/")
+"""Names that stay when a disk is found in another order, best first."""
+
+
+def identity(device: Device) -> str:
+    """``WWID:START:SIZE:TYPE:UUID``, "-" for what is not known; the form in which verbs take and check it."""
+    filesystem = device.filesystem
+    parts = (
+        device.wwid,
+        None if device.start_sector is None else str(device.start_sector),
+        str(device.size_bytes),
+        filesystem.type if filesystem else None,
+        filesystem.uuid if filesystem else None,
+    )
+    return ":".join("-" if part is None else part for part in parts)
+
+
+def stable_name(device: Device) -> str:
+    """The name to write into a config: by-id or mapper where there is one, else the first."""
+    for prefix in STABLE_PREFIXES:
+        for name in device.names:
+            if name.startswith(prefix):
+                return name
+    return device.names[0]
+
+
+def short_name(device: Device) -> str:
+    """The name for people to read: the shortest, which is the one they type."""
+    return min(device.names, key=lambda name: (len(name), name))
+
+
+def same_disk(one: Device, other: Device) -> bool:
+    """Whether both are known to be one disk: every part of the identity is known and equal."""
+    return one.wwid is not None and one.filesystem is not None and identity(one) == identity(other)
+
+
+def look_alikes(device: Device, on: NodeFacts) -> tuple[Device, ...]:
+    """Devices of a node that carry the same filesystem UUID: the disk itself, or a clone or snapshot of it."""
+    if device.filesystem is None or device.filesystem.uuid is None:
+        return ()
+    uuid = device.filesystem.uuid
+    return tuple(d for d in on.devices if d.filesystem is not None and d.filesystem.uuid == uuid)

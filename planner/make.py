@@ -1,0 +1,57 @@
+"""``make_plan``: checks, the choice of the way, the steps, the digest. The planner's one entrance."""
+
+from __future__ import annotations
+
+from planner.checks import OF_NODES, OF_SITUATION
+from planner.codec import sha256
+from planner.findings import Finding, Severity
+from planner.model import Request
+from planner.plan import PLAN_VERSION, Command, ConfigEdit, Plan, Step
+from planner.situation import Situation, read
+from planner.steps import SLOW_S
+from planner.ways import Way, choose
+
+
+def make_plan(request: Request) -> Plan:
+    """The plan for a request; with findings and no steps if something forbids it. Same request, same bytes."""
+    findings = [finding for check in OF_NODES for finding in check(request)]
+    at = read(request)
+    if not isinstance(at, Situation):
+        return _plan(request, None, None, (), [*findings, *at])
+    findings += [finding for check in OF_SITUATION for finding in check(at)]
+    if any(f.severity is Severity.ERROR for f in findings):
+        return _plan(request, at, None, (), findings)
+    way = choose(at)
+    return _plan(request, at, way, way.steps(at), findings)
+
+
+def _plan(
+    request: Request, at: Situation | None, way: Way | None, steps: tuple[Step, ...], findings: list[Finding]
+) -> Plan:
+    asked = request.asked
+    settle = tuple(
+        Command(node, ("settle",), "", SLOW_S) for node in (asked.source, asked.destination) if steps
+    )
+    unique = tuple(dict.fromkeys(findings))
+    config = ConfigEdit(at.config, way.new_config(at)) if at is not None and way is not None else None
+    # Estimates and measurements never belong in here: a plan shown today must still be the same plan tomorrow.
+    digest = sha256((PLAN_VERSION, asked, way.name if way else None, steps, settle, config, unique))
+    return Plan(
+        version=PLAN_VERSION,
+        asked=asked,
+        facts=tuple((facts.node, sha256(facts)) for facts in (request.source, request.destination)),
+        way=way.name if way else None,
+        summary=_summary(at, way),
+        steps=steps,
+        settle=settle,
+        max_frozen_s=None,
+        config=config,
+        findings=unique,
+        digest=digest,
+    )
+
+
+def _summary(at: Situation | None, way: Way | None) -> str:
+    if at is None or way is None:
+        return "nothing can be done yet"
+    return f"{way.summary} · {at.container.state}, offline"

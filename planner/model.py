@@ -1,0 +1,218 @@
+"""What is observed and what is wanted: the planner's input.
+
+Everything here is a frozen, strict ``msgspec.Struct``: an unknown or missing field in a facts file is an error
+that names the place. Sizes are bytes, device numbers are ``"MAJOR:MINOR"``, paths are absolute POSIX paths as the
+node itself writes them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct, field
+
+FACTS_VERSION: Final = 1
+"""Version of the facts format; a file of another version is refused, never guessed at."""
+
+CONF_DIR: Final = "/etc/vz/conf"
+"""Where vzctl keeps container configs and action scripts (vzctl(8), FILES)."""
+
+
+class Known(StrEnum):
+    """A fact that may be missing. Silence is never "no"."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+class State(StrEnum):
+    """State of a container, from the words of ``vzctl status`` and the dump in DUMPDIR."""
+
+    RUNNING = "running"
+    MOUNTED = "mounted"
+    STOPPED = "stopped"
+    SUSPENDED = "suspended"
+    DELETED = "deleted"  # [seen] said while VE_PRIVATE does not exist, even with a config present
+    UNKNOWN = "unknown"
+
+
+class PathKind(StrEnum):
+    """What lies at a path, links not followed."""
+
+    ABSENT = "absent"
+    DIRECTORY = "directory"
+    FILE = "file"
+    SYMLINK = "symlink"
+    OTHER = "other"
+    UNKNOWN = "unknown"
+
+
+class Journal(StrEnum):
+    """Where an ext filesystem keeps its journal (``dumpe2fs -h``: features and ``Journal inode``/``device``)."""
+
+    INTERNAL = "internal"
+    EXTERNAL = "external"
+    NONE = "none"
+
+
+class Filesystem(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is on a device, read without mounting it (``blkid -c /dev/null``, ``dumpe2fs -h`` after ``--flushbufs``)."""
+
+    type: str
+    uuid: str | None
+    journal: Journal | None  # None: not an ext filesystem, or unreadable
+    needs_recovery: Known  # [seen] yes while *any* node has it mounted read-write
+
+
+class Device(Struct, frozen=True, forbid_unknown_fields=True):
+    """A block device under the names that one node has for it."""
+
+    names: tuple[str, ...]  # every path in /dev that leads to it, by-id and mapper names included, sorted
+    number: str
+    size_bytes: int
+    read_only: Known  # blockdev --getro
+    wwid: str | None  # VPD page 0x83 by scsi_id; None: no identity to be had
+    start_sector: int | None  # of a partition (/sys/dev/block/MAJ:MIN/start); None: a whole disk
+    holders: tuple[str, ...]  # /sys/dev/block/MAJ:MIN/holders
+    exclusive: Known  # could it be opened exclusively; no: something on this node holds it
+    filesystem: Filesystem | None
+
+
+class Mount(Struct, frozen=True, forbid_unknown_fields=True):
+    """A mount in any mount namespace of the node (``/proc/[pid]/mountinfo``, proc(5))."""
+
+    point: str
+    device: str  # MAJOR:MINOR
+    root: str  # the directory of the filesystem that is mounted: "/" but for bind mounts
+    type: str
+    source: str
+    read_only: bool
+    elsewhere: bool  # seen only in another mount namespace than the node's own
+
+
+class Path(Struct, frozen=True, forbid_unknown_fields=True):
+    """What lies at a path that matters: areas, their parents, DUMPDIR, LOCKDIR."""
+
+    path: str
+    kind: PathKind
+    real: str | None  # symlinks resolved on the node; None: absent or unknown
+    empty: (
+        bool | None
+    )  # a directory without entries (``lost+found`` does not count); None: not a directory, unknown
+    entries: tuple[str, ...] | None  # sorted; listed for parents of areas, DUMPDIR and LOCKDIR only
+
+
+class Script(Struct, frozen=True, forbid_unknown_fields=True):
+    """An action script in /etc/vz/conf: ``vps.NAME`` or ``CTID.NAME``."""
+
+    name: str
+    mode: int  # permission bits
+    text: str | None  # None: not UTF-8
+
+
+class Lock(Struct, frozen=True, forbid_unknown_fields=True):
+    """vzctl's ``LOCKDIR/CTID.lck``. [seen] It counts only while its process lives on that node."""
+
+    ctid: int
+    alive: Known
+
+
+class Owner(Struct, frozen=True, forbid_unknown_fields=True):
+    """vzplan's own record that a run has taken a container in hand; says where to look for that run."""
+
+    ctid: int
+    run: str
+    control: str  # "HOST:STATE-FOLDER" of the controller
+
+
+class Room(Struct, frozen=True, forbid_unknown_fields=True):
+    """Room on a mounted filesystem (``df -P``, ``df -Pi``)."""
+
+    point: str
+    size_bytes: int
+    free_bytes: int
+    free_inodes: int
+
+
+class Container(Struct, frozen=True, forbid_unknown_fields=True):
+    """A container that has a config on the node."""
+
+    ctid: int
+    state: State
+    config: str | None  # the config's text; None: not UTF-8
+
+
+class NodeFacts(Struct, frozen=True, forbid_unknown_fields=True):
+    """All that one hardware node says of itself; one JSON file, also the form of a simulated node."""
+
+    version: int
+    node: str  # the name by which the operator reaches it
+    boot_id: str
+    vz_running: Known
+    vz_conf: str | None  # text of /etc/vz/vz.conf; None: absent or not UTF-8
+    tools: tuple[str, ...]  # programs found on the path, sorted
+    containers: tuple[Container, ...]
+    conf_names: tuple[str, ...]  # every name in /etc/vz/conf, sorted
+    scripts: tuple[Script, ...]
+    devices: tuple[Device, ...]
+    mounts: tuple[Mount, ...]
+    paths: tuple[Path, ...]
+    locks: tuple[Lock, ...]
+    owners: tuple[Owner, ...]
+    rooms: tuple[Room, ...]
+
+    def container(self, ctid: int) -> Container | None:
+        """The container ``ctid`` of this node, or None if it has no config here."""
+        return next((c for c in self.containers if c.ctid == ctid), None)
+
+    def path(self, path: str) -> Path:
+        """What is known of ``path``; a path nobody looked at is UNKNOWN, but for children of listed directories."""
+        for known in self.paths:
+            if known.path == path:
+                return known
+        parent, _, name = path.rpartition("/")
+        for known in self.paths:
+            if known.path == parent and known.entries is not None and name not in known.entries:
+                return Path(path=path, kind=PathKind.ABSENT, real=None, empty=None, entries=None)
+        return Path(path=path, kind=PathKind.UNKNOWN, real=None, empty=None, entries=None)
+
+    def device(self, name: str) -> Device | None:
+        """The device that ``name`` (any of its names) stands for on this node."""
+        return next((d for d in self.devices if name in d.names), None)
+
+    def mounted_at(self, point: str) -> Mount | None:
+        """What is mounted at ``point`` in the node's own namespace; of several the last, which covers the others."""
+        found = None
+        for mount in self.mounts:
+            if mount.point == point and not mount.elsewhere:
+                found = mount
+        return found
+
+    def mounts_of(self, device: Device) -> tuple[Mount, ...]:
+        """Every mount of ``device``, other namespaces included."""
+        return tuple(m for m in self.mounts if m.device == device.number)
+
+
+class Options(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the operator asked for beside the container and the destination."""
+
+    peer_ssh: tuple[str, ...] = ()  # ssh options by which the source reaches the destination
+
+
+class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+    """The operator's request without the facts: what was to move, from where, to where, how."""
+
+    ctid: int
+    source: str
+    destination: str
+    options: Options = field(default_factory=Options)
+
+
+class Request(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that a plan is made from. ``source`` and ``destination`` are each node's own word."""
+
+    asked: Asked
+    source: NodeFacts
+    destination: NodeFacts

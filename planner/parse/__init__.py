@@ -1,0 +1,1 @@
+"""One tool's output, or one file's text, to facts: pure functions, one file per tool."""

@@ -1,0 +1,294 @@
+"""The saga: the only place that decides what comes next, in normal running, in unwinding and after a crash.
+
+``Past`` folds the journal's entries into what is known; ``next_move(plan, past)`` reads it and answers with a ``Run``
+or a ``Stop``. No clock, no network, no memory of its own: the same journal always gives the same move, so a
+controller that died is replaced by reading its journal again.
+
+The rules are those of docs/saga.md. In short: unknown counts as happened; nothing goes to a node that has not
+settled; unwinding is the list backwards; a blocking compensation that is not proved halts everything; the pivot is
+asked, never guessed; after it, only forward.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from planner.plan import (
+    Began,
+    Command,
+    Compensation,
+    Ended,
+    Entry,
+    Exited,
+    Lost,
+    Opened,
+    Outcome,
+    Plan,
+    Probe,
+    Restarted,
+    Run,
+    Step,
+    Stop,
+    Want,
+    What,
+    Wish,
+    Zone,
+)
+from planner.verbs import NO, NOT_UP, YES
+
+PAUSES_S: Final = (0, 1, 3)
+"""Tries of one move before it counts as failed, and the pause before each (retries are paced)."""
+
+
+class Pivot(Enum):
+    """What is known of the point of no return."""
+
+    AHEAD = "ahead"  # not gone out yet
+    ASKED = "asked"  # gone out, not known what came of it
+    NEVER = "never"  # proved: it never took effect
+    PASSED = "passed"  # it took effect, or must be treated so
+
+
+class Past:
+    """What the journal says, folded. Feed it every entry in order; it holds nothing else."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Begin with an empty journal of ``plan``."""
+        self._plan = plan
+        self._steps = {step.id: step for step in plan.steps}
+        self.begun: set[str] = set()  # steps whose do went out: they count as happened
+        self.done: set[str] = set()  # steps whose do is known to have succeeded
+        self.undone: set[str] = set()  # steps whose undo is known to have succeeded
+        self.failures: dict[tuple[What, str], list[Exited | Lost]] = {}  # since the last (re)start
+        self.unsettled: set[str] = set()
+        self.touched: set[str] = set()  # nodes that any command went to
+        self.open: Began | None = None
+        self.unwinding: str | None = None  # why
+        self.refused = False
+        self.pivot = Pivot.AHEAD
+
+    def copy(self) -> Past:
+        """An independent copy: what is noted in one is not known to the other."""
+        twin = Past.__new__(Past)
+        twin.__dict__.update(self.__dict__)
+        twin.begun, twin.done, twin.undone = set(self.begun), set(self.done), set(self.undone)
+        twin.unsettled, twin.touched = set(self.unsettled), set(self.touched)
+        twin.failures = {key: list(outcomes) for key, outcomes in self.failures.items()}
+        return twin
+
+    def note(self, entry: Entry) -> None:
+        """Take one more entry of the journal into account.
+
+        Raises:
+            ValueError: the entry cannot follow those before it (a journal of another plan, or a damaged one).
+        """
+        match entry:
+            case Opened():
+                pass
+            case Began(what, at):
+                self._began(entry, what, at)
+            case Ended(what, at, outcome):
+                if self.open is None or (self.open.what, self.open.at) != (what, at):
+                    raise ValueError(f"the journal ends {what} {at}, which it had not begun")
+                self.open = None
+                self._ended(what, at, outcome)
+            case Wish(want, because):
+                if self.pivot is Pivot.AHEAD and self.unwinding is None:
+                    self.unwinding = because
+                    self.refused = want is Want.REFUSE
+            case Restarted():
+                self._restarted()
+
+    def _began(self, entry: Began, what: What, at: str) -> None:
+        if self.open is not None:
+            raise ValueError(f"the journal begins {what} {at} while {self.open.what} {self.open.at} is open")
+        if at not in (self._plan.nodes if what is What.SETTLE else self._steps):
+            raise ValueError(f"the journal speaks of {what} {at}, which its plan does not know")
+        self.open = entry
+        self.touched.add(at if what is What.SETTLE else self._command(what, at).node)
+        if what is What.DO:
+            self.begun.add(at)
+            if self._steps[at].zone is Zone.PIVOT:
+                self.pivot = Pivot.ASKED
+
+    def _ended(self, what: What, at: str, outcome: Exited | Lost) -> None:
+        if isinstance(outcome, Lost):
+            self.unsettled.add(at if what is What.SETTLE else self._command(what, at).node)
+        good = isinstance(outcome, Exited) and outcome.status == 0
+        if not good:
+            self.failures.setdefault((what, at), []).append(outcome)
+        match what:
+            case What.DO if good:
+                self.done.add(at)
+                if self._steps[at].zone is Zone.PIVOT:
+                    self.pivot = Pivot.PASSED
+            case What.DO if self.pivot is Pivot.AHEAD:
+                self.unwinding = f"{self._steps[at].title} on {self._steps[at].do.node}: {words(outcome)}"
+            case What.UNDO if good:
+                self.undone.add(at)
+            case What.PROBE if isinstance(outcome, Exited) and outcome.status == YES:
+                self.pivot = Pivot.PASSED
+                self.done.add(at)
+            case What.PROBE if isinstance(outcome, Exited) and outcome.status == NO:
+                self.pivot = Pivot.NEVER
+                failed = self.failures.get((What.DO, at), [Lost("the controller stopped meanwhile")])[-1]
+                self.unwinding = f"{self._steps[at].title} on {self._steps[at].do.node}: {words(failed)}"
+            case What.SETTLE if good:
+                self.unsettled.discard(at)
+            case _:
+                pass
+
+    def _restarted(self) -> None:
+        """Whoever was at work may only be asleep: every node it spoke to must settle, every count begins anew."""
+        self.open = None
+        self.unsettled |= self.touched
+        self.failures = {
+            key: outcomes
+            for key, outcomes in self.failures.items()
+            if key[0] is What.DO and self._before_pivot(key[1])
+        }
+        if self.pivot is Pivot.AHEAD and self.unwinding is None:
+            self.unwinding = "the controller stopped before the pivot"
+
+    def _before_pivot(self, at: str) -> bool:
+        return self._steps[at].zone is not Zone.RETIRE
+
+    def _command(self, what: What, at: str) -> Command:
+        step = self._steps[at]
+        match what:
+            case What.DO:
+                return step.do
+            case What.UNDO if isinstance(step.undo, Compensation):
+                return step.undo.do
+            case What.PROBE if step.probe is not None:
+                return step.probe.do
+        raise ValueError(f"the journal speaks of {what} {at}, which its plan does not have")
+
+    def tries(self, what: What, at: str) -> int:
+        """How often this move has failed since the last (re)start."""
+        return len(self.failures.get((what, at), ()))
+
+
+def next_move(plan: Plan, past: Past) -> Run | Stop:
+    """What to do now, given what the journal of ``plan`` says."""
+    if past.pivot is Pivot.PASSED:
+        return _retire(plan, past)
+    if past.pivot is Pivot.ASKED:
+        return _ask(plan, past)
+    if past.unwinding is not None:
+        return _unwind(plan, past)
+    step = next(step for step in plan.steps if step.id not in past.done)
+    return Run(What.DO, step.id, step.do, 0)
+
+
+def _settled(plan: Plan, past: Past, run: Run) -> Run | None:
+    """``run`` if its node has settled, else the settling; None if the node cannot be settled."""
+    node = run.command.node
+    if node not in past.unsettled:
+        return run
+    tries = past.tries(What.SETTLE, node)
+    if tries >= len(PAUSES_S):
+        return None
+    return Run(What.SETTLE, node, plan.settle_on(node), PAUSES_S[tries])
+
+
+def _ask(plan: Plan, past: Past) -> Run | Stop:
+    """The pivot went out and its success was not heard: settle its node, then ask."""
+    step = plan.steps[plan.pivot]
+    tries = past.tries(What.PROBE, step.id)
+    assert isinstance(step.probe, Probe)  # a rule of Plan's constructor
+    move = None
+    if tries < len(PAUSES_S):
+        move = _settled(plan, past, Run(What.PROBE, step.id, step.probe.do, PAUSES_S[tries]))
+    if move is None:
+        return Stop(
+            Outcome.IN_DOUBT,
+            f"not known whether '{step.title}' took effect on {step.do.node}; nothing is started anywhere until it is",
+            (step.probe.do,),
+        )
+    return move
+
+
+def _unwind(plan: Plan, past: Past) -> Run | Stop:
+    """The list backwards, from the last step that may have happened."""
+    left: list[Command] = []
+    for step in reversed(plan.steps):
+        undo = step.undo
+        if step.id not in past.begun or step.id in past.undone or not isinstance(undo, Compensation):
+            continue
+        tries = past.tries(What.UNDO, step.id)
+        if tries < len(PAUSES_S):
+            move = _settled(plan, past, Run(What.UNDO, step.id, undo.do, PAUSES_S[tries]))
+            if move is not None:
+                return move
+        if undo.blocking:
+            return _halted(plan, past, step, undo)
+        left.append(undo.do)
+    if left:
+        because = f"{past.unwinding}; everything runs as before, but some of it could not be cleaned up"
+        return Stop(Outcome.UNWOUND_NOT_CLEANED, because, tuple(left))
+    outcome = Outcome.REFUSED if past.refused else Outcome.UNWOUND
+    return Stop(outcome, past.unwinding or "", ())
+
+
+def _halted(plan: Plan, past: Past, step: Step, undo: Compensation) -> Stop:
+    """A blocking compensation is not proved: nothing behind it may be taken back."""
+    remaining = [
+        s.undo.do
+        for s in reversed(plan.steps)
+        if s.id in past.begun and s.id not in past.undone and isinstance(s.undo, Compensation)
+    ]
+    outcomes = past.failures.get((What.UNDO, step.id), [])
+    node = undo.do.node
+    if node not in past.unsettled and outcomes and _not_up(outcomes[-1]) and node == plan.asked.source:
+        because = f"{past.unwinding}; the data is safe on {node}, released elsewhere, but '{undo.title}' did not work"
+        return Stop(Outcome.DOWN, because, tuple(remaining))
+    why = words(outcomes[-1]) if outcomes else f"{node} cannot be settled"
+    return Stop(Outcome.IN_DOUBT, f"{past.unwinding}; then '{undo.title}' on {node}: {why}", tuple(remaining))
+
+
+def _retire(plan: Plan, past: Past) -> Run | Stop:
+    """After the pivot: the remaining steps in order, each until it works."""
+    destination = plan.steps[plan.pivot].do.node
+    todo = [step for step in plan.steps if step.zone is Zone.RETIRE and step.id not in past.done]
+    if not todo:
+        return Stop(Outcome.MIGRATED, f"container {plan.asked.ctid} is on {destination}", ())
+    step = todo[0]
+    tries = past.tries(What.DO, step.id)
+    if tries < len(PAUSES_S):
+        move = _settled(plan, past, Run(What.DO, step.id, step.do, PAUSES_S[tries]))
+        if move is not None:
+            return move
+    left = tuple(s.do for s in todo)
+    outcomes = past.failures.get((What.DO, step.id), [])
+    why = words(outcomes[-1]) if outcomes else f"{step.do.node} cannot be settled"
+    because = f"'{step.title}' on {step.do.node}: {why}"
+    if not _ensured(plan, past):
+        # The destination is not yet proved to be in the wanted state: MIGRATED would be a guess.
+        reached = step.do.node not in past.unsettled
+        return Stop(Outcome.DOWN if reached else Outcome.IN_DOUBT, because, left)
+    return Stop(Outcome.MIGRATED_NOT_CLEANED, because, left)
+
+
+def _ensured(plan: Plan, past: Past) -> bool:
+    """Whether the steps with which retire begins, all at the destination, are done."""
+    destination = plan.steps[plan.pivot].do.node
+    for step in plan.steps[plan.pivot + 1 :]:
+        if step.do.node != destination:
+            return True
+        if step.id not in past.done:
+            return False
+    return True
+
+
+def _not_up(outcome: Exited | Lost) -> bool:
+    return isinstance(outcome, Exited) and outcome.status == NOT_UP
+
+
+def words(outcome: Exited | Lost) -> str:
+    """An outcome in a person's words: the last line that the command said, or why nothing was heard."""
+    if isinstance(outcome, Lost):
+        return f"no answer ({outcome.reason})"
+    said = [line for line in (outcome.err or outcome.out).splitlines() if line.strip()]
+    return said[-1].strip() if said else f"exit status {outcome.status}"

@@ -1,0 +1,190 @@
+"""The request read closely: where each node keeps the container's things, and which device it stands on.
+
+Everything that a check or a way would otherwise work out again is worked out here, once.
+"""
+
+from __future__ import annotations
+
+from posixpath import normpath
+from typing import Final
+
+from msgspec import Struct, structs
+
+from planner.findings import Finding, error
+from planner.identity import same_disk
+from planner.model import CONF_DIR, Container, Device, NodeFacts, Request, State
+from planner.parse.config import ConfigError, duplicates, expanded, value
+
+DEFAULTS: Final = {
+    "VE_PRIVATE": "/vz/private/$VEID",
+    "VE_ROOT": "/vz/root/$VEID",
+    "LOCKDIR": "/vz/lock",
+    "DUMPDIR": "/vz/dump",
+}
+"""What vzctl takes where neither config says (vz.conf(5))."""
+
+
+class Side(Struct, frozen=True):
+    """One node's end of the move: its facts, and where it keeps the container. All paths absolute."""
+
+    facts: NodeFacts
+    private: str
+    root: str
+    lockdir: str
+    dumpdir: str
+    device: Device | None  # the one that carries an insulated container, under this node's names
+
+    @property
+    def node(self) -> str:
+        """The node's name."""
+        return self.facts.node
+
+
+class Situation(Struct, frozen=True):
+    """The request, read. ``insulated``: the container owns its filesystem (VE_DEVICE, or VE_PRIVATE is a mount)."""
+
+    request: Request
+    ctid: int
+    container: Container
+    config: str
+    name: str | None
+    device_name: str | None  # VE_DEVICE as it is written
+    insulated: bool
+    source: Side
+    destination: Side
+
+    @property
+    def config_path(self) -> str:
+        """The container's config, the same path on every node."""
+        return f"{CONF_DIR}/{self.ctid}.conf"
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs at the source."""
+        return self.container.state is State.RUNNING
+
+
+def read(request: Request) -> Situation | tuple[Finding, ...]:
+    """The situation, or all that keeps it from being read."""
+    ctid = request.asked.ctid
+    source, destination = request.source, request.destination
+    subject = f"{source.node}:{CONF_DIR}/{ctid}.conf"
+    container = source.container(ctid)
+    if container is None:
+        others = ", ".join(str(c.ctid) for c in source.containers) or "none"
+        return (
+            error(
+                "no-container",
+                source.node,
+                f"there is no container {ctid}; there are: {others}",
+                "name the node that has it with --from",
+            ),
+        )
+    if container.config is None:
+        return (
+            error(
+                "config-unreadable",
+                subject,
+                "the config is not UTF-8 text",
+                "convert it, or take the odd bytes out",
+            ),
+        )
+    found: list[Finding] = [
+        error(
+            "vz-conf-unreadable",
+            f"{facts.node}:/etc/vz/vz.conf",
+            "vz.conf is missing or is not UTF-8 text",
+            "see that vzctl is installed there, and gather the facts again",
+        )
+        for facts in (source, destination)
+        if facts.vz_conf is None
+    ]
+    found += [
+        error(
+            "config-duplicate",
+            subject,
+            f"{name} is set twice: vzctl takes the first, hooks take the last",
+            "leave one of them",
+        )
+        for name in sorted(
+            duplicates(container.config) & {"VE_DEVICE", "VE_PRIVATE", "VE_ROOT", "DUMPDIR", "DISABLED"}
+        )
+    ]
+    sides = [_side(facts, container.config, ctid, found) for facts in (source, destination)]
+    device_name = _setting("VE_DEVICE", container.config, None, ctid, subject, found)
+    if found:
+        return tuple(found)
+    here, there = sides
+    mount = source.mounted_at(here.private)
+    device = source.device(device_name) if device_name else None
+    if device_name is None and mount is not None:
+        device = next((d for d in source.devices if d.number == mount.device), None)
+    return Situation(
+        request=request,
+        ctid=ctid,
+        container=container,
+        config=container.config,
+        name=value(container.config, "NAME") or None,
+        device_name=device_name,
+        insulated=bool(device_name) or mount is not None,
+        source=structs.replace(here, device=device),
+        destination=structs.replace(there, device=_peer(device, destination)),
+    )
+
+
+def _peer(device: Device | None, facts: NodeFacts) -> Device | None:
+    """The same disk under the destination's names; of several paths to it the one that nothing else is built on."""
+    if device is None:
+        return None
+    same = [d for d in facts.devices if same_disk(device, d)]
+    return next((d for d in same if not d.holders), same[0] if same else None)
+
+
+def _side(facts: NodeFacts, config: str, ctid: int, found: list[Finding]) -> Side:
+    """One node's paths: the container's config first, then that node's vz.conf, then vzctl's defaults."""
+    paths = {}
+    for name, default in DEFAULTS.items():
+        own = None if name == "LOCKDIR" else config
+        subject = (
+            f"{facts.node}:{CONF_DIR}/{ctid}.conf"
+            if own and value(own, name)
+            else f"{facts.node}:/etc/vz/vz.conf"
+        )
+        path = _setting(name, own, facts.vz_conf, ctid, subject, found) or expanded(name, default, ctid)
+        if (
+            not path.startswith("/")
+            or normpath(path) != path
+            or any(ord(c) < 32 or c == "\x7f" for c in path)
+        ):  # noqa: PLR2004
+            found.append(
+                error(
+                    "config-path",
+                    subject,
+                    f"{name} is {path!r}, not an absolute path without '.', '..' or doubled slashes",
+                    "write it plainly",
+                )
+            )
+        paths[name] = path
+    return Side(facts, paths["VE_PRIVATE"], paths["VE_ROOT"], paths["LOCKDIR"], paths["DUMPDIR"], None)
+
+
+def _setting(
+    name: str, config: str | None, defaults: str | None, ctid: int, subject: str, found: list[Finding]
+) -> str | None:
+    """A setting expanded: from the container's config, else from vz.conf; empty counts as not set."""
+    for text in (config, defaults):
+        raw = value(text, name) if text else None
+        if raw:
+            try:
+                return expanded(name, raw, ctid)
+            except ConfigError as problem:
+                found.append(
+                    error(
+                        "config-evaluates",
+                        subject,
+                        str(problem),
+                        "write the path itself; only $VEID and $CTID are known",
+                    )
+                )
+                return None
+    return None

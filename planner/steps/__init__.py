@@ -1,0 +1,43 @@
+"""Small functions that return a ``Step``: what is done, and beside it what takes it back."""
+
+from __future__ import annotations
+
+from planner.identity import identity, short_name, stable_name
+from planner.plan import Command, Compensation, NothingToUndo
+from planner.situation import Side
+from planner.verbs import NO_DEVICE
+
+QUICK_S = 60
+"""Deadline of a verb that touches a few files."""
+SLOW_S = 300
+"""Deadline of a verb that stops or starts a container (vzctl waits up to 120 s), unmounts, or syncs a busy node."""
+COPY_S = 7 * 24 * 3600
+"""Deadline of one copy; a copy that makes no progress ends long before (rsync --timeout)."""
+
+
+def command(
+    side: Side, verb: str, *operands: str | int, stdin: str = "", deadline_s: int = QUICK_S
+) -> Command:
+    """``verb`` for the node of ``side``."""
+    return Command(side.node, (verb, *map(str, operands)), stdin, deadline_s)
+
+
+def device_of(side: Side) -> tuple[str, str]:
+    """The operands DEVICE and IDENTITY: the device by its stable name, "-" "-" for a shared container."""
+    if side.device is None:
+        return (NO_DEVICE, NO_DEVICE)
+    return (stable_name(side.device), identity(side.device))
+
+
+def called(side: Side) -> str:
+    """The device's name in titles."""
+    return short_name(side.device) if side.device else NO_DEVICE
+
+
+def takes_back(title: str, do: Command, *, must: bool) -> Compensation:
+    """A compensation; ``must``: unless it is proved, nothing behind it is taken back."""
+    return Compensation(title, do, blocking=must)
+
+
+LOOKS_ONLY = NothingToUndo("looks only")
+ONLY_FORWARD = NothingToUndo("after the pivot there is only forward")

@@ -1,0 +1,48 @@
+"""Steps that copy a private area, node to node."""
+
+from __future__ import annotations
+
+from planner.plan import NothingToUndo, Step, Zone
+from planner.situation import Situation
+from planner.steps import COPY_S, command, device_of
+
+
+def first_pass(at: Situation) -> Step:
+    """Copy while the container runs, so that little is left for the frozen pass."""
+    return _pass(at, Zone.PREPARE, "copy-first", "first", "copy {} while it runs")
+
+
+def last_pass(at: Situation) -> Step:
+    """Copy what is still missing, and sync it at the destination (N09)."""
+    return _pass(at, Zone.TRANSFER, "copy-last", "last", "copy {}, synced there")
+
+
+def remote_shell(options: tuple[str, ...]) -> str:
+    """The value of rsync's ``-e``: ssh and its options as rsync itself splits them (rsync(1), ``--rsh``).
+
+    Words with spaces or quotes go between single quotes, a single quote within them is doubled.
+    """
+    words = ("ssh", "-o", "BatchMode=yes", *options)
+    return " ".join("'" + w.replace("'", "''") + "'" if not w or set(w) & set(" '\"\t") else w for w in words)
+
+
+def _pass(at: Situation, zone: Zone, step_id: str, which: str, title: str) -> Step:
+    source, destination = at.source, at.destination
+    return Step(
+        id=step_id,
+        title=title.format(source.private) + f" to {destination.node}",
+        zone=zone,
+        do=command(
+            source,
+            "copy-tree",
+            at.ctid,
+            source.private,
+            *device_of(source),
+            destination.node,
+            destination.private,
+            which,
+            remote_shell(at.request.asked.options.peer_ssh),
+            deadline_s=COPY_S,
+        ),
+        undo=NothingToUndo(f"what was copied goes with {destination.private}"),
+    )

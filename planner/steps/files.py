@@ -1,0 +1,187 @@
+"""Steps about configs, action scripts and directories."""
+
+from __future__ import annotations
+
+from posixpath import basename
+
+from planner.model import Script
+from planner.parse.config import FENCE
+from planner.plan import Step, Zone
+from planner.situation import Situation
+from planner.steps import ONLY_FORWARD, SLOW_S, command, takes_back
+
+STAGED = ".vzplan"
+"""Ending of a config that vzctl does not read: it takes only NAME.conf (rule 8)."""
+
+
+def stage_config(at: Situation, text: str) -> Step:
+    """Write the new config, fenced, under a name that vzctl does not read: a stray ``vzctl mount`` finds nothing."""
+    side, path = at.destination, at.config_path + STAGED
+    return Step(
+        id="stage-config",
+        title=f"stage the config as {basename(path)}",
+        zone=Zone.PREPARE,
+        do=command(side, "make-file", path, "0644", stdin=text),
+        undo=takes_back("remove it", command(side, "remove-made", path), must=False),
+    )
+
+
+def make_script(at: Situation, script: Script, path: str) -> Step:
+    """Carry one of the container's own action scripts over."""
+    side = at.destination
+    return Step(
+        id=f"script-{script.name}",
+        title=f"copy the action script {script.name}",
+        zone=Zone.PREPARE,
+        do=command(side, "make-file", path, f"{script.mode:04o}", stdin=script.text or ""),
+        undo=takes_back("remove it", command(side, "remove-made", path), must=False),
+    )
+
+
+def make_root(at: Situation) -> Step:
+    """Make the directory that vzctl mounts the container on."""
+    side = at.destination
+    return Step(
+        id="make-root",
+        title=f"make {side.root}",
+        zone=Zone.PREPARE,
+        do=command(side, "make-dir", side.root, "0755"),
+        undo=takes_back("rmdir it", command(side, "remove-made", side.root), must=False),
+    )
+
+
+def make_mount_point(at: Situation) -> Step:
+    """Make the mount point; [seen] while it is missing vzctl calls the container deleted and starts nothing."""
+    side = at.destination
+    return Step(
+        id="make-private",
+        title=f"make {side.private}",
+        zone=Zone.PREPARE,
+        do=command(side, "make-dir", side.private, "0700"),
+        undo=takes_back("rmdir it", command(side, "remove-made", side.private), must=False),
+    )
+
+
+def make_private(at: Situation) -> Step:
+    """Make the directory that the copy goes into; taken back with all that was copied."""
+    side = at.destination
+    return Step(
+        id="make-private",
+        title=f"make {side.private}",
+        zone=Zone.PREPARE,
+        do=command(side, "make-dir", side.private, "0700"),
+        undo=takes_back(
+            "delete it and what was copied into it",
+            command(side, "remove-made-tree", side.private, deadline_s=SLOW_S * 12),
+            must=False,
+        ),
+    )
+
+
+def fence(at: Situation) -> Step:
+    """Forbid to start it at the source, also when that node boots in the middle (exit 105, [seen])."""
+    side = at.source
+    return Step(
+        id="fence",
+        title="forbid to start it (DISABLED)",
+        zone=Zone.FREEZE,
+        do=command(side, "fence", at.config_path, stdin=FENCE, deadline_s=SLOW_S),
+        undo=takes_back(
+            "allow it again",
+            command(side, "unfence", at.config_path, stdin=FENCE, deadline_s=SLOW_S),
+            must=True,
+        ),
+    )
+
+
+def hide_config(at: Situation, backup: str) -> Step:
+    """Take the config's name away at the source: invisible to vzctl, vzlist and the boot script."""
+    side = at.source
+    return Step(
+        id="hide-config",
+        title=f"rename the config to {basename(backup)}",
+        zone=Zone.TRANSFER,
+        do=command(side, "rename-file", at.config_path, backup, deadline_s=SLOW_S),
+        undo=takes_back(
+            "give it its name back",
+            command(side, "rename-file", backup, at.config_path, deadline_s=SLOW_S),
+            must=True,
+        ),
+    )
+
+
+def activate_config(at: Situation) -> Step:
+    """Give the staged config its real name; it is fenced still, so that nothing but the pivot starts it."""
+    side, staged = at.destination, at.config_path + STAGED
+    return Step(
+        id="activate-config",
+        title="give the config its name, start still forbidden",
+        zone=Zone.TRANSFER,
+        do=command(side, "rename-file", staged, at.config_path, deadline_s=SLOW_S),
+        undo=takes_back(
+            "take the name away again",
+            command(side, "rename-file", at.config_path, staged, deadline_s=SLOW_S),
+            must=True,
+        ),
+    )
+
+
+def allow_start(at: Situation) -> Step:
+    """Take the fence out of the new config: from now on it starts at boot as it did at the source."""
+    side = at.destination
+    return Step(
+        id="allow-start",
+        title="allow to start it",
+        zone=Zone.RETIRE,
+        do=command(side, "unfence", at.config_path, stdin=FENCE, deadline_s=SLOW_S),
+        undo=ONLY_FORWARD,
+    )
+
+
+def tidy_backup(at: Situation, backup: str) -> Step:
+    """Take the fence out of the old config too: who needs it one day finds it as it was."""
+    side = at.source
+    return Step(
+        id="tidy-backup",
+        title=f"take the fence out of {basename(backup)}",
+        zone=Zone.RETIRE,
+        do=command(side, "unfence", backup, stdin=FENCE, deadline_s=SLOW_S),
+        undo=ONLY_FORWARD,
+    )
+
+
+def retire_script(at: Situation, script: Script, old: str, new: str) -> Step:
+    """Rename one of the container's action scripts out of vzctl's sight."""
+    return Step(
+        id=f"retire-{script.name}",
+        title=f"rename the action script {script.name} to {basename(new)}",
+        zone=Zone.RETIRE,
+        do=command(at.source, "rename-file", old, new, deadline_s=SLOW_S),
+        undo=ONLY_FORWARD,
+    )
+
+
+def retire_area(at: Situation, aside: str) -> Step:
+    """Delete the old private area: proved free of mounts and of a config, renamed aside, deleted by our own verb.
+
+    Never ``vzctl destroy``: [seen] it deletes whatever is mounted there, and returns before it is done.
+    """
+    side = at.source
+    return Step(
+        id="retire-private",
+        title=f"delete {side.private}",
+        zone=Zone.RETIRE,
+        do=command(side, "retire-area", at.ctid, side.private, aside, deadline_s=SLOW_S * 12),
+        undo=ONLY_FORWARD,
+    )
+
+
+def remove_dir(at: Situation, path: str, what: str) -> Step:
+    """Remove an emptied directory of the source by rmdir; what is mounted or not empty stays and is reported."""
+    return Step(
+        id=f"remove-{what}",
+        title=f"rmdir {path}",
+        zone=Zone.RETIRE,
+        do=command(at.source, "remove-dir", path),
+        undo=ONLY_FORWARD,
+    )

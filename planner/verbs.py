@@ -1,0 +1,112 @@
+"""The vocabulary between plan and node: the table of verbs.
+
+A step is one verb with one exit status. It is 0 only if the promised state holds when the verb returns, whatever
+state it found, and would survive a power cut. Each verb has a POSIX sh text in ``executor/verbs/`` and a twin in
+``executor/simulated/``; a test checks that the three agree on names and operands.
+
+Exit statuses that mean something to the saga are named below. Anything else but 0 is "failed, perhaps half done".
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+NOT_UP: Final = 3
+"""It did not come up, and it is *proved* that nothing runs and nothing is half mounted here: DOWN, not IN_DOUBT."""
+YES: Final = 10
+NO: Final = 11
+UNPROVED: Final = 12
+REFUSED: Final = 120
+"""The wrapper did nothing: no run folder, another generation, another boot, or the run's lock is taken."""
+
+NO_DEVICE: Final = "-"
+"""Operand for a device or identity where the container owns none."""
+
+
+class Verb(Struct, frozen=True):
+    """A verb's operands, in order, and its promise."""
+
+    operands: tuple[str, ...]
+    promise: str
+    reads_stdin: bool = False
+
+
+_DATA = ("ctid", "private", "root", "device", "identity")
+"""A container and what it stands on. ``device`` and ``identity`` are "-" for a shared one."""
+
+VERBS: Final[dict[str, Verb]] = {
+    # --- the run itself
+    "own": Verb(("ctid",), "this run, and no other, is recorded as owner of the container on this node"),
+    "disown": Verb(("ctid",), "this run's owner record and run folder are gone from this node"),
+    "settle": Verb(
+        (), "nothing that this run started on this node is still running, the lock holder excepted"
+    ),
+    "note-state": Verb(("ctid", "state"), "the container is in this state; state and boot id are noted"),
+    "restore-state": Verb(
+        (*_DATA, "dumpdir", "state"),
+        "if this run went as far as the freeze, or the node has booted since, the container is in this state again",
+    ),
+    "hold-lock": Verb(("ctid", "lockdir"), "a live process of this run holds vzctl's lock"),
+    "release-lock": Verb(("ctid", "lockdir"), "vzctl's lock is not held by this run"),
+    # --- files and directories
+    "make-file": Verb(
+        ("path", "mode"), "the file was made by this run and holds the standard input", reads_stdin=True
+    ),
+    "make-dir": Verb(("path", "mode"), "the directory was made by this run"),
+    "remove-made": Verb(("path",), "what this run made at path (a file, an empty directory) is gone"),
+    "remove-made-tree": Verb(("path",), "the directory that this run made is gone with all in it"),
+    "rename-file": Verb(
+        ("old", "new"), "the file has the new name and the old one is free; never overwrites"
+    ),
+    "remove-dir": Verb(("path",), "no directory is at path: an empty one that is no mount point was removed"),
+    "retire-area": Verb(
+        ("ctid", "private", "aside"),
+        "the private area is gone: no mount in it, no config for it; renamed aside, then deleted in its filesystem",
+    ),
+    "fence": Verb(("config",), "the config begins with the standard input, vzplan's fence", reads_stdin=True),
+    "unfence": Verb(
+        ("config",),
+        "the lines of the standard input are out of the config, all else as others left it",
+        reads_stdin=True,
+    ),
+    # --- data
+    "copy-tree": Verb(
+        ("ctid", "private", "device", "identity", "peer", "peer_private", "pass", "rsh"),
+        "the peer's directory holds what private holds, synced there; pass is first (a running container may "
+        "change files meanwhile) or last",
+    ),
+    "mount-device": Verb(
+        ("device", "identity", "private", "found"),
+        "the device with this identity, and nothing else, is mounted read-write at private; found is clean "
+        "(refused if any node has it mounted) or any",
+    ),
+    "release-device": Verb(
+        ("device", "identity", "private"), "nothing on this node mounts or holds the device"
+    ),
+    "prove-released": Verb(
+        ("device", "identity"),
+        "looks only: the device is held by nothing here and mounted read-write by no node",
+    ),
+    # --- the container
+    "guard-source": Verb(
+        ("ctid", "state", "sha256", "private", "device", "identity"),
+        "looks only: config, state and what is mounted are as planned",
+    ),
+    "guard-destination": Verb(
+        ("ctid", "private", "dumpdir"), "looks only: nothing of this container is here but what this run made"
+    ),
+    "stop-container": Verb(("ctid", "private", "root"), "the container is down and its root area unmounted"),
+    "ensure-running": Verb((*_DATA, "dumpdir"), "the container runs here, on this device if it owns one"),
+    # --- pivots: mark `out` durably, act, mark `refused N` once seen that nothing came of it
+    "start-container": Verb((*_DATA, "dumpdir"), "as ensure-running, with durable marks before and after"),
+    "enable-container": Verb(
+        ("ctid", "config"),
+        "the stopped container may be started here: unfenced, with durable marks",
+        reads_stdin=True,
+    ),
+    "probe-pivot": Verb(
+        ("ctid",), "answers whether this run's pivot ever took effect: 10 yes, 11 no, 12 not known"
+    ),
+}

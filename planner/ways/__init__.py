@@ -1,0 +1,32 @@
+"""The ways of moving a container: one file a way, and the table that names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from planner.plan import Step
+from planner.situation import Situation
+from planner.ways import copy, hand_over
+
+
+class Way(Struct, frozen=True):
+    """A way: its name, what it means in a few words, and the functions that make its steps and its new config."""
+
+    name: str
+    summary: str
+    steps: Callable[[Situation], tuple[Step, ...]]
+    new_config: Callable[[Situation], str]
+
+
+WAYS: Final[dict[str, Way]] = {
+    "a": Way("a", "copy to a shared filesystem", copy.steps, copy.new_config),
+    "d2": Way("d2", "hand-over of the same device: nothing is copied", hand_over.steps, hand_over.new_config),
+}
+
+
+def choose(at: Situation) -> Way:
+    """The way, from config, facts and flags; never from device names."""
+    return WAYS["d2"] if at.insulated else WAYS["a"]
