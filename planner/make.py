@@ -41,6 +41,7 @@ def _plan(
         asked=asked,
         facts=tuple((facts.node, sha256(facts)) for facts in (request.source, request.destination)),
         way=way.name if way else None,
+        title=_title(request, at),
         summary=_summary(at, way),
         steps=steps,
         settle=settle,
@@ -51,7 +52,13 @@ def _plan(
     )
 
 
+def _title(request: Request, at: Situation | None) -> str:
+    name = f" ({at.name})" if at is not None and at.name else ""
+    asked = request.asked
+    return f"Move container {asked.ctid}{name} from {asked.source} to {asked.destination}"
+
+
 def _summary(at: Situation | None, way: Way | None) -> str:
     if at is None or way is None:
-        return "nothing can be done yet"
-    return f"{way.summary} · {at.container.state}, offline"
+        return "not possible as things stand; see the findings"
+    return f"{way.summary(at)} · {at.container.state}, offline"

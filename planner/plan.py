@@ -118,7 +118,8 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     asked: Asked
     facts: tuple[tuple[str, str], ...]  # node, sha256 of its facts
     way: str | None
-    summary: str  # what moves and how, in one line
+    title: str  # what moves from where to where
+    summary: str  # how, in one line
     steps: tuple[Step, ...]
     settle: tuple[Command, ...]  # one a node
     max_frozen_s: int | None

@@ -116,7 +116,9 @@ class Past:
         if isinstance(outcome, Lost):
             self.unsettled.add(at if what is What.SETTLE else self._command(what, at).node)
         good = isinstance(outcome, Exited) and outcome.status == 0
-        if not good:
+        if (
+            not good or what is What.PROBE
+        ):  # a probe answers by 10 and 11 only; even a 0 of its own counts as a try
             self.failures.setdefault((what, at), []).append(outcome)
         match what:
             case What.DO if good:
@@ -143,16 +145,15 @@ class Past:
         """Whoever was at work may only be asleep: every node it spoke to must settle, every count begins anew."""
         self.open = None
         self.unsettled |= self.touched
+        # What went wrong on the way there is still to be told; how often something was tried since is not.
+        retire = {step.id for step in self._plan.steps if step.zone is Zone.RETIRE}
         self.failures = {
             key: outcomes
             for key, outcomes in self.failures.items()
-            if key[0] is What.DO and self._before_pivot(key[1])
+            if key[0] is What.DO and key[1] not in retire
         }
         if self.pivot is Pivot.AHEAD and self.unwinding is None:
             self.unwinding = "the controller stopped before the pivot"
-
-    def _before_pivot(self, at: str) -> bool:
-        return self._steps[at].zone is not Zone.RETIRE
 
     def _command(self, what: What, at: str) -> Command:
         step = self._steps[at]

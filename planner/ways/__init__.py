@@ -13,17 +13,17 @@ from planner.ways import copy, hand_over
 
 
 class Way(Struct, frozen=True):
-    """A way: its name, what it means in a few words, and the functions that make its steps and its new config."""
+    """A way: its name, and the functions that say what it does, make its steps and its new config."""
 
     name: str
-    summary: str
+    summary: Callable[[Situation], str]
     steps: Callable[[Situation], tuple[Step, ...]]
     new_config: Callable[[Situation], str]
 
 
 WAYS: Final[dict[str, Way]] = {
-    "a": Way("a", "copy to a shared filesystem", copy.steps, copy.new_config),
-    "d2": Way("d2", "hand-over of the same device: nothing is copied", hand_over.steps, hand_over.new_config),
+    "a": Way("a", copy.summary, copy.steps, copy.new_config),
+    "d2": Way("d2", hand_over.summary, hand_over.steps, hand_over.new_config),
 }
 
 

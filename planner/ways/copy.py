@@ -11,6 +11,11 @@ from planner.steps import container, copy, files
 from planner.ways import parts
 
 
+def summary(at: Situation) -> str:
+    """What is done, in a few words."""
+    return f"copy of {at.source.private}, rsync from node to node"
+
+
 def new_config(at: Situation) -> str:
     """The config at the destination: every byte as it was."""
     return at.config

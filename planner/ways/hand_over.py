@@ -14,6 +14,12 @@ from planner.steps import container, device, files
 from planner.ways import parts
 
 
+def summary(at: Situation) -> str:
+    """What is done, in a few words."""
+    wwid = at.source.device.wwid if at.source.device else None
+    return f"hand-over of {at.device_name} (LUN {wwid}): nothing is copied"
+
+
 def new_config(at: Situation) -> str:
     """The config at the destination: VE_DEVICE is the destination's own, stable name; all else as it was."""
     there = at.destination.device

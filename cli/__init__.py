@@ -1,0 +1,1 @@
+"""The command line: parses flags and prints. No decision lives here."""

@@ -1,0 +1,44 @@
+"""Signals as wishes: Ctrl-C and SIGTERM unwind at the next step border; a closed terminal stops nothing.
+
+The handler only remembers; the engine asks between two moves and writes the wish into the journal.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from planner.plan import Want, Wish
+
+
+class Signals:
+    """What the operator asked for by signal; ``wish`` hands it out once."""
+
+    def __init__(self) -> None:
+        """Nothing has been asked for yet."""
+        self._pending: Wish | None = None
+
+    def wish(self) -> Wish | None:
+        """The wish that came in since the last call, if any."""
+        pending, self._pending = self._pending, None
+        return pending
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self._pending is not None:
+            raise KeyboardInterrupt  # a second one: stop here, `vzplan recover` does the rest
+        self._pending = Wish(Want.UNWIND, f"asked to by {signal.Signals(number).name}")
+
+
+@contextmanager
+def heeded() -> Iterator[Signals]:
+    """Within the block SIGINT and SIGTERM become wishes and SIGHUP is ignored; the old handlers come back."""
+    signals = Signals()
+    handlers = {signal.SIGINT: signals._note, signal.SIGTERM: signals._note, signal.SIGHUP: signal.SIG_IGN}  # noqa: SLF001
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,304 @@
+"""The saga's rules, each on the smallest plan that shows it. A journal in, the next move out."""
+
+from __future__ import annotations
+
+import pytest
+
+from planner.findings import error
+from planner.model import Asked
+from planner.plan import (
+    PLAN_VERSION,
+    Began,
+    Command,
+    Compensation,
+    Ended,
+    Entry,
+    Exited,
+    Lost,
+    NothingToUndo,
+    Outcome,
+    Plan,
+    Probe,
+    Restarted,
+    Run,
+    Step,
+    Stop,
+    Want,
+    What,
+    Wish,
+    Zone,
+)
+from planner.saga import PAUSES_S, Past, next_move
+from planner.verbs import NO, NOT_UP, UNPROVED, YES
+
+OK = Exited(0)
+FAILED = Exited(1, err="it broke")
+LOST = Lost("connection closed")
+
+
+def command(node: str, verb: str = "own", *operands: str) -> Command:
+    return Command(node, (verb, *(operands or ("123",))), "", 60)
+
+
+def step(name: str, node: str, zone: Zone, *, must: bool | None = False, probe: bool = False) -> Step:
+    undo = NothingToUndo("looks only") if must is None else Compensation(f"undo {name}", command(node, "disown"), must)
+    return Step(name, name, zone, command(node), undo, Probe(command(node, "probe-pivot")) if probe else None)
+
+
+def plan(*steps: Step) -> Plan:
+    settle = tuple(Command(node, ("settle",), "", 60) for node in ("src", "dst"))
+    return Plan(PLAN_VERSION, Asked(123, "src", "dst"), (), "a", "", "", steps, settle, None, None, (), "")
+
+
+PLAN = plan(
+    step("own", "src", Zone.PREPARE),
+    step("stop", "src", Zone.FREEZE, must=True),
+    step("look", "src", Zone.TRANSFER, must=None),
+    step("mount", "dst", Zone.TRANSFER, must=True),
+    step("start", "dst", Zone.PIVOT, must=True, probe=True),
+    step("ensure", "dst", Zone.RETIRE, must=None),
+    step("tidy", "src", Zone.RETIRE, must=None),
+)
+
+
+def move(*entries: Entry) -> Run | Stop:
+    past = Past(PLAN)
+    for entry in entries:
+        past.note(entry)
+    return next_move(PLAN, past)
+
+
+def ran(what: What, at: str, outcome: Exited | Lost = OK, times: int = 1) -> list[Entry]:
+    return [entry for _ in range(times) for entry in (Began(what, at), Ended(what, at, outcome))]
+
+
+def done(*steps: str) -> list[Entry]:
+    return [entry for name in steps for entry in ran(What.DO, name)]
+
+
+def expect(found: Run | Stop, what: What, at: str) -> Run:
+    assert isinstance(found, Run), found
+    assert (found.what, found.at) == (what, at)
+    return found
+
+
+def stopped(found: Run | Stop, outcome: Outcome) -> Stop:
+    assert isinstance(found, Stop), found
+    assert found.outcome is outcome, found
+    return found
+
+
+def test_it_begins_with_the_first_step_and_goes_on_in_order() -> None:
+    expect(move(), What.DO, "own")
+    expect(move(*done("own")), What.DO, "stop")
+
+
+def test_all_done_is_migrated() -> None:
+    everything = done("own", "stop", "look", "mount", "start", "ensure", "tidy")
+    stopped(move(*everything), Outcome.MIGRATED)
+    stopped(move(*everything, Restarted()), Outcome.MIGRATED)  # recovering it again does nothing
+
+
+def test_a_failed_step_is_taken_back_itself_then_those_before_it() -> None:
+    failed = [*done("own"), *ran(What.DO, "stop", FAILED)]
+    expect(move(*failed), What.UNDO, "stop")
+    expect(move(*failed, *ran(What.UNDO, "stop")), What.UNDO, "own")
+    end = stopped(move(*failed, *ran(What.UNDO, "stop"), *ran(What.UNDO, "own")), Outcome.UNWOUND)
+    assert "it broke" in end.because
+
+
+def test_a_step_without_a_compensation_is_passed_over() -> None:
+    expect(move(*done("own", "stop"), *ran(What.DO, "look", FAILED)), What.UNDO, "stop")
+
+
+def test_nothing_goes_to_a_node_that_has_not_settled() -> None:
+    lost = [*done("own"), *ran(What.DO, "stop", LOST)]
+    expect(move(*lost), What.SETTLE, "src")
+    expect(move(*lost, *ran(What.SETTLE, "src")), What.UNDO, "stop")
+
+
+def test_the_other_node_needs_no_settling() -> None:
+    lost = [*done("own", "stop", "look"), *ran(What.DO, "mount", LOST), *ran(What.SETTLE, "dst"), *ran(What.UNDO, "mount")]
+    expect(move(*lost), What.UNDO, "stop")
+
+
+def test_a_node_that_cannot_settle_halts_a_blocking_undo() -> None:
+    lost = [*done("own"), *ran(What.DO, "stop", LOST), *ran(What.SETTLE, "src", LOST, len(PAUSES_S))]
+    end = stopped(move(*lost), Outcome.IN_DOUBT)
+    assert [c.argv[0] for c in end.left] == ["disown", "disown"]
+
+
+def test_a_node_that_cannot_settle_does_not_halt_the_cleaning_up() -> None:
+    lost = [*ran(What.DO, "own", LOST), *ran(What.SETTLE, "src", LOST, len(PAUSES_S))]
+    stopped(move(*lost), Outcome.UNWOUND_NOT_CLEANED)
+
+
+def test_an_undo_is_tried_again_with_a_growing_pause() -> None:
+    failed = [*done("own"), *ran(What.DO, "stop", FAILED)]
+    pauses = [expect(move(*failed, *ran(What.UNDO, "stop", FAILED, n)), What.UNDO, "stop").after_s for n in range(3)]
+    assert pauses == list(PAUSES_S)
+
+
+def test_an_unproved_blocking_undo_halts_everything_behind_it() -> None:
+    failed = [*done("own"), *ran(What.DO, "stop", FAILED), *ran(What.UNDO, "stop", FAILED, len(PAUSES_S))]
+    end = stopped(move(*failed), Outcome.IN_DOUBT)
+    assert "it broke" in end.because
+
+
+def test_a_source_that_is_proved_not_to_come_up_is_down_not_in_doubt() -> None:
+    not_up = Exited(NOT_UP, err="vzctl: exit status 1")
+    failed = [*done("own"), *ran(What.DO, "stop", FAILED), *ran(What.UNDO, "stop", not_up, len(PAUSES_S))]
+    stopped(move(*failed), Outcome.DOWN)
+
+
+def test_a_destination_that_is_not_released_is_in_doubt_whatever_it_says() -> None:
+    failed = [*done("own", "stop", "look"), *ran(What.DO, "mount", FAILED)]
+    stopped(move(*failed, *ran(What.UNDO, "mount", Exited(NOT_UP), len(PAUSES_S))), Outcome.IN_DOUBT)
+
+
+def test_leftovers_are_reported_not_swallowed() -> None:
+    failed = [*ran(What.DO, "own", FAILED), *ran(What.UNDO, "own", FAILED, len(PAUSES_S))]
+    assert stopped(move(*failed), Outcome.UNWOUND_NOT_CLEANED).left == (command("src", "disown"),)
+
+
+BEFORE = done("own", "stop", "look", "mount")
+
+
+def test_a_pivot_that_failed_is_asked_before_anything_is_taken_back() -> None:
+    expect(move(*BEFORE, *ran(What.DO, "start", FAILED)), What.PROBE, "start")
+
+
+def test_a_pivot_that_was_lost_is_settled_then_asked() -> None:
+    lost = [*BEFORE, *ran(What.DO, "start", LOST)]
+    expect(move(*lost), What.SETTLE, "dst")
+    expect(move(*lost, *ran(What.SETTLE, "dst")), What.PROBE, "start")
+
+
+def test_yes_goes_forward_and_a_proved_no_takes_the_pivot_back_first() -> None:
+    asked = [*BEFORE, *ran(What.DO, "start", FAILED)]
+    expect(move(*asked, *ran(What.PROBE, "start", Exited(YES))), What.DO, "ensure")
+    expect(move(*asked, *ran(What.PROBE, "start", Exited(NO))), What.UNDO, "start")
+
+
+@pytest.mark.parametrize("answer", [Exited(UNPROVED), Exited(1), Exited(0), Exited(137)])
+def test_any_other_answer_is_no_answer(answer: Exited) -> None:
+    asked = [*BEFORE, *ran(What.DO, "start", FAILED), *ran(What.PROBE, "start", answer, len(PAUSES_S))]
+    stopped(move(*asked), Outcome.IN_DOUBT)
+
+
+def test_after_the_pivot_a_failure_is_repeated_never_undone() -> None:
+    passed = [*BEFORE, *done("start", "ensure")]
+    expect(move(*passed, *ran(What.DO, "tidy", FAILED)), What.DO, "tidy")
+    expect(move(*passed, *ran(What.DO, "tidy", LOST)), What.SETTLE, "src")
+    end = stopped(move(*passed, *ran(What.DO, "tidy", FAILED, len(PAUSES_S))), Outcome.MIGRATED_NOT_CLEANED)
+    assert end.left == (command("src"),)
+
+
+def test_migrated_is_not_claimed_before_the_destination_is_ensured() -> None:
+    passed = [*BEFORE, *done("start")]
+    stopped(move(*passed, *ran(What.DO, "ensure", FAILED, len(PAUSES_S))), Outcome.DOWN)
+    unreachable = [*ran(What.DO, "ensure", LOST), *ran(What.SETTLE, "dst", LOST, len(PAUSES_S))]
+    stopped(move(*passed, *unreachable), Outcome.IN_DOUBT)
+
+
+def test_a_wish_unwinds_before_the_pivot_and_is_too_late_after_it() -> None:
+    wish = Wish(Want.UNWIND, "asked to by SIGINT")
+    expect(move(*done("own"), wish), What.UNDO, "own")
+    expect(move(*BEFORE, *done("start"), wish), What.DO, "ensure")
+    expect(move(*BEFORE, *ran(What.DO, "start", FAILED), wish), What.PROBE, "start")
+
+
+def test_a_world_that_moved_ends_as_refused() -> None:
+    wish = Wish(Want.REFUSE, "the config changed")
+    stopped(move(*done("own"), wish, *ran(What.UNDO, "own")), Outcome.REFUSED)
+
+
+def test_a_controller_that_died_counts_what_it_began_as_happened() -> None:
+    died = [*done("own"), Began(What.DO, "stop"), Restarted()]
+    expect(move(*died), What.SETTLE, "src")
+    expect(move(*died, *ran(What.SETTLE, "src")), What.UNDO, "stop")
+
+
+def test_after_a_restart_every_node_it_spoke_to_settles_even_if_nothing_was_open() -> None:
+    died = [*done("own", "stop", "look", "mount"), Restarted()]
+    expect(move(*died), What.SETTLE, "dst")
+    expect(move(*died, *ran(What.SETTLE, "dst"), *ran(What.UNDO, "mount")), What.SETTLE, "src")
+
+
+def test_a_controller_that_died_in_the_pivot_asks() -> None:
+    died = [*BEFORE, Began(What.DO, "start"), Restarted(), *ran(What.SETTLE, "dst")]
+    expect(move(*died), What.PROBE, "start")
+
+
+def test_a_controller_that_died_after_the_pivot_goes_on() -> None:
+    died = [*BEFORE, *done("start"), Began(What.DO, "ensure"), Restarted(), *ran(What.SETTLE, "dst")]
+    expect(move(*died), What.DO, "ensure")
+
+
+def test_a_restart_begins_the_counts_anew() -> None:
+    doubt = [*BEFORE, *ran(What.DO, "start", LOST), *ran(What.SETTLE, "dst", LOST, len(PAUSES_S))]
+    stopped(move(*doubt), Outcome.IN_DOUBT)
+    expect(move(*doubt, Restarted()), What.SETTLE, "dst")
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [Ended(What.DO, "own", OK)],
+        [Began(What.DO, "own"), Began(What.DO, "stop")],
+        [Began(What.DO, "own"), Ended(What.DO, "stop", OK)],
+        [Began(What.DO, "nowhere")],
+        [Began(What.SETTLE, "third-node")],
+        [Began(What.UNDO, "look")],
+    ],
+)
+def test_a_journal_that_does_not_fit_its_plan_is_refused(entries: list[Entry]) -> None:
+    with pytest.raises(ValueError, match="the journal"):
+        move(*entries)
+
+
+def test_what_is_noted_in_a_copy_stays_there() -> None:
+    past = Past(PLAN)
+    twin = past.copy()
+    for entry in ran(What.DO, "own", LOST):
+        twin.note(entry)
+    assert next_move(PLAN, past) == Run(What.DO, "own", command("src"), 0)
+
+
+@pytest.mark.parametrize(
+    ("steps", "rule"),
+    [
+        ((), "no steps"),
+        ((PLAN.steps[0], PLAN.steps[0], *PLAN.steps[1:]), "not unique"),
+        ((PLAN.steps[1], PLAN.steps[0], *PLAN.steps[2:]), "out of order"),
+        (PLAN.steps[:4], "0 pivots"),
+        ((*PLAN.steps[:4], step("start", "dst", Zone.PIVOT)), "no probe"),
+        ((*PLAN.steps[:5], step("late", "dst", Zone.RETIRE, must=True)), "only forward"),
+        ((step("third", "elsewhere", Zone.PREPARE), *PLAN.steps), "neither source nor destination"),
+    ],
+)
+def test_a_plan_that_breaks_a_rule_cannot_be_made(steps: tuple[Step, ...], rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
+        plan(*steps)
+
+
+def test_a_plan_with_an_error_may_have_no_steps_but_is_never_runnable() -> None:
+    finding = error("no-container", "hn1", "there is none", "look elsewhere")
+    refused = Plan(PLAN_VERSION, Asked(1, "a", "b"), (), None, "", "", (), (), None, None, (finding,), "")
+    assert not refused.runnable
+
+
+@pytest.mark.parametrize(
+    ("argv", "stdin", "problem"),
+    [
+        ((), "", "unknown verb"),
+        (("rm", "-rf"), "", "unknown verb"),
+        (("own",), "", "takes ctid"),
+        (("own", "1", "2"), "", "takes ctid"),
+        (("own", "1"), "x", "no standard input"),
+        (("make-dir", "/a\0b", "0755"), "", "NUL"),
+    ],
+)
+def test_a_command_that_no_node_understands_cannot_be_made(argv: tuple[str, ...], stdin: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        Command("hn1", argv, stdin, 60)
