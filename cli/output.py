@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import ndiff
 from typing import Final
 
+from msgspec import Struct
+
 from planner.findings import Finding, Severity
-from planner.plan import Command, Compensation, Outcome, Plan, Step, Stop, Zone
+from planner.plan import Command, Compensation, Outcome, Plan, Run, Step, Stop, What, Zone
+from planner.saga import Past, Pivot
 
 ZONES: Final[dict[Zone, str]] = {
     Zone.PREPARE: "prepare: nobody notices",
@@ -103,13 +106,13 @@ def command_line(command: Command) -> str:
     return plain(f"{command.node}: {shlex.join(command.argv)}")
 
 
-def verb_texts(plan: Plan, texts: dict[str, str]) -> str:
+def verb_texts(plan: Plan, text: Callable[[str], str]) -> str:
     """The sh behind every verb of the plan, once each."""
     commands = [
         c for s in plan.steps for c in (s.do, s.undo.do if isinstance(s.undo, Compensation) else s.do)
     ]
     verbs = dict.fromkeys(c.argv[0] for c in commands)
-    return "".join(f"\n--- {verb}\n{texts[verb]}" for verb in verbs)
+    return "".join(f"\n--- {verb}\n{text(verb)}" for verb in verbs)
 
 
 def stop_text(stop: Stop, run: str | None) -> str:
@@ -123,3 +126,68 @@ def stop_text(stop: Stop, run: str | None) -> str:
         if run is not None:
             lines.append(f"  next: vzplan recover {run}")
     return "\n".join(lines) + "\n"
+
+
+def move_line(plan: Plan, move: Run) -> str:
+    """One line of progress: number, node, what is done."""
+    node = plain(move.command.node)
+    if move.what is What.SETTLE:
+        return f"settle   {node}: wait until nothing of this run is still at work there"
+    number = next(i for i, step in enumerate(plan.steps, 1) if step.id == move.at)
+    step = plan.steps[number - 1]
+    title = plain(_undo(step) if move.what is What.UNDO else step.title)
+    again = f" (again, after {move.after_s} s)" if move.after_s else ""
+    words = {What.DO: "", What.UNDO: "undo ", What.PROBE: "ask  "}[move.what]
+    return f"{words:<5}{number:>2}/{len(plan.steps)}  {node}: {title}{again}"
+
+
+class Standing(Struct, frozen=True):
+    """Where a run stands, as its journal tells."""
+
+    run: str
+    title: str
+    zone: Zone
+    last: str
+    controller: str
+    known: str
+    next: str
+
+    @staticmethod
+    def of(run: str, plan: Plan, past: Past, move: Run | Stop, *, alive: bool) -> Standing:
+        """Read it off the journal."""
+        begun = [step for step in plan.steps if step.id in past.begun]
+        last = begun[-1] if begun else plan.steps[0]
+        known = {
+            Pivot.AHEAD: f"the pivot has not gone out: {plan.asked.source} has the container",
+            Pivot.NEVER: f"the pivot never took effect: {plan.asked.source} has the container",
+            Pivot.ASKED: "the pivot has gone out, and it is not known whether it took effect",
+            Pivot.PASSED: f"the pivot took effect: {plan.asked.destination} has the container",
+        }[past.pivot]
+        if past.unwinding:
+            known += f"; unwinding because of: {past.unwinding}"
+        finished = isinstance(move, Stop) and not move.left
+        if isinstance(move, Stop):
+            known += f"; {move.outcome}: {MEANINGS[move.outcome]}"
+        return Standing(
+            run=run,
+            title=plan.title,
+            zone=last.zone,
+            last=f"{last.title} ({last.do.node})" if begun else "nothing yet",
+            controller="at work" if alive else "ended" if finished else "gone",
+            known=known,
+            next="nothing" if finished else "wait for it" if alive else f"vzplan recover {run}",
+        )
+
+    def text(self) -> str:
+        """For people."""
+        return "".join(
+            f"{name:<11}{plain(value)}\n"
+            for name, value in (
+                ("run", f"{self.run}: {self.title}"),
+                ("zone", self.zone),
+                ("last step", self.last),
+                ("controller", self.controller),
+                ("known", self.known),
+                ("next", self.next),
+            )
+        )

@@ -1,0 +1,253 @@
+"""What each command does: ask the executor, print, answer with an exit code."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from cli import output
+from cli.errors import UserError
+from cli.exit_codes import OF_OUTCOME, ExitCode
+from executor import control, verbs
+from executor.engine import Watch
+from executor.gather import FactsFileError, GatherError, write_facts
+from executor.journal import Journal, JournalError, MemoryJournal, list_runs, new_run_id, read_journal, state_folder
+from executor.signals import heeded
+from executor.site import LiveSite, SimulatedSite, Site, is_here, this_machine
+from planner.codec import CodecError, pretty
+from planner.model import Asked, Options
+from planner.plan import Exited, Lost, Opened, Outcome, Plan, Run, Stop, What
+from planner.saga import next_move, words
+
+HOST = re.compile(r"(?!-)[A-Za-z0-9_.:@\[\]-]{1,255}")
+
+
+class Aim(Struct, frozen=True):
+    """The flags that say what is to move from where to where."""
+
+    ctid: int
+    destination: str
+    source: str | None
+    ssh: str
+    peer_ssh: str | None
+    simulate: Path | None
+
+
+def show(aim: Aim, *, json: bool, verbose: bool) -> int:
+    """Print the plan."""
+    with _site(aim) as (site, asked):
+        plan = control.plan_now(asked, site)
+    print(pretty(plan) if json else output.plan_text(plan, verbose=verbose), end="")
+    if verbose and not json:
+        print(output.verb_texts(plan, verbs.text))
+    return ExitCode.OK if plan.runnable else ExitCode.REFUSED
+
+
+def check(aim: Aim, *, json: bool) -> int:
+    """Print the findings."""
+    with _site(aim) as (site, asked):
+        plan = control.plan_now(asked, site)
+    if json:
+        print(pretty(plan.findings), end="")
+    else:
+        print("\n".join(output.findings_lines(plan.findings)) or "nothing speaks against it")
+    return ExitCode.OK if plan.runnable else ExitCode.REFUSED
+
+
+def apply(aim: Aim, *, out: Path | None, yes: bool, json: bool, verbose: bool) -> int:
+    """Show, ask, walk, report."""
+    if out is not None and aim.simulate is None:
+        raise UserError("-o/--out goes with --simulate: it is where the simulated nodes are written")
+    with _site(aim, verbose=verbose) as (site, asked):
+        plan = control.plan_now(asked, site)
+        print(output.plan_text(plan), end="", file=sys.stderr if json else sys.stdout)
+        if not plan.runnable:
+            return _report(Stop(Outcome.REFUSED, "see the errors above", ()), None, json=json)
+        if not yes:
+            _ask()
+        run = new_run_id()
+        with heeded() as signals, _journal(site, run, plan) as journal:
+            where = f"{socket.gethostname()}:{state_folder(os.environ)}"
+            stop = control.apply(plan, site, journal, run, where, signals, _Progress(plan, quiet=json))
+        if isinstance(site, SimulatedSite) and out is not None:
+            site.save(out)
+        return _report(stop, None if isinstance(site, SimulatedSite) else run, json=json)
+
+
+def facts(nodes: list[str], ssh: str, out: Path | None) -> int:
+    """Print or write facts; an unreachable node does not keep the others from being written."""
+    for node in nodes:
+        _host(node)
+    failed = False
+    for node in nodes:
+        site = LiveSite(_words("--ssh", ssh), node if is_here(node) else None)
+        try:
+            found = site.facts(node)[node]
+        except GatherError as problem:
+            print(f"vzplan: {output.plain(str(problem))}", file=sys.stderr)
+            failed = True
+            continue
+        finally:
+            site.close()
+        if out is None:
+            print(pretty(found), end="")
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            print(write_facts(out, found))
+    return ExitCode.REFUSED if failed else ExitCode.OK
+
+
+def runs(*, open_only: bool) -> int:
+    """One line a run, newest first."""
+    state = state_folder(os.environ)
+    for run in list_runs(state):
+        record = read_journal(state, run)
+        move = next_move(record.plan, record.past)
+        ended = isinstance(move, Stop) and not record.alive
+        if open_only and ended and not move.left:
+            continue
+        said = "at work" if record.alive else move.outcome if isinstance(move, Stop) else "open: its controller is gone"
+        print(f"{run}  {output.plain(record.plan.title)}  {said}")
+    return ExitCode.OK
+
+
+def status(run: str, *, json: bool) -> int:
+    """How far it went, whether its controller lives, what to type next."""
+    record = read_journal(state_folder(os.environ), _run(run))
+    move = next_move(record.plan, record.past)
+    said = output.Standing.of(run, record.plan, record.past, move, alive=record.alive)
+    print(pretty(said) if json else said.text(), end="")
+    return ExitCode.OK
+
+
+def recover(run: str, *, json: bool, verbose: bool) -> int:
+    """Open the journal again and go on from what it says."""
+    state = state_folder(os.environ)
+    with Journal.open(state / "runs" / _run(run)) as journal:
+        site = LiveSite(journal.opened.ssh, journal.opened.here, _speaker(verbose=verbose))
+        try:
+            with heeded() as signals:
+                where = f"{socket.gethostname()}:{state}"
+                progress = _Progress(journal.plan, quiet=json)
+                return _report(control.recover(site, journal, run, where, signals, progress), run, json=json)
+        finally:
+            site.close()
+
+
+@contextmanager
+def _site(aim: Aim, *, verbose: bool = False) -> Iterator[tuple[Site, Asked]]:
+    """The nodes that the flags mean, and the request."""
+    destination = _host(aim.destination)
+    if aim.simulate is not None:
+        site: Site = SimulatedSite(aim.simulate)
+        source = _recorded_source(aim, site.recorded)
+        peer_ssh = _words("--peer-ssh", aim.peer_ssh or "")
+    else:
+        source = _host(aim.source) if aim.source else this_machine()
+        here = next((name for name in (source, destination) if is_here(name)), None)
+        ssh = _words("--ssh", aim.ssh)
+        default = ssh if source == here else ()
+        peer_ssh = default if aim.peer_ssh is None else _words("--peer-ssh", aim.peer_ssh)
+        site = LiveSite(ssh, here, _speaker(verbose=verbose))
+    try:
+        yield site, Asked(aim.ctid, source, destination, Options(peer_ssh=peer_ssh))
+    except GatherError as problem:
+        raise UserError(str(problem), ExitCode.REFUSED) from None
+    finally:
+        site.close()
+
+
+def _recorded_source(aim: Aim, recorded: dict[str, NodeFacts]) -> str:
+    for name in filter(None, (aim.source, aim.destination)):
+        if name not in recorded:
+            raise UserError(f"{aim.simulate} has no node {name}; it has {', '.join(recorded)}")
+    if aim.source:
+        return aim.source
+    choice = control.source_of(aim.ctid, recorded, aim.destination)
+    if choice.node is None:
+        raise UserError(choice.why)
+    return choice.node
+
+
+@contextmanager
+def _journal(site: Site, run: str, plan: Plan) -> Iterator[Journal | MemoryJournal]:
+    """The journal of a new run; a simulated one leaves nothing behind."""
+    if isinstance(site, LiveSite):
+        opened = Opened(run, plan, site.ssh, site.here)
+        with Journal.create(state_folder(os.environ) / "runs" / run, opened) as journal:
+            yield journal
+    else:
+        yield MemoryJournal(Opened(run, plan))
+
+
+def _ask() -> None:
+    if not sys.stdin.isatty():
+        raise UserError("there is no terminal to ask at; say --yes to start without being asked")
+    print("\nstart? type 'yes': ", end="", flush=True)
+    if sys.stdin.readline().strip() != "yes":
+        raise UserError("not started; nothing was changed", ExitCode.REFUSED)
+
+
+def _report(stop: Stop, run: str | None, *, json: bool) -> int:
+    code = OF_OUTCOME[stop.outcome]
+    if json:
+        print(pretty({"run": run, "outcome": stop.outcome, "because": stop.because, "left": stop.left, "exit": code}), end="")
+    else:
+        print("\n" + output.stop_text(stop, run), end="")
+    return code
+
+
+class _Progress:
+    """Tells each move as it begins, and what came of it if it did not succeed."""
+
+    def __init__(self, plan: Plan, *, quiet: bool) -> None:
+        self._plan = plan
+        self._stream = sys.stderr if quiet else sys.stdout
+
+    def began(self, move: Run) -> None:
+        print(output.move_line(self._plan, move), file=self._stream, flush=True)
+
+    def ended(self, move: Run, outcome: Exited | Lost) -> None:
+        good = isinstance(outcome, Exited) and (outcome.status == 0 or move.what is What.PROBE)
+        if not good:
+            print(f"         {output.plain(words(outcome))}", file=self._stream, flush=True)
+
+
+def _speaker(*, verbose: bool) -> Callable[[str, bytes], None] | None:
+    """What commands say while they run (rsync above all): shown with -v, else kept for the journal only."""
+    if not verbose:
+        return None
+
+    def speak(node: str, said: bytes) -> None:
+        for line in said.decode(errors="replace").splitlines():
+            print(f"         {node}: {output.plain(line)}", file=sys.stderr, flush=True)
+
+    return speak
+
+
+def _host(name: str) -> str:
+    if not HOST.fullmatch(name):
+        raise UserError(f"{name!r} is not the name of a node: letters, digits, '.', ':', '@', '_' and '-', not at the start")
+    return name
+
+
+def _run(name: str) -> str:
+    if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}", name):
+        raise UserError(f"{name!r} is not the name of a run; see 'vzplan runs'")
+    return name
+
+
+def _words(flag: str, text: str) -> tuple[str, ...]:
+    """ssh options as words; they are passed on as they are, never rewritten (L14)."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as problem:
+        raise UserError(f"{flag}: {problem}; quote it as for a shell") from None

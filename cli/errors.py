@@ -1,0 +1,14 @@
+"""The one error that the command line prints."""
+
+from __future__ import annotations
+
+from cli.exit_codes import ExitCode
+
+
+class UserError(Exception):
+    """Something that the operator can mend: one clear line, and the exit status."""
+
+    def __init__(self, message: str, code: ExitCode = ExitCode.USAGE) -> None:
+        """Say what is wrong and how to mend it."""
+        super().__init__(message)
+        self.code = code

@@ -1,0 +1,1 @@
+"""Simulated hardware nodes: worlds, twins of the verbs, faults, invariants, and the explorer that tries them all."""

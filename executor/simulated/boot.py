@@ -1,0 +1,60 @@
+"""What a node does alone: losing power, coming up again, starting what its durable configs say."""
+
+from __future__ import annotations
+
+import re
+
+from executor.simulated import vz
+from executor.simulated.world import Data, Dir, File, NodeState, Standing, Tree, World
+from planner.model import CONF_DIR
+
+_CONFIG = re.compile(rf"{CONF_DIR}/([0-9]+)\.conf")
+
+
+def reboot(world: World, node: NodeState, *, keeps_all: bool = False) -> None:
+    """Power is cut and comes back: unsynced changes are gone (or happen to be there), processes and mounts too."""
+    if keeps_all:
+        node.sync()
+    node.tree = node.disk
+    node.mounts = node.lasting
+    node.running, node.roots, node.living, node.busy = {}, {}, frozenset(), frozenset()
+    world.late = tuple(late for late in world.late if late.node != node.name)
+    node.boots += 1
+    for ctid in sorted(auto_starts(node)):
+        for _ in vz.start(world, node, ctid, force=False, skiplock=False):
+            pass
+
+
+def auto_starts(node: NodeState) -> frozenset[int]:
+    """Containers that the next boot would try to start, were the power cut now."""
+    if node.will_start[0] is not node.disk:
+        node.will_start = (node.disk, frozenset(c for c in _configured(node.disk) if _starts(node, c)))
+    return node.will_start[1]
+
+
+def _configured(disk: Tree) -> list[int]:
+    return [int(m[1]) for m in map(_CONFIG.fullmatch, disk) if m is not None]
+
+
+def _starts(node: NodeState, ctid: int) -> bool:
+    where = _areas_on_disk(node, ctid)
+    return where is not None and where.onboot and not where.disabled and isinstance(node.disk.get(where.private), Dir)
+
+
+def _areas_on_disk(node: NodeState, ctid: int) -> vz.Areas | None:
+    thing = node.disk.get(vz.config_path(ctid))
+    if not isinstance(thing, File) or thing.text is None:
+        return None
+    return vz.areas(ctid, thing.text, node.given.vz_conf)
+
+
+def boots_into(world: World, node: NodeState, ctid: int) -> Data | None:
+    """The files on which the next boot would start a container, were the power cut now; None: it would not."""
+    if ctid not in auto_starts(node):
+        return None
+    # The hooks' own code decides; on a fork, since this only asks.
+    twin = world.fork()
+    there = twin.nodes[node.name]
+    reboot(twin, there)
+    place: Standing | None = there.running.get(ctid)
+    return None if place is None else twin.content_of(there, place)

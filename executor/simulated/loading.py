@@ -1,0 +1,360 @@
+"""From facts to a world and back, without loss.
+
+``derive`` says what a node of the world looks like. Facts may tell more than a world acts on, so what is given back
+is, item by item, the fact as it was loaded as long as the world's own word for it has not changed since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+from msgspec import structs
+
+from executor.simulated import vz
+from executor.simulated.world import FILES, Data, Dir, File, Link, Lun, NodeState, Standing, Thing, World
+from planner.identity import identity
+from planner.model import (
+    CONF_DIR,
+    Container,
+    Device,
+    Known,
+    Lock,
+    Mount,
+    NodeFacts,
+    Owner,
+    Path,
+    PathKind,
+    Room,
+    Script,
+    State,
+)
+
+OWNERS: Final = "/var/lib/vzplan/owner"
+"""Folder of the owner records, one file a container: run and control, a word each."""
+
+FIRST: Final = Data(1, 1)
+"""Every container's files when the world begins."""
+
+OPAQUE: Final = Link("other", None)
+"""Something whose bytes and kind nobody said."""
+
+HOOKS: Final = ("start", "stop", "mount", "umount", "premount", "postumount")
+
+T = TypeVar("T", Container, Device, Path, Lock, Owner, Script)
+
+SameLuns = tuple[tuple[tuple[str, str], tuple[str, str]], ...]
+
+
+# --- facts -> world -------------------------------------------------------------------------------------------
+
+
+def load(facts: Sequence[NodeFacts], same_luns: SameLuns, writers: frozenset[int] | None) -> World:
+    """See ``World.of``."""
+    world = World.__new__(World)
+    world.nodes = {}
+    world.clock, world.losses, world.late = 1, (), ()
+    world.ran, world.meddled, world.writers = frozenset(), frozenset(), writers
+    luns: dict[str, Lun] = {}
+    roots_seen: dict[int, Mount] = {}
+    for given in facts:
+        world.nodes[given.node] = _node(given, same_luns, luns, roots_seen)
+    world.luns, world.roots_seen = luns, roots_seen
+    world.ledger = {c.ctid: FIRST.tail for given in facts for c in given.containers}
+    world.ran = frozenset((n.name, ctid) for n in world.nodes.values() for ctid in n.running)
+    for node in world.nodes.values():
+        node.base = derive(world, node)
+    return world
+
+
+def _node(given: NodeFacts, same_luns: SameLuns, luns: dict[str, Lun], roots_seen: dict[int, Mount]) -> NodeState:
+    node = NodeState.__new__(NodeState)
+    node.name, node.given, node.base = given.node, given, None
+    node.reachable, node.boots, node.hushed = True, 0, False
+    node.busy, node.stubborn = frozenset(), frozenset()
+    node.will_start = (None, frozenset())
+    node.devices = {name: device for device in given.devices for name in device.names}
+    node.luns = {d.number: _lun_name(given.node, d, same_luns) for d in given.devices}
+    for device in given.devices:
+        name, dirty = node.luns[device.number], _dirty(device)
+        luns[name] = Lun(FIRST, dirty or (name in luns and luns[name].dirty))
+    tree = _tree(given)
+    node.tree = node.disk = tree
+    node.roots, node.running, node.living = {}, {}, frozenset()
+    node.mounts = given.mounts
+    areas = {c.ctid: vz.areas(c.ctid, c.config, given.vz_conf) for c in given.containers if c.config is not None}
+    for ctid, where in areas.items():
+        said = next(c.state for c in given.containers if c.ctid == ctid)
+        if where is not None and said in (State.RUNNING, State.MOUNTED):
+            node.roots[ctid] = where.root
+            roots_seen.update({ctid: m for m in node.mounts if m.point == where.root})
+            node.mounts = tuple(m for m in node.mounts if m.point != where.root)
+        if where is not None and said is State.RUNNING:
+            node.running[ctid] = Standing(where.private, node.lun_at(where.private))
+    owned = {where.private for where in areas.values() if where is not None and where.hook_device}
+    node.lasting = tuple(m for m in node.mounts if m.point not in owned)
+    node.living = frozenset(
+        node.text(f"{_lockdir(given)}/{lock.ctid}.lck") or "" for lock in given.locks if lock.alive is not Known.NO
+    )
+    return node
+
+
+def _lun_name(node: str, device: Device, same_luns: SameLuns) -> str:
+    for one, other in same_luns:
+        if (node, True) in ((one[0], one[1] in device.names), (other[0], other[1] in device.names)):
+            return f"{one[0]}:{one[1]} = {other[0]}:{other[1]}"
+    return identity(device) if device.wwid is not None else f"{node}:{device.number}"
+
+
+def _dirty(device: Device) -> bool:
+    return device.filesystem is not None and device.filesystem.needs_recovery is Known.YES
+
+
+def _tree(given: NodeFacts) -> dict[str, Thing]:
+    """Everything that the facts say is somewhere, the directories above it, and the containers' files."""
+    tree: dict[str, Thing] = {CONF_DIR: Dir(0o755)}
+    for path in given.paths:
+        if path.kind not in (PathKind.ABSENT, PathKind.UNKNOWN):
+            tree[path.path] = _thing(path)
+        for name in path.entries or ():
+            tree.setdefault(f"{path.path}/{name}", OPAQUE)
+        if path.kind is PathKind.DIRECTORY and path.empty is False and not path.entries:
+            tree.setdefault(path.path + "/...", OPAQUE)
+    configs = {f"{c.ctid}.conf": c.config for c in given.containers}
+    scripts = {s.name: s for s in given.scripts}
+    for name in given.conf_names:
+        script = scripts.get(name)
+        tree[f"{CONF_DIR}/{name}"] = (
+            File(script.text, script.mode) if script else File(configs.get(name), 0o644)
+        )
+    points = {m.point for m in given.mounts}
+    for container in given.containers:
+        where = vz.areas(container.ctid, container.config or "", given.vz_conf)
+        if where is None or where.private in points:
+            continue
+        area = given.path(where.private)
+        if area.kind is PathKind.DIRECTORY and area.empty is False:
+            tree.pop(where.private + "/...", None)
+            tree[where.private + FILES] = FIRST
+    for lock in given.locks:
+        alive = "pid" if lock.alive is not Known.NO else "dead pid"
+        tree[f"{_lockdir(given)}/{lock.ctid}.lck"] = File(f"{alive} of {lock.ctid}", 0o644)
+    for owner in given.owners:
+        tree[f"{OWNERS}/{owner.ctid}"] = File(f"{owner.run} {owner.control}", 0o600)
+    for path in list(tree):
+        _add_parents(tree, path)
+    return tree
+
+
+def _thing(path: Path) -> Thing:
+    match path.kind:
+        case PathKind.DIRECTORY:
+            return Dir(0o755)
+        case PathKind.FILE:
+            return File(None, 0o644)
+        case _:
+            return Link(path.kind, path.real)
+
+
+def _add_parents(tree: dict[str, Thing], path: str) -> None:
+    parent = path.rpartition("/")[0]
+    while parent and parent not in tree:
+        tree[parent] = Dir(0o755)
+        parent = parent.rpartition("/")[0]
+
+
+def _lockdir(given: NodeFacts) -> str:
+    where = vz.areas(0, "", given.vz_conf)
+    return where.lockdir if where is not None else "/vz/lock"
+
+
+# --- world -> facts -------------------------------------------------------------------------------------------
+
+
+def facts_of(world: World, node: NodeState) -> NodeFacts:
+    """See ``World.facts``."""
+    now, base, given = derive(world, node), node.base, node.given
+    assert base is not None
+    return structs.replace(
+        given,
+        boot_id=now.boot_id,
+        containers=_carry(given.containers, base.containers, now.containers, "ctid"),
+        conf_names=_whole(given.conf_names, base.conf_names, now.conf_names),
+        scripts=_carry(given.scripts, base.scripts, now.scripts, "name"),
+        devices=_carry(given.devices, base.devices, now.devices, "number"),
+        mounts=_whole(given.mounts, base.mounts, now.mounts),
+        paths=_carry(given.paths, base.paths, now.paths, "path"),
+        locks=_carry(given.locks, base.locks, now.locks, "ctid"),
+        owners=_carry(given.owners, base.owners, now.owners, "ctid"),
+        rooms=_whole(given.rooms, base.rooms, now.rooms),
+    )
+
+
+def _whole(given: tuple[object, ...], base: tuple[object, ...], now: tuple[object, ...]) -> tuple[object, ...]:
+    """``given`` without what left since and with what came; its order kept, if it was sorted it stays so."""
+    if now == base:
+        return given
+    gone, new = [x for x in base if x not in now], [x for x in now if x not in base]
+    kept = [x for x in given if x not in gone] + [x for x in new if x not in given]
+    words = [x for x in kept if isinstance(x, str)]
+    if len(words) == len(kept) and list(given) == sorted(words_of(given)):
+        return tuple(sorted(words))
+    return tuple(kept)
+
+
+def words_of(items: tuple[object, ...]) -> list[str]:
+    """The words among ``items``."""
+    return [x for x in items if isinstance(x, str)]
+
+
+def _carry(given: tuple[T, ...], base: tuple[T, ...], now: tuple[T, ...], key: str) -> tuple[T, ...]:
+    """Item by item, field by field: as given while the world's own word for it is unchanged."""
+
+    def by_key(items: tuple[T, ...]) -> dict[object, T]:
+        return {getattr(item, key): item for item in items}
+
+    was, olds = by_key(base), by_key(given)
+    if now == base:
+        return given
+    found: dict[object, T] = {}
+    for name, item in by_key(now).items():
+        old, first = olds.get(name), was.get(name)
+        if old is None or first is None:
+            found[name] = item
+            continue
+        changed = {
+            field: value for field, value in structs.asdict(item).items() if value != getattr(first, field)
+        }
+        found[name] = structs.replace(old, **changed)
+    silent = [name for name in olds if name not in was]  # given, but nothing that a world acts on
+    order = [name for name in olds if name in found or name in silent]
+    new = [name for name in found if name not in olds and name not in was]
+    if list(olds) == sorted(olds, key=_sortable):
+        order = sorted([*order, *new], key=_sortable)
+    else:
+        order += new
+    return tuple(found[name] if name in found else olds[name] for name in order)
+
+
+def _sortable(name: object) -> tuple[int, str]:
+    return (name, "") if isinstance(name, int) else (0, str(name))
+
+
+def derive(world: World, node: NodeState) -> NodeFacts:
+    """What the world itself says of a node. Settings that it does not act on are those of the loaded facts."""
+    names = tuple(node.children(CONF_DIR))
+    containers = tuple(
+        sorted((_container(node, int(name[:-5])) for name in names if name.endswith(".conf") and name[:-5].isdigit()), key=lambda c: c.ctid)
+    )
+    lockdir = _lockdir(node.given)
+    mounts = _mounts(world, node)
+    return structs.replace(
+        node.given,
+        boot_id=node.boot_id,
+        containers=containers,
+        conf_names=names,
+        scripts=tuple(_script(node, name) for name in names if name.rpartition(".")[2] in HOOKS),
+        devices=tuple(_device(world, node, d) for d in node.given.devices),
+        mounts=mounts,
+        paths=tuple(_path(world, node, path) for path in _looked_at(node, containers)),
+        locks=tuple(_lock(node, lockdir, n) for n in node.children(lockdir) if n.endswith(".lck")),
+        owners=tuple(_owner(node, name) for name in node.children(OWNERS)),
+        rooms=_rooms(world, node, mounts),
+    )
+
+
+def _container(node: NodeState, ctid: int) -> Container:
+    return Container(ctid, vz.state_of(node, ctid), node.text(vz.config_path(ctid)))
+
+
+def _script(node: NodeState, name: str) -> Script:
+    thing = node.tree[f"{CONF_DIR}/{name}"]
+    return Script(name, thing.mode, thing.text) if isinstance(thing, File) else Script(name, 0, None)
+
+
+def _device(world: World, node: NodeState, device: Device) -> Device:
+    lun = node.luns[device.number]
+    held = bool(device.holders) or any(m.device == device.number for m in node.mounts)
+    filesystem = device.filesystem
+    if filesystem is not None:
+        dirty = Known.YES if world.luns[lun].dirty else Known.NO
+        filesystem = structs.replace(filesystem, needs_recovery=dirty)
+    return structs.replace(device, exclusive=Known.NO if held else Known.YES, filesystem=filesystem)
+
+
+def _mounts(world: World, node: NodeState) -> tuple[Mount, ...]:
+    """Mounts, with the containers' roots if the facts of this world show such."""
+    roots = []
+    for ctid, root in node.roots.items():
+        seen = next((m for c, m in sorted(world.roots_seen.items()) if c == ctid), None)
+        if seen is None and world.roots_seen:
+            seen = next(iter(world.roots_seen.values()))
+        if seen is not None:
+            where = vz.areas_of(node, ctid)
+            private = node.running[ctid].private if ctid in node.running else where.private if where else root
+            below = node.mounted_at(private)
+            if seen.type == "simfs" or below is None:  # simfs shows the private area as its source
+                roots.append(structs.replace(seen, point=root, source=private if seen.type == "simfs" else seen.source))
+            else:  # a bind of the private area
+                roots.append(structs.replace(below, point=root))
+    return (*node.mounts, *roots)
+
+
+def _looked_at(node: NodeState, containers: tuple[Container, ...]) -> list[str]:
+    """The paths that gathering looks at: as loaded, and those of every container that has a config now."""
+    found = [p.path for p in node.given.paths]
+    before = {c.ctid for c in node.given.containers}
+    for container in containers:
+        where = vz.areas_of(node, container.ctid)
+        if where is not None and container.ctid not in before:
+            found += [where.private, where.root]
+    here = {c.ctid for c in containers}
+    for old in node.given.containers:  # a container that is gone: nobody asks for its areas any more
+        where = vz.areas(old.ctid, old.config or "", node.given.vz_conf)
+        if old.ctid not in here and where is not None:
+            found = [p for p in found if p not in (where.private, where.root)]
+    return list(dict.fromkeys(found))
+
+
+def _path(world: World, node: NodeState, path: str) -> Path:
+    listed = next((p.entries is not None for p in node.given.paths if p.path == path), False)
+    thing = node.tree.get(path)
+    if thing is None:
+        return Path(path, PathKind.ABSENT, None, None, None)
+    if isinstance(thing, Link):
+        return Path(path, PathKind(thing.kind), thing.real, None, None)
+    if isinstance(thing, File):
+        return Path(path, PathKind.FILE, path, None, None)
+    names = [n for n in node.children(path) if n not in ("files", "...", "lost+found")]
+    full = node.lun_at(path) is not None or any(n != "lost+found" for n in node.children(path))
+    return Path(path, PathKind.DIRECTORY, path, not full, tuple(names) if listed else None)
+
+
+def _lock(node: NodeState, lockdir: str, name: str) -> Lock:
+    alive = node.text(f"{lockdir}/{name}") in node.living
+    return Lock(int(name[:-4]), Known.YES if alive else Known.NO)
+
+
+def _owner(node: NodeState, name: str) -> Owner:
+    run, _, control = (node.text(f"{OWNERS}/{name}") or "").partition(" ")
+    return Owner(int(name), run, control)
+
+
+def _rooms(world: World, node: NodeState, mounts: tuple[Mount, ...]) -> tuple[Room, ...]:
+    """Room on what is mounted: a LUN's goes with it, the rest stays."""
+    of_lun: dict[str, Room] = {}
+    tied = set()
+    for other in world.nodes.values():
+        for room in other.given.rooms:
+            mount = other.given.mounted_at(room.point)
+            lun = other.luns.get(mount.device) if mount is not None else None
+            if lun is not None and not any(m.point == room.point for m in other.lasting):
+                of_lun[lun] = room
+                if other is node:
+                    tied.add(room.point)
+    found = [room for room in node.given.rooms if room.point not in tied]
+    for mount in mounts:
+        lun = node.luns.get(mount.device)
+        if lun in of_lun and mount not in node.lasting:
+            found.append(structs.replace(of_lun[lun], point=mount.point))
+    return tuple(found)

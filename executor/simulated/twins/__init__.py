@@ -1,0 +1,40 @@
+"""Twins of the verbs: what each does to a simulated node, as its sh text in ``executor/verbs`` does to a real one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from executor.simulated.twins import container, files, run, storage
+from executor.simulated.twins.here import Twin
+
+TWINS: Final[dict[str, Callable[..., Twin]]] = {
+    "own": run.own,
+    "disown": run.disown,
+    "settle": run.settle,
+    "note-state": run.note_state,
+    "restore-state": run.restore_state,
+    "hold-lock": run.hold_lock,
+    "release-lock": run.release_lock,
+    "make-file": files.make_file,
+    "make-dir": files.make_dir,
+    "remove-made": files.remove_made,
+    "remove-made-tree": files.remove_made_tree,
+    "rename-file": files.rename_file,
+    "remove-dir": files.remove_dir,
+    "retire-area": files.retire_area,
+    "fence": files.fence,
+    "unfence": files.unfence,
+    "copy-tree": storage.copy_tree,
+    "mount-device": storage.mount_device,
+    "release-device": storage.release_device,
+    "prove-released": storage.prove_released,
+    "guard-source": container.guard_source,
+    "guard-destination": container.guard_destination,
+    "stop-container": container.stop_container,
+    "ensure-running": container.ensure_running,
+    "start-container": container.start_container,
+    "enable-container": container.enable_container,
+    "probe-pivot": container.probe_pivot,
+}
+"""Verb -> twin. A twin takes ``Here`` and the verb's operands; a test holds it against ``planner.verbs.VERBS``."""

@@ -1,0 +1,137 @@
+"""Twins of the verbs about the container: guards, stop, start, and the two pivots."""
+
+from __future__ import annotations
+
+from executor.simulated import vz
+from executor.simulated.twins import storage
+from executor.simulated.twins.files import unfenced
+from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up, same_disk
+from planner.codec import text_sha256
+from planner.model import State
+from planner.verbs import NO, NO_DEVICE, NOT_UP, UNPROVED, YES
+
+
+def guard_source(
+    here: Here, ctid: str, state: str, sha256: str, private: str, device: str, identity: str
+) -> Twin:
+    """Looks only."""
+    yield from ()
+    node = here.node
+    found = vz.state_of(node, int(ctid))
+    if found != state:
+        return die(f"container {ctid} is {found}, not {state}")
+    text = node.text(vz.config_path(int(ctid)))
+    if text is None or text_sha256(text) != sha256:
+        return die(f"{vz.config_path(int(ctid))} was changed since the plan was made")
+    if not node.is_dir(private):
+        return die(f"{private} is not there")
+    if device == NO_DEVICE:
+        return DONE
+    disk, top = here.device(device), node.mounted_at(private)
+    if disk is None or not same_disk(disk, identity):
+        return die(f"{device} is not {identity}")
+    if state == State.RUNNING and (top is None or top.device != disk.number):
+        return die(f"{private} is not on {device}")
+    return DONE
+
+
+def guard_destination(here: Here, ctid: str, private: str, dumpdir: str) -> Twin:
+    """Looks only."""
+    yield from ()
+    for path in (vz.config_path(int(ctid)), f"{dumpdir}/Dump.{ctid}"):
+        if path in here.node.tree:
+            return die(f"{path} is there now")
+    if not here.node.is_dir(private):
+        return die(f"{private} is not there")
+    if here.node.mounts_within(private):
+        return die(f"something is mounted at {private}")
+    return DONE
+
+
+def stop_container(here: Here, ctid: str, private: str, root: str) -> Twin:
+    """vzctl's exit statuses are not believed; look."""
+    number, node = int(ctid), here.node
+    if vz.state_of(node, number) is State.RUNNING:
+        yield from vz.stop(here.world, node, number, skiplock=True)
+    if vz.state_of(node, number) is State.MOUNTED:
+        yield from vz.unmount_root(here.world, node, number)
+    state = vz.state_of(node, number)
+    if state not in (State.STOPPED, State.SUSPENDED, State.DELETED):
+        return die(f"container {ctid} is still {state}")
+    yield from here.sync()
+    return DONE
+
+
+def ensure_running(
+    here: Here, ctid: str, private: str, root: str, device: str, identity: str, dumpdir: str
+) -> Twin:
+    """Already running, or started by force after its device was mounted and proved; proved either way."""
+    return (yield from made_to_run(here, ctid, private, root, device, identity, dumpdir))
+
+
+def made_to_run(
+    here: Here, ctid: str, private: str, root: str, device: str, identity: str, dumpdir: str
+) -> Twin:
+    """What ``ensure-running``, ``restore-state`` and the running container's pivot share."""
+    number, node = int(ctid), here.node
+    if vz.state_of(node, number) is not State.RUNNING:
+        end = yield from _start(here, number, private, device, identity, dumpdir)
+        if end.status:
+            return end
+    disk, top = here.device(device), node.mounted_at(private)
+    if device != NO_DEVICE and (disk is None or top is None or top.device != disk.number):
+        return die(f"container {ctid} runs, but {private} is not on {device}")
+    return DONE
+
+
+def _start(here: Here, ctid: int, private: str, device: str, identity: str, dumpdir: str) -> Twin:
+    node, world = here.node, here.world
+    if vz.state_of(node, ctid) is State.MOUNTED:
+        yield from vz.unmount_root(world, node, ctid)
+    if f"{dumpdir}/Dump.{ctid}" in node.tree:
+        return not_up(f"{dumpdir}/Dump.{ctid} is there")
+    if device != NO_DEVICE:
+        end: End = yield from storage.mount_device(here, device, identity, private, "any")
+        if end.status:
+            return end
+    status = yield from vz.start(world, node, ctid, force=True, skiplock=True)
+    if vz.state_of(node, ctid) is State.MOUNTED:
+        yield from vz.unmount_root(world, node, ctid)
+    match vz.state_of(node, ctid):
+        case State.RUNNING:
+            return DONE
+        case State.STOPPED | State.DELETED:
+            return not_up(f"container {ctid} did not start (vzctl: exit status {status})")
+        case state:
+            return die(f"container {ctid} did not start and is {state}")
+
+
+def start_container(
+    here: Here, ctid: str, private: str, root: str, device: str, identity: str, dumpdir: str
+) -> Twin:
+    """The pivot of a running container: marks that outlive a power cut, before and after."""
+    yield from here.mark("out")
+    end = yield from made_to_run(here, ctid, private, root, device, identity, dumpdir)
+    if end.status == NOT_UP:
+        yield from here.mark("refused", str(end.status))
+    return end
+
+
+def enable_container(here: Here, ctid: str, config: str) -> Twin:
+    """The pivot of a stopped container."""
+    yield from here.mark("out")
+    end = yield from unfenced(here, config)
+    if (here.node.text(config) or "").startswith(here.stdin):
+        yield from here.mark("refused", str(end.status))
+        return not_up(f"{config} is still fenced")
+    yield from here.sync()
+    return end
+
+
+def probe_pivot(here: Here, ctid: str) -> Twin:
+    """Did it *ever* take effect; not: does it run now (N04)."""
+    yield from ()
+    if here.note("out") is not None and here.note("refused") is None:
+        return End(YES)
+    state = vz.state_of(here.node, int(ctid))
+    return End(NO if state in (State.STOPPED, State.SUSPENDED, State.MOUNTED, State.DELETED) else UNPROVED)

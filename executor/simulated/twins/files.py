@@ -1,0 +1,216 @@
+"""Twins of the verbs about files and directories."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from executor.simulated.twins.here import DONE, End, Here, Twin, die
+from executor.simulated.vz import config_path
+from executor.simulated.world import Dir, File
+
+
+def make_file(here: Here, path: str, mode: str) -> Twin:
+    """The content beside it first, then the marker, then the name, which never replaces another's file."""
+    node, new, made = here.node, here.beside(path), here.marker(path)
+    file = File(here.stdin, int(mode, 8))
+    if path.rpartition("/")[0] not in node.tree:
+        return die(f"{new} cannot be written")
+    node.put(new, file)
+    yield
+    if path in node.tree:
+        mine, same = made in node.tree, node.text(path) == here.stdin
+        if not mine or not same:
+            node.drop(new)
+            yield
+            return die(f"{path} is there already, and this run did not make it so")
+    else:
+        node.put(made, File(path, 0o600))
+        yield
+        yield from here.sync()
+        node.put(path, file)
+        yield
+    node.drop(new)
+    yield
+    yield from here.sync()
+    return DONE
+
+
+def make_dir(here: Here, path: str, mode: str) -> Twin:
+    """Absent, then marked, then made."""
+    node, made = here.node, here.marker(path)
+    if path in node.tree:
+        if made not in node.tree or not node.is_dir(path):
+            return die(f"{path} is there already, and this run did not make it")
+    else:
+        if path.rpartition("/")[0] not in node.tree:
+            return die(f"{path} cannot be made")
+        node.put(made, File(path, 0o600))
+        yield
+        yield from here.sync()
+        node.put(path, Dir(int(mode, 8)))
+        yield
+    yield from here.sync()
+    return DONE
+
+
+def remove_made(here: Here, path: str) -> Twin:
+    """Only with the marker; a directory by rmdir, never through a mount point."""
+    node, made = here.node, here.marker(path)
+    if here.beside(path) in node.tree:
+        node.drop(here.beside(path))
+        yield
+    if made not in node.tree:
+        return DONE
+    if path in node.tree:
+        if node.is_dir(path):
+            stuck = _not_removable(here, path)
+            if stuck is not None:
+                return stuck
+        node.drop(path)
+        yield
+    yield from here.sync()
+    node.drop(made)
+    yield
+    return DONE
+
+
+def remove_made_tree(here: Here, path: str) -> Twin:
+    """Only with the marker; everything in it, nothing through a mount point."""
+    node, made = here.node, here.marker(path)
+    if made not in node.tree:
+        return DONE
+    if path in node.tree:
+        if node.mounts_within(path):
+            return die(f"still mounted: {node.mounts_within(path)}")
+        yield from _delete(here, path)
+    yield from here.sync()
+    node.drop(made)
+    yield
+    return DONE
+
+
+def remove_dir(here: Here, path: str) -> Twin:
+    """By rmdir; what is mounted or not empty stays."""
+    if path not in here.node.tree:
+        return DONE
+    if not here.node.is_dir(path):
+        return die(f"{path} is not a directory")
+    stuck = _not_removable(here, path)
+    if stuck is not None:
+        return stuck
+    here.node.drop(path)
+    yield
+    yield from here.sync()
+    return DONE
+
+
+def rename_file(here: Here, old: str, new: str) -> Twin:
+    """By link and unlink, since mv would overwrite; a file with both names is a rename half done."""
+    node = here.node
+    if new in node.tree:
+        if old in node.tree:
+            if node.tree[old] is not node.tree[new]:
+                return die(f"{old} and {new} are both there")
+            node.drop(old)
+            yield
+    else:
+        if not isinstance(node.tree.get(old), File):
+            return die(f"{old} is not a file")
+        node.put(new, node.tree[old])
+        yield
+        yield from here.sync()
+        node.drop(old)
+        yield
+    yield from here.sync()
+    return DONE
+
+
+def retire_area(here: Here, ctid: str, private: str, aside: str) -> Twin:
+    """Renamed aside, then deleted; never while a config or a mount says that it may be used."""
+    node = here.node
+    if config_path(int(ctid)) in node.tree:
+        return die(f"{config_path(int(ctid))} is there: the container may still be used here")
+    for place in (private, aside):
+        if node.mounts_within(place):
+            return die(f"still mounted: {node.mounts_within(place)}")
+    if private in node.tree:
+        if not node.is_dir(private):
+            return die(f"{private} is not a directory")
+        if aside in node.tree:
+            return die(f"{aside} is there already")
+        yield from here.mark("retiring", private)
+        node.move(private, aside)
+        yield
+        yield from here.sync()
+    if aside not in node.tree:
+        return DONE
+    if here.note("retiring") is None:
+        return die(f"{aside} is there, and this run did not put it there")
+    yield from _delete(here, aside)
+    yield from here.sync()
+    return DONE
+
+
+def fence(here: Here, config: str) -> Twin:
+    """To the top: of a parameter that stands twice vzctl takes the first."""
+    yield from here.mark("frozen")
+    text = here.node.text(config)
+    if text is None:
+        return die(f"{config} is not a file")
+    if not text.startswith(here.stdin):
+        yield from _replace(here, config, here.stdin + text)
+    yield from here.sync()
+    return DONE
+
+
+def unfence(here: Here, config: str) -> Twin:
+    """Exactly our lines, wherever they stand."""
+    end = yield from unfenced(here, config)
+    if end.status == 0:
+        yield from here.sync()
+    return end
+
+
+def unfenced(here: Here, config: str) -> Twin:
+    """What ``unfence`` and the stopped container's pivot share."""
+    text = here.node.text(config)
+    if text is None:
+        return die(f"{config} is not a file")
+    first = here.stdin.split("\n", 1)[0] + "\n"
+    at = 0 if text.startswith(first) else text.find("\n" + first) + 1
+    if at == 0 and not text.startswith(first):
+        return DONE
+    if not text[at:].startswith(here.stdin):
+        return die(f"{config}: the fence was changed by someone; take it out by hand")
+    yield from _replace(here, config, text[:at] + text[at + len(here.stdin) :])
+    return DONE
+
+
+def _replace(here: Here, path: str, text: str) -> Generator[None, None, None]:
+    """A new file beside it, synced, put in its place, synced: an old or a new file, never half of one."""
+    node, old = here.node, here.node.tree[path]
+    assert isinstance(old, File)
+    node.put(here.beside(path), File(text, old.mode))
+    yield
+    yield from here.sync()
+    node.put(path, File(text, old.mode))
+    node.drop(here.beside(path))
+    yield
+    yield from here.sync()
+
+
+def _not_removable(here: Here, path: str) -> End | None:
+    if here.node.mounts_within(path):
+        return die(f"still mounted: {here.node.mounts_within(path)}")
+    if here.node.children(path):
+        return die(f"{path} is not empty")
+    return None
+
+
+def _delete(here: Here, path: str) -> Generator[None, None, None]:
+    """``rm -rf``: the content goes first."""
+    for name in here.node.children(path):
+        here.node.drop(f"{path}/{name}")
+        yield
+    here.node.drop(path)
+    yield

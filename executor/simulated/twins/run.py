@@ -1,0 +1,135 @@
+"""Twins of the verbs about the run itself: who owns the container, what its state was, who holds vzctl's lock."""
+
+from __future__ import annotations
+
+from executor.simulated import vz
+from executor.simulated.loading import OWNERS
+from executor.simulated.twins.container import made_to_run
+from executor.simulated.twins.here import DONE, HOME, Here, Twin, die
+from executor.simulated.world import Dir, File
+from planner.model import State
+
+
+def _folder(here: Here) -> None:
+    """The run's folder, for this session's generation and this boot; one effect."""
+    node = here.node
+    if here.folder not in node.tree:
+        node.put("/var/lib/vzplan", Dir(0o700))
+        node.put(HOME, Dir(0o700))
+        node.put(here.folder, Dir(0o700))
+    node.put(f"{here.folder}/generation", File(str(here.generation), 0o600))
+    node.put(f"{here.folder}/boot", File(node.boot_id, 0o600))
+
+
+def own(here: Here, ctid: str) -> Twin:
+    """Run folder first, then the record, created exclusively."""
+    record = f"{OWNERS}/{ctid}"
+    _folder(here)
+    yield
+    yield from here.sync()
+    other = here.node.text(record)
+    if other is not None and other.split(" ")[0] != here.run:
+        return die(f"run {other} has container {ctid} in hand")
+    here.node.put(OWNERS, Dir(0o700))
+    here.node.put(record, File(f"{here.run} simulated", 0o600))
+    yield
+    yield from here.sync()
+    return DONE
+
+
+def disown(here: Here, ctid: str) -> Twin:
+    """The record first: while the folder stands, the verb can be repeated."""
+    record = f"{OWNERS}/{ctid}"
+    if (here.node.text(record) or "").split(" ")[0] == here.run:
+        here.node.drop(record)
+        yield
+        yield from here.sync()
+    if here.folder in here.node.tree:
+        here.node.drop(here.folder)
+        yield
+    yield from here.sync()
+    return DONE
+
+
+def settle(here: Here) -> Twin:
+    """End what this run started here (also a copy that another node sends here), then raise the generation."""
+    name, world = here.node.name, here.world
+    if any(late.run == here.run for late in world.late):
+        world.late = tuple(
+            late
+            for late in world.late
+            if late.run != here.run
+            or (late.node != name and not (late.command.argv[0] == "copy-tree" and late.command.argv[5] == name))
+        )
+        yield
+    _folder(here)
+    yield
+    yield from here.sync()
+    return DONE
+
+
+def note_state(here: Here, ctid: str, state: str) -> Twin:
+    """State and boot id, noted before anything changes."""
+    found = vz.state_of(here.node, int(ctid))
+    if found != state:
+        return die(f"container {ctid} is {found}, not {state}")
+    yield from here.mark("noted", f"{state} {here.node.boot_id}")
+    return DONE
+
+
+def restore_state(
+    here: Here, ctid: str, private: str, root: str, device: str, identity: str, dumpdir: str, state: str
+) -> Twin:
+    """Make sure of the former state, if it may be our doing that it is another one."""
+    noted = here.note("noted")
+    if noted is None:
+        return DONE
+    if here.note("frozen") is None and noted.split(" ")[1] == here.node.boot_id:
+        return DONE
+    if state == State.RUNNING:
+        return (yield from made_to_run(here, ctid, private, root, device, identity, dumpdir))
+    return DONE
+
+
+def hold_lock(here: Here, ctid: str, lockdir: str) -> Twin:
+    """A live process of this run; [seen] vzctl asks whether the PID in the lock file lives on that node."""
+    node, lock = here.node, f"{lockdir}/{ctid}.lck"
+    holder, other = here.note("holder"), node.text(lock)
+    if holder is not None and holder in node.living and other == holder:
+        return DONE
+    if other is not None and other in node.living:
+        return die(f"vzctl's lock is held by process {other}")
+    pid = f"holder of {here.run} since boot {node.boots}"
+    node.living |= {pid}
+    yield
+    yield from here.mark("holder", pid)
+    if lock in node.tree:  # stale: its process is dead
+        node.drop(lock)
+        yield
+    node.put(here.beside(lock), File(pid, 0o644))
+    yield
+    node.put(lock, File(pid, 0o644))
+    yield
+    node.drop(here.beside(lock))
+    yield
+    return DONE
+
+
+def release_lock(here: Here, ctid: str, lockdir: str) -> Twin:
+    """The file first, if it is ours; then the process."""
+    node, lock = here.node, f"{lockdir}/{ctid}.lck"
+    if here.beside(lock) in node.tree:
+        node.drop(here.beside(lock))
+        yield
+    holder = here.note("holder")
+    if holder is None:
+        return DONE
+    if node.text(lock) == holder:
+        node.drop(lock)
+        yield
+    if holder in node.living:
+        node.living -= {holder}
+        yield
+    node.drop(f"{here.folder}/holder")
+    yield
+    return DONE

@@ -1,0 +1,320 @@
+"""A simulated world: hardware nodes, the LUNs that they share, and the truth that no node's facts show.
+
+Made for forking: every field of a node holds a value that is replaced, never changed in place, so ``fork`` copies
+references. ``tree`` is what a node's processes see of its own filesystems, ``disk`` is what a power cut would leave
+of it; ``sync`` makes them the same.
+
+What a container writes is one number, the tick of its last write, kept in two halves so that a copy can be half
+done. ``ledger`` is the oracle: the last write that each container was told is safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from planner.model import Device, Mount, NodeFacts
+from planner.plan import Command
+
+FILES: Final = "/files"
+"""Name, below a private area, of what stands for all the container's files."""
+
+
+class File(NamedTuple):
+    """A file; two names of the same object are hard links. ``text`` None: bytes that nobody needs to know."""
+
+    text: str | None
+    mode: int
+
+
+class Dir(NamedTuple):
+    """A directory."""
+
+    mode: int
+
+
+class Link(NamedTuple):
+    """A symbolic link, or a thing of another kind; twins only see that something is there."""
+
+    kind: str
+    real: str | None
+
+
+class Data(NamedTuple):
+    """A container's files: the tick of the last write, in the half that is copied first and the one copied last."""
+
+    head: int
+    tail: int
+
+
+Thing = File | Dir | Link | Data
+Tree = Mapping[str, Thing]
+
+
+class Lun(NamedTuple):
+    """What is on a disk that several nodes may see. ``dirty``: the superblock's needs_recovery."""
+
+    data: Data
+    dirty: bool
+
+
+class Standing(NamedTuple):
+    """Where a running container's files are: on a LUN, or (None) in the node's own directory."""
+
+    private: str
+    lun: str | None
+
+
+class Late(NamedTuple):
+    """A command that nobody waits for any more and whose effect is still to come, ``after`` more commands."""
+
+    node: str
+    command: Command
+    run: str
+    generation: int
+    after: int
+
+
+class NodeState:
+    """One node. See the module's text for the rule that makes ``fork`` cheap."""
+
+    __slots__ = (
+        "base",
+        "boots",
+        "busy",
+        "devices",
+        "disk",
+        "given",
+        "hushed",
+        "lasting",
+        "living",
+        "luns",
+        "mounts",
+        "name",
+        "reachable",
+        "roots",
+        "running",
+        "stubborn",
+        "tree",
+        "will_start",
+    )
+
+    name: str
+    given: NodeFacts  # as they were loaded; what the simulation does not act on is carried along
+    base: NodeFacts | None  # what the world would have said of itself right after loading
+    devices: Mapping[str, Device]  # every name -> device
+    luns: Mapping[str, str]  # device number -> LUN
+    lasting: tuple[Mount, ...]  # mounts that every boot makes again
+    reachable: bool
+    boots: int
+    tree: Tree
+    disk: Tree
+    mounts: tuple[Mount, ...]  # but for containers' roots
+    running: Mapping[int, Standing]
+    roots: Mapping[int, str]  # containers whose root area is mounted, and where
+    living: frozenset[str]  # processes that hold a lock, as the lock file names them
+    busy: frozenset[str]  # mount points in which something stands: they cannot be unmounted
+    hushed: bool  # hooks do nothing and say that all is well
+    stubborn: frozenset[str]  # "start", "mount": what fails here until someone mends it
+    will_start: tuple[object, frozenset[int]]  # memo of ``boot.auto_starts``, by identity of ``disk``
+
+    def fork(self) -> NodeState:
+        """An independent copy."""
+        twin = NodeState.__new__(NodeState)
+        for slot in NodeState.__slots__:
+            setattr(twin, slot, getattr(self, slot))
+        return twin
+
+    # --- files
+
+    def put(self, path: str, thing: Thing) -> None:
+        """Make or replace what is at ``path``; volatile until ``sync``."""
+        self.tree = {**self.tree, path: thing}
+
+    def drop(self, path: str) -> None:
+        """Remove what is at ``path`` and everything below it."""
+        below = path + "/"
+        self.tree = {p: t for p, t in self.tree.items() if p != path and not p.startswith(below)}
+
+    def move(self, old: str, new: str) -> None:
+        """Rename ``old``, and everything below it, to ``new``."""
+        below = old + "/"
+        self.tree = {
+            new + p[len(old) :] if p == old or p.startswith(below) else p: t for p, t in self.tree.items()
+        }
+
+    def sync(self) -> None:
+        """From here on a power cut leaves the tree as it is now."""
+        self.disk = self.tree
+
+    def text(self, path: str) -> str | None:
+        """Text of the file at ``path``; None if there is none."""
+        thing = self.tree.get(path)
+        return thing.text if isinstance(thing, File) else None
+
+    def is_dir(self, path: str) -> bool:
+        """Whether a directory is at ``path``, links not followed."""
+        return isinstance(self.tree.get(path), Dir)
+
+    def children(self, path: str) -> list[str]:
+        """Names in the directory ``path``, what is mounted on it not looked at."""
+        below = path.rstrip("/") + "/"
+        return sorted(p[len(below) :] for p in self.tree if p.startswith(below) and "/" not in p[len(below) :])
+
+    # --- mounts
+
+    def mounted_at(self, point: str) -> Mount | None:
+        """The topmost mount at ``point`` in the node's own namespace."""
+        found = None
+        for mount in self.mounts:
+            if mount.point == point and not mount.elsewhere:
+                found = mount
+        return found
+
+    def lun_at(self, point: str) -> str | None:
+        """The LUN that is mounted at ``point``."""
+        mount = self.mounted_at(point)
+        return self.luns.get(mount.device) if mount is not None else None
+
+    def mounts_of(self, lun: str) -> list[Mount]:
+        """Every mount of a LUN on this node."""
+        return [m for m in self.mounts if self.luns.get(m.device) == lun]
+
+    def mounts_within(self, path: str) -> list[str]:
+        """Mount points at or below ``path``, containers' roots included."""
+        below = path + "/"
+        points = [m.point for m in self.mounts] + list(self.roots.values())
+        return sorted({p for p in points if p == path or p.startswith(below)})
+
+    @property
+    def boot_id(self) -> str:
+        """Another one after every boot."""
+        return self.given.boot_id if self.boots == 0 else f"{self.given.boot_id}+{self.boots}"
+
+
+class World:
+    """All nodes and LUNs, and the oracle beside them."""
+
+    __slots__ = ("clock", "late", "ledger", "losses", "luns", "meddled", "nodes", "ran", "roots_seen", "writers")
+
+    nodes: dict[str, NodeState]
+    luns: Mapping[str, Lun]
+    clock: int
+    writers: frozenset[int] | None  # containers whose writes are simulated; None: all
+    ledger: Mapping[int, int]
+    losses: tuple[str, ...]  # writes that the oracle saw go onto a copy that lacks acknowledged ones
+    ran: frozenset[tuple[str, int]]  # where each container has ever been running since the world began
+    meddled: frozenset[str]  # nodes on which an operator did something by hand
+    late: tuple[Late, ...]
+    roots_seen: Mapping[int, Mount]  # how a container's mounted root looked in the facts, if they show it
+
+    def fork(self) -> World:
+        """An independent copy: what happens in one does not happen in the other."""
+        twin = World.__new__(World)
+        twin.nodes = {name: node.fork() for name, node in self.nodes.items()}
+        twin.luns, twin.clock, twin.writers, twin.ledger = self.luns, self.clock, self.writers, self.ledger
+        twin.losses, twin.ran, twin.meddled, twin.late = self.losses, self.ran, self.meddled, self.late
+        twin.roots_seen = self.roots_seen
+        return twin
+
+    @staticmethod
+    def of(
+        *facts: NodeFacts,
+        same_luns: Iterable[tuple[tuple[str, str], tuple[str, str]]] = (),
+        writers: frozenset[int] | None = None,
+    ) -> World:
+        """The world that these nodes' facts tell of.
+
+        ``same_luns`` pairs (node, device name) that are one LUN although no WWID says so: a hidden truth.
+        """
+        from executor.simulated.loading import load
+
+        return load(facts, tuple(same_luns), writers)
+
+    def facts(self, node: str) -> NodeFacts:
+        """What ``node`` would say of itself now, to whoever asks."""
+        from executor.simulated.loading import facts_of
+
+        return facts_of(self, self.nodes[node])
+
+    # --- data
+
+    def content(self, node: NodeState, private: str) -> Data | None:
+        """A container's files as ``node`` sees them at ``private``."""
+        return self.content_of(node, Standing(private, node.lun_at(private)))
+
+    def content_of(self, node: NodeState, place: Standing) -> Data | None:
+        """A container's files at ``place``."""
+        if place.lun is not None:
+            return self.luns[place.lun].data
+        thing = node.tree.get(place.private + FILES)
+        return thing if isinstance(thing, Data) else None
+
+    def tick(self) -> None:
+        """Time passes: every running container writes, and is told that its write is safe (fsync)."""
+        self.clock += 1
+        for node in self.nodes.values():
+            for ctid, place in node.running.items():
+                if self.writers is None or ctid in self.writers:
+                    self._write(node, ctid, place)
+
+    def _write(self, node: NodeState, ctid: int, place: Standing) -> None:
+        before, known = self.content_of(node, place), self.ledger.get(ctid, 0)
+        if before != Data(known, known):
+            self.losses += (f"{ctid} writes on {node.name} to a copy that lacks acknowledged writes",)
+        now = Data(self.clock, self.clock)
+        if place.lun is not None:
+            self.luns = {**self.luns, place.lun: self.luns[place.lun]._replace(data=now)}
+        else:
+            path = place.private + FILES
+            synced = node.disk is node.tree
+            node.tree = {**node.tree, path: now}
+            if synced:
+                node.disk = node.tree
+            elif path in node.disk:
+                node.disk = {**node.disk, path: now}
+        self.ledger = {**self.ledger, ctid: self.clock}
+
+    def heal(self) -> None:
+        """Whatever stood in the way has been mended: networks, busy mounts, hooks, what would not start."""
+        for node in self.nodes.values():
+            node.reachable, node.busy, node.hushed, node.stubborn = True, frozenset(), False, frozenset()
+
+    # --- comparing
+
+    def key(self) -> tuple[Any, ...]:
+        """Equal for worlds with the same future: data count only by whether they are what the ledger says."""
+        known = frozenset(self.ledger.values())
+        return (
+            tuple(self._node_key(node, known) for node in self.nodes.values()),
+            tuple((name, _newest(lun.data, known), lun.dirty) for name, lun in sorted(self.luns.items())),
+            self.late,
+            bool(self.losses),
+            self.ran,
+            self.meddled,
+        )
+
+    @staticmethod
+    def _node_key(node: NodeState, known: frozenset[int]) -> tuple[Any, ...]:
+        return (
+            node.name,
+            node.boots,
+            node.reachable,
+            _tree_key(node.tree, known),
+            "synced" if node.disk is node.tree else _tree_key(node.disk, known),
+            frozenset(node.mounts),
+            frozenset(node.running.items()),
+            frozenset(node.roots.items()),
+            node.living,
+            node.busy,
+            node.hushed,
+            node.stubborn,
+        )
+
+
+def _tree_key(tree: Tree, known: frozenset[int]) -> frozenset[Any]:
+    return frozenset((p, _newest(t, known) if isinstance(t, Data) else t) for p, t in tree.items())
+
+
+def _newest(data: Data, known: frozenset[int]) -> tuple[bool, bool]:
+    return (data.head in known, data.tail in known)

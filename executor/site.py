@@ -1,0 +1,114 @@
+"""Where the nodes are: real ones behind ssh and sh, or simulated ones behind a folder of facts.
+
+Both give facts and nodes; what is done with them is the same code.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from executor.gather import gather, read_world, write_facts
+from executor.node import Node
+from executor.shell import ShellNode
+from executor.simulated.node import SimulatedNode
+from executor.simulated.world import World
+from planner.model import NodeFacts
+
+
+class Site(Protocol):
+    """A set of hardware nodes that can be asked and worked on."""
+
+    def facts(self, *names: str) -> dict[str, NodeFacts]:
+        """Facts of the named nodes, gathered now."""
+        ...
+
+    def nodes(self, run: str, control: str, names: tuple[str, ...], generation: int) -> Mapping[str, Node]:
+        """The named nodes, ready to take the commands of ``run``."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+def this_machine() -> str:
+    """The name under which this machine is a node: its short host name."""
+    return socket.gethostname().partition(".")[0]
+
+
+def is_here(name: str) -> bool:
+    """Whether a node's name means this machine."""
+    return name in {"localhost", socket.gethostname(), this_machine()}
+
+
+class LiveSite:
+    """Real nodes: this machine by sh, all others by ssh."""
+
+    def __init__(
+        self, ssh: tuple[str, ...], here: str | None, output: Callable[[str, bytes], None] | None = None
+    ) -> None:
+        """``ssh``: options for every ssh; ``here``: the node that is this machine; ``output`` hears commands speak."""
+        self._ssh = ssh
+        self._here = here
+        self._output = output
+        self._shells: dict[str, ShellNode] = {}
+
+    def facts(self, *names: str) -> dict[str, NodeFacts]:
+        """All named nodes at once, one round trip each.
+
+        Raises:
+            GatherError: a node could not be asked; names it and says why.
+        """
+        return gather({name: self._shells.get(name) or self._open(name, "", "", 0) for name in names})
+
+    def nodes(self, run: str, control: str, names: tuple[str, ...], generation: int) -> Mapping[str, Node]:
+        """See ``Site``. The connections that gathered the facts stay open for the next gathering."""
+        self.close()
+        return {name: self._open(name, run, control, generation) for name in names}
+
+    def close(self) -> None:
+        """See ``Site``."""
+        for shell in self._shells.values():
+            shell.close()
+        self._shells.clear()
+
+    def _open(self, name: str, run: str, control: str, generation: int) -> ShellNode:
+        ssh = None if name == self._here else self._ssh
+        shell = ShellNode(name, ssh, run=run, control=control, generation=generation, on_output=self._output)
+        self._shells[name] = shell
+        return shell
+
+
+class SimulatedSite:
+    """A folder of facts files as a world of its own; the folder stays as it is."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the world.
+
+        Raises:
+            CodecError, FactsFileError: a file is missing, damaged or of another version; names file and place.
+        """
+        self.recorded = read_world(folder)
+        self._world = World.of(*self.recorded.values())
+
+    def facts(self, *names: str) -> dict[str, NodeFacts]:
+        """What the simulated nodes would say now."""
+        return {name: self._world.facts(name) for name in names}
+
+    def nodes(self, run: str, control: str, names: tuple[str, ...], generation: int) -> Mapping[str, Node]:
+        """See ``Site``."""
+        return {
+            name: SimulatedNode(self._world, name, run=run, control=control, generation=generation) for name in names
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write every node as it is now into ``folder``, one facts file a node."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in self.recorded:
+            write_facts(folder, self._world.facts(name))
+
+    def close(self) -> None:
+        """See ``Site``."""
