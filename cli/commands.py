@@ -19,7 +19,15 @@ from cli.exit_codes import OF_OUTCOME, ExitCode
 from executor import control, verbs
 from executor.engine import Watch
 from executor.gather import FactsFileError, GatherError, write_facts
-from executor.journal import Journal, JournalError, MemoryJournal, list_runs, new_run_id, read_journal, state_folder
+from executor.journal import (
+    Journal,
+    JournalError,
+    MemoryJournal,
+    list_runs,
+    new_run_id,
+    read_journal,
+    state_folder,
+)
 from executor.signals import heeded
 from executor.site import LiveSite, SimulatedSite, Site, is_here, this_machine
 from planner.codec import CodecError, pretty
@@ -114,7 +122,13 @@ def runs(*, open_only: bool) -> int:
         ended = isinstance(move, Stop) and not record.alive
         if open_only and ended and not move.left:
             continue
-        said = "at work" if record.alive else move.outcome if isinstance(move, Stop) else "open: its controller is gone"
+        said = (
+            "at work"
+            if record.alive
+            else move.outcome
+            if isinstance(move, Stop)
+            else "open: its controller is gone"
+        )
         print(f"{run}  {output.plain(record.plan.title)}  {said}")
     return ExitCode.OK
 
@@ -199,7 +213,18 @@ def _ask() -> None:
 def _report(stop: Stop, run: str | None, *, json: bool) -> int:
     code = OF_OUTCOME[stop.outcome]
     if json:
-        print(pretty({"run": run, "outcome": stop.outcome, "because": stop.because, "left": stop.left, "exit": code}), end="")
+        print(
+            pretty(
+                {
+                    "run": run,
+                    "outcome": stop.outcome,
+                    "because": stop.because,
+                    "left": stop.left,
+                    "exit": code,
+                }
+            ),
+            end="",
+        )
     else:
         print("\n" + output.stop_text(stop, run), end="")
     return code
@@ -235,7 +260,9 @@ def _speaker(*, verbose: bool) -> Callable[[str, bytes], None] | None:
 
 def _host(name: str) -> str:
     if not HOST.fullmatch(name):
-        raise UserError(f"{name!r} is not the name of a node: letters, digits, '.', ':', '@', '_' and '-', not at the start")
+        raise UserError(
+            f"{name!r} is not the name of a node: letters, digits, '.', ':', '@', '_' and '-', not at the start"
+        )
     return name
 
 

@@ -23,18 +23,29 @@ CTID_MAX = 2**31 - 1
 
 Ctid = Annotated[int, typer.Argument(metavar="CTID", help="Number of the container.", min=1, max=CTID_MAX)]
 Dest = Annotated[str, typer.Argument(metavar="DEST", help="Hardware node that it moves to.")]
-From = Annotated[str | None, typer.Option("--from", metavar="NODE", help="Node that has it (default: this machine).")]
-Ssh = Annotated[str, typer.Option(metavar="OPTIONS", help="Options for every ssh to a node, quoted as for a shell.")]
+From = Annotated[
+    str | None, typer.Option("--from", metavar="NODE", help="Node that has it (default: this machine).")
+]
+Ssh = Annotated[
+    str, typer.Option(metavar="OPTIONS", help="Options for every ssh to a node, quoted as for a shell.")
+]
 PeerSsh = Annotated[
     str | None,
-    typer.Option(metavar="OPTIONS", help="ssh options by which the source reaches DEST (default: --ssh's if the source is here)."),
+    typer.Option(
+        metavar="OPTIONS",
+        help="ssh options by which the source reaches DEST (default: --ssh's if the source is here).",
+    ),
 ]
 Simulate = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Work on the nodes recorded in DIR instead of real ones; DIR stays as it is."),
+    typer.Option(
+        metavar="DIR", help="Work on the nodes recorded in DIR instead of real ones; DIR stays as it is."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print the command of every step, and the sh behind it.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print the command of every step, and the sh behind it.")
+]
 
 
 @app.command()
@@ -51,7 +62,9 @@ def show(
     """Print the plan: every step, what takes it back, the point of no return. Changes nothing."""
     from cli import commands
 
-    raise typer.Exit(commands.show(commands.Aim(ctid, dest, source, ssh, peer_ssh, simulate), json=json, verbose=verbose))
+    raise typer.Exit(
+        commands.show(commands.Aim(ctid, dest, source, ssh, peer_ssh, simulate), json=json, verbose=verbose)
+    )
 
 
 @app.command()
@@ -79,7 +92,10 @@ def apply(
     peer_ssh: PeerSsh = None,
     simulate: Simulate = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="OUT", help="With --simulate: write the nodes afterwards to OUT.")
+        Path | None,
+        typer.Option(
+            "-o", "--out", metavar="OUT", help="With --simulate: write the nodes afterwards to OUT."
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: Json = False,
@@ -97,7 +113,8 @@ def facts(
     nodes: Annotated[list[str], typer.Argument(metavar="NODE...", help="Hardware nodes to ask.")],
     ssh: Ssh = "",
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="DIR", help="Write DIR/NODE.json for each, instead of printing.")
+        Path | None,
+        typer.Option("-o", "--out", metavar="DIR", help="Write DIR/NODE.json for each, instead of printing."),
     ] = None,
 ) -> None:
     """Print, or write, all that vzplan knows of a node. Changes nothing there."""

@@ -50,7 +50,13 @@ def plan_now(asked: Asked, site: Site) -> Plan:
 
 
 def apply(
-    plan: Plan, site: Site, journal: Journal | MemoryJournal, run: str, control: str, signals: Signals, watch: Watch
+    plan: Plan,
+    site: Site,
+    journal: Journal | MemoryJournal,
+    run: str,
+    control: str,
+    signals: Signals,
+    watch: Watch,
 ) -> Stop:
     """Walk a plan to its end, or back.
 
@@ -96,7 +102,9 @@ def plan_again(plan: Plan, site: Site, run: str) -> Plan:
     """The plan as it would be made now, this run's own records not counted."""
     asked = plan.asked
     facts = site.facts(*plan.nodes)
-    return make_plan(Request(asked, without_run(facts[asked.source], run), without_run(facts[asked.destination], run)))
+    return make_plan(
+        Request(asked, without_run(facts[asked.source], run), without_run(facts[asked.destination], run))
+    )
 
 
 def without_run(facts: NodeFacts, run: str) -> NodeFacts:

@@ -77,7 +77,7 @@ class LiveSite:
 
     def _open(self, name: str, run: str, control: str, generation: int) -> ShellNode:
         ssh = None if name == self._here else self._ssh
-        shell = ShellNode(name, ssh, run=run, control=control, generation=generation, on_output=self._output)
+        shell = ShellNode(name, ssh, run=run, generation=generation, speak=self._output)
         self._shells[name] = shell
         return shell
 
@@ -100,9 +100,7 @@ class SimulatedSite:
 
     def nodes(self, run: str, control: str, names: tuple[str, ...], generation: int) -> Mapping[str, Node]:
         """See ``Site``."""
-        return {
-            name: SimulatedNode(self._world, name, run=run, control=control, generation=generation) for name in names
-        }
+        return {name: SimulatedNode(self._world, name, run=run, generation=generation) for name in names}
 
     def save(self, folder: Path) -> None:
         """Write every node as it is now into ``folder``, one facts file a node."""

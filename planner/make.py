@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from planner.checks import OF_NODES, OF_SITUATION
 from planner.codec import sha256
 from planner.findings import Finding, Severity
@@ -14,6 +16,9 @@ from planner.ways import Way, choose
 
 def make_plan(request: Request) -> Plan:
     """The plan for a request; with findings and no steps if something forbids it. Same request, same bytes."""
+    request = structs.replace(
+        request, source=request.source.in_order(), destination=request.destination.in_order()
+    )
     findings = [finding for check in OF_NODES for finding in check(request)]
     at = read(request)
     if not isinstance(at, Situation):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 FACTS_VERSION: Final = 1
 """Version of the facts format; a file of another version is refused, never guessed at."""
@@ -162,6 +162,29 @@ class NodeFacts(Struct, frozen=True, forbid_unknown_fields=True):
     locks: tuple[Lock, ...]
     owners: tuple[Owner, ...]
     rooms: tuple[Room, ...]
+
+    def in_order(self) -> NodeFacts:
+        """The same facts, each list in one order, so that plans do not depend on how they were found.
+
+        Mounts stay as they are: of two on one point the later one covers the earlier.
+        """
+        return structs.replace(
+            self,
+            tools=tuple(sorted(self.tools)),
+            containers=tuple(sorted(self.containers, key=lambda c: c.ctid)),
+            conf_names=tuple(sorted(self.conf_names)),
+            scripts=tuple(sorted(self.scripts, key=lambda s: s.name)),
+            devices=tuple(
+                sorted(
+                    (structs.replace(d, names=tuple(sorted(d.names))) for d in self.devices),
+                    key=lambda d: d.names,
+                )
+            ),
+            paths=tuple(sorted(self.paths, key=lambda p: p.path)),
+            locks=tuple(sorted(self.locks, key=lambda entry: entry.ctid)),
+            owners=tuple(sorted(self.owners, key=lambda o: (o.ctid, o.run))),
+            rooms=tuple(sorted(self.rooms, key=lambda r: r.point)),
+        )
 
     def container(self, ctid: int) -> Container | None:
         """The container ``ctid`` of this node, or None if it has no config here."""

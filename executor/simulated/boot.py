@@ -38,7 +38,12 @@ def _configured(disk: Tree) -> list[int]:
 
 def _starts(node: NodeState, ctid: int) -> bool:
     where = _areas_on_disk(node, ctid)
-    return where is not None and where.onboot and not where.disabled and isinstance(node.disk.get(where.private), Dir)
+    return (
+        where is not None
+        and where.onboot
+        and not where.disabled
+        and isinstance(node.disk.get(where.private), Dir)
+    )
 
 
 def _areas_on_disk(node: NodeState, ctid: int) -> vz.Areas | None:

@@ -67,7 +67,9 @@ def load(facts: Sequence[NodeFacts], same_luns: SameLuns, writers: frozenset[int
     return world
 
 
-def _node(given: NodeFacts, same_luns: SameLuns, luns: dict[str, Lun], roots_seen: dict[int, Mount]) -> NodeState:
+def _node(
+    given: NodeFacts, same_luns: SameLuns, luns: dict[str, Lun], roots_seen: dict[int, Mount]
+) -> NodeState:
     node = NodeState.__new__(NodeState)
     node.name, node.given, node.base = given.node, given, None
     node.reachable, node.boots, node.hushed = True, 0, False
@@ -82,7 +84,9 @@ def _node(given: NodeFacts, same_luns: SameLuns, luns: dict[str, Lun], roots_see
     node.tree = node.disk = tree
     node.roots, node.running, node.living = {}, {}, frozenset()
     node.mounts = given.mounts
-    areas = {c.ctid: vz.areas(c.ctid, c.config, given.vz_conf) for c in given.containers if c.config is not None}
+    areas = {
+        c.ctid: vz.areas(c.ctid, c.config, given.vz_conf) for c in given.containers if c.config is not None
+    }
     for ctid, where in areas.items():
         said = next(c.state for c in given.containers if c.ctid == ctid)
         if where is not None and said in (State.RUNNING, State.MOUNTED):
@@ -94,7 +98,9 @@ def _node(given: NodeFacts, same_luns: SameLuns, luns: dict[str, Lun], roots_see
     owned = {where.private for where in areas.values() if where is not None and where.hook_device}
     node.lasting = tuple(m for m in node.mounts if m.point not in owned)
     node.living = frozenset(
-        node.text(f"{_lockdir(given)}/{lock.ctid}.lck") or "" for lock in given.locks if lock.alive is not Known.NO
+        node.text(f"{_lockdir(given)}/{lock.ctid}.lck") or ""
+        for lock in given.locks
+        if lock.alive is not Known.NO
     )
     return node
 
@@ -190,7 +196,9 @@ def facts_of(world: World, node: NodeState) -> NodeFacts:
     )
 
 
-def _whole(given: tuple[object, ...], base: tuple[object, ...], now: tuple[object, ...]) -> tuple[object, ...]:
+def _whole(
+    given: tuple[object, ...], base: tuple[object, ...], now: tuple[object, ...]
+) -> tuple[object, ...]:
     """``given`` without what left since and with what came; its order kept, if it was sorted it stays so."""
     if now == base:
         return given
@@ -244,7 +252,14 @@ def derive(world: World, node: NodeState) -> NodeFacts:
     """What the world itself says of a node. Settings that it does not act on are those of the loaded facts."""
     names = tuple(node.children(CONF_DIR))
     containers = tuple(
-        sorted((_container(node, int(name[:-5])) for name in names if name.endswith(".conf") and name[:-5].isdigit()), key=lambda c: c.ctid)
+        sorted(
+            (
+                _container(node, int(name[:-5]))
+                for name in names
+                if name.endswith(".conf") and name[:-5].isdigit()
+            ),
+            key=lambda c: c.ctid,
+        )
     )
     lockdir = _lockdir(node.given)
     mounts = _mounts(world, node)
@@ -294,7 +309,9 @@ def _mounts(world: World, node: NodeState) -> tuple[Mount, ...]:
             private = node.running[ctid].private if ctid in node.running else where.private if where else root
             below = node.mounted_at(private)
             if seen.type == "simfs" or below is None:  # simfs shows the private area as its source
-                roots.append(structs.replace(seen, point=root, source=private if seen.type == "simfs" else seen.source))
+                roots.append(
+                    structs.replace(seen, point=root, source=private if seen.type == "simfs" else seen.source)
+                )
             else:  # a bind of the private area
                 roots.append(structs.replace(below, point=root))
     return (*node.mounts, *roots)

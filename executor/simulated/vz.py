@@ -91,7 +91,11 @@ def state_of(node: NodeState, ctid: int) -> State:
 def mount(world: World, node: NodeState, device: Device, point: str) -> bool:
     """``mount DEVICE POINT``. [seen] Nothing stops a second node from mounting the same ext4."""
     top = node.mounted_at(point)
-    if "mount" in node.stubborn or not node.is_dir(point) or (top is not None and top.device == device.number):
+    if (
+        "mount" in node.stubborn
+        or not node.is_dir(point)
+        or (top is not None and top.device == device.number)
+    ):
         return False
     kind = device.filesystem.type if device.filesystem is not None else "ext4"
     new = Mount(point, device.number, "/", kind, canonical(device), read_only=False, elsewhere=False)
@@ -125,7 +129,9 @@ def _stands_on(node: NodeState, ctid: int, point: str) -> bool:
 
 def canonical(device: Device) -> str:
     """The name that mount(8) writes into mountinfo: links under /dev/disk followed, /dev/mapper kept."""
-    names = sorted(device.names, key=lambda n: (n.startswith("/dev/disk/"), not n.startswith("/dev/mapper/"), n))
+    names = sorted(
+        device.names, key=lambda n: (n.startswith("/dev/disk/"), not n.startswith("/dev/mapper/"), n)
+    )
     return names[0]
 
 

@@ -159,7 +159,9 @@ class NodeState:
     def children(self, path: str) -> list[str]:
         """Names in the directory ``path``, what is mounted on it not looked at."""
         below = path.rstrip("/") + "/"
-        return sorted(p[len(below) :] for p in self.tree if p.startswith(below) and "/" not in p[len(below) :])
+        return sorted(
+            p[len(below) :] for p in self.tree if p.startswith(below) and "/" not in p[len(below) :]
+        )
 
     # --- mounts
 
@@ -195,7 +197,18 @@ class NodeState:
 class World:
     """All nodes and LUNs, and the oracle beside them."""
 
-    __slots__ = ("clock", "late", "ledger", "losses", "luns", "meddled", "nodes", "ran", "roots_seen", "writers")
+    __slots__ = (
+        "clock",
+        "late",
+        "ledger",
+        "losses",
+        "luns",
+        "meddled",
+        "nodes",
+        "ran",
+        "roots_seen",
+        "writers",
+    )
 
     nodes: dict[str, NodeState]
     luns: Mapping[str, Lun]

@@ -183,7 +183,7 @@ ensure_running() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR; see ensure-runni
         ! there "$6/Dump.$1" || not_up "$6/Dump.$1 is there: vzctl start would put old memory on a newer disk"
         [ "$4" = - ] || mount_device "$4" "$5" "$2" any
         # --force passes the fence, ours or the owner's ([seen] exit 105 otherwise).
-        vzctl --skiplock start "$1" --force >&2 </dev/null
+        vzctl --skiplock start "$1" --force >&2 </dev/null 9>&- # what it starts must outlive this command
         started=$?
         case $(state_of "$1") in
             running) ;;

@@ -96,4 +96,3 @@ def held(here: Here, device: Device) -> str | None:
 def dirty(here: Here, device: Device) -> bool:
     """Whether any node has it mounted read-write, as read after a flush ([seen] needs_recovery)."""
     return here.world.luns[here.node.luns[device.number]].dirty
-

@@ -59,7 +59,10 @@ def settle(here: Here) -> Twin:
             late
             for late in world.late
             if late.run != here.run
-            or (late.node != name and not (late.command.argv[0] == "copy-tree" and late.command.argv[5] == name))
+            or (
+                late.node != name
+                and not (late.command.argv[0] == "copy-tree" and late.command.argv[5] == name)
+            )
         )
         yield
     _folder(here)

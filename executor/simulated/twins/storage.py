@@ -61,7 +61,15 @@ def prove_released(here: Here, device: str, identity: str) -> Twin:
 
 
 def copy_tree(
-    here: Here, ctid: str, private: str, device: str, identity: str, peer: str, peer_private: str, which: str, rsh: str
+    here: Here,
+    ctid: str,
+    private: str,
+    device: str,
+    identity: str,
+    peer: str,
+    peer_private: str,
+    which: str,
+    rsh: str,
 ) -> Twin:
     """Source proved mounted and not empty, the peer's directory proved this run's own; synced there."""
     node, world = here.node, here.world
@@ -90,5 +98,3 @@ def copy_tree(
     there.sync()
     yield
     return DONE
-
-

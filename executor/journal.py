@@ -1,0 +1,277 @@
+"""The write-ahead journal of a run: append-only, a checksum a record, on disk before ``append`` returns.
+
+A record is one line, ``SEQUENCE CHECKSUM JSON``: a decimal count from 0, the first 16 hex digits of the SHA-256 of
+``SEQUENCE JSON``, and the entry as ``planner.codec`` encodes it. A torn last record (no newline) is what a crash in
+the middle of a write leaves, and is dropped; any other damage is refused.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NamedTuple
+
+from planner.codec import CodecError, decode_entry, encode
+from planner.plan import Entry, Opened, Plan
+from planner.saga import Past
+
+NAME: Final = "journal"
+
+
+class JournalError(Exception):
+    """The journal cannot be used; the message names the file, what is wrong and what to do."""
+
+
+class MemoryJournal:
+    """A journal that nobody will read again: for simulated nodes."""
+
+    def __init__(self, opened: Opened) -> None:
+        """Begin with its first entry."""
+        self.opened = opened
+        self.plan: Plan = opened.plan
+        self.past = Past(opened.plan)
+        self.entries: list[Entry] = [opened]
+
+    def append(self, entry: Entry) -> None:
+        """Note one more entry."""
+        self.past.note(entry)
+        self.entries.append(entry)
+
+
+class Journal:
+    """The journal of one run on disk, held by one controller at a time."""
+
+    def __init__(self, path: Path, descriptor: int, entries: list[Entry]) -> None:
+        """Take over an open, locked file and what it holds; use ``create`` or ``open``."""
+        opened = entries[0]
+        if not isinstance(opened, Opened):
+            raise JournalError(f"{path}: it does not begin with a plan; is it a journal of vzplan?")
+        self.path = path
+        self.opened = opened
+        self.plan: Plan = opened.plan
+        self.past = Past(opened.plan)
+        self.entries: list[Entry] = []
+        self._descriptor = descriptor
+        self._broken = False
+        for entry in entries:
+            self._note(entry)
+
+    @classmethod
+    def create(cls, folder: Path, opened: Opened) -> Journal:
+        """Begin the journal of a new run in ``folder``, which must not exist.
+
+        Raises:
+            JournalError: it exists, or cannot be written.
+        """
+        path = folder / NAME
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.mkdir(mode=0o700)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            _lock(descriptor, path)
+            _write(descriptor, _record(0, opened))
+            for directory in (folder, folder.parent):
+                _sync_directory(directory)
+        except OSError as problem:
+            raise JournalError(f"{path}: {problem.strerror}; nothing was begun") from None
+        return cls(path, descriptor, [opened])
+
+    @classmethod
+    def open(cls, folder: Path) -> Journal:
+        """Take up the journal of a run whose controller is gone; a torn last record is cut off.
+
+        Raises:
+            JournalError: there is none, it is damaged, or another controller holds it.
+        """
+        path = folder / NAME
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as problem:
+            raise JournalError(
+                f"{path}: {problem.strerror}; 'vzplan runs' lists the runs of this host"
+            ) from None
+        try:
+            _lock(descriptor, path)
+            data = path.read_bytes()
+            entries, good = _replayed(path, data)
+            if good < len(data):
+                os.ftruncate(descriptor, good)
+                os.fsync(descriptor)
+            os.lseek(descriptor, 0, os.SEEK_END)
+            return cls(path, descriptor, entries)
+        except OSError as problem:
+            os.close(descriptor)
+            raise JournalError(f"{path}: {problem.strerror}") from None
+        except JournalError:
+            os.close(descriptor)
+            raise
+
+    def append(self, entry: Entry) -> None:
+        """Write one entry; when this returns it would survive a power cut.
+
+        Raises:
+            JournalError: it could not be written; from then on the journal takes nothing more.
+        """
+        if self._broken:
+            raise JournalError(f"{self.path}: an earlier record could not be written; recover the run")
+        record = _record(len(self.entries), entry)
+        try:
+            _write(self._descriptor, record)
+        except OSError as problem:
+            self._broken = True  # what is on disk now is a torn record; nothing may follow it
+            raise JournalError(
+                f"{self.path}: {problem.strerror}; nothing more is done. Make room, then 'vzplan recover'"
+            ) from None
+        self._note(entry)
+
+    def close(self) -> None:
+        """Let go of the file and its lock."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Journal:
+        """Nothing to do; for ``with``."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def _note(self, entry: Entry) -> None:
+        try:
+            self.past.note(entry)
+        except ValueError as problem:
+            raise JournalError(f"{self.path}: record {len(self.entries)}: {problem}") from None
+        self.entries.append(entry)
+
+
+class Record(NamedTuple):
+    """A run as its journal tells, read without touching it. ``alive``: its controller holds it now."""
+
+    run: str
+    plan: Plan
+    past: Past
+    entries: tuple[Entry, ...]
+    alive: bool
+
+
+def read_journal(state: Path, run: str) -> Record:
+    """What the journal of ``run`` says; changes nothing, waits for nobody.
+
+    Raises:
+        JournalError: there is none, or it is damaged.
+    """
+    path = state / "runs" / run / NAME
+    try:
+        with path.open("rb") as file:
+            alive = not _try_lock(file.fileno(), fcntl.LOCK_SH)
+            entries, _ = _replayed(path, file.read())
+    except OSError as problem:
+        raise JournalError(f"{path}: {problem.strerror}; 'vzplan runs' lists the runs of this host") from None
+    opened = entries[0]
+    if not isinstance(opened, Opened):
+        raise JournalError(f"{path}: it does not begin with a plan; is it a journal of vzplan?")
+    past = Past(opened.plan)
+    for number, entry in enumerate(entries):
+        try:
+            past.note(entry)
+        except ValueError as problem:
+            raise JournalError(f"{path}: record {number}: {problem}") from None
+    return Record(run, opened.plan, past, tuple(entries), alive)
+
+
+def list_runs(state: Path) -> list[str]:
+    """The runs that have a journal below ``state``, newest first (their names begin with the time)."""
+    return sorted((p.parent.name for p in (state / "runs").glob(f"*/{NAME}")), reverse=True)
+
+
+def state_folder(environment: Mapping[str, str]) -> Path:
+    """Where journals live: $VZPLAN_STATE, else /var/lib/vzplan for root, else the XDG state directory."""
+    if environment.get("VZPLAN_STATE"):
+        return Path(environment["VZPLAN_STATE"])
+    if os.geteuid() == 0:
+        return Path("/var/lib/vzplan")
+    base = (
+        environment.get("XDG_STATE_HOME")
+        or Path(environment.get("HOME", "~")).expanduser() / ".local" / "state"
+    )
+    return Path(base) / "vzplan"
+
+
+def new_run_id() -> str:
+    """``YYYYMMDD-HHMMSS-RANDOM``, UTC: unique, and sorted by time."""
+    return time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
+
+
+def _record(number: int, entry: Entry) -> bytes:
+    body = encode(entry)
+    return b"%d %s %s\n" % (number, _checksum(number, body), body)
+
+
+def _checksum(number: int, body: bytes) -> bytes:
+    return hashlib.sha256(b"%d %s" % (number, body)).hexdigest()[:16].encode()
+
+
+def _is_record(number: int, line: bytes) -> bool:
+    count, _, rest = line.partition(b" ")
+    checksum, _, body = rest.partition(b" ")
+    return count == b"%d" % number and checksum == _checksum(number, body)
+
+
+def _replayed(path: Path, data: bytes) -> tuple[list[Entry], int]:
+    """The entries, and how many bytes of ``data`` they are."""
+    entries: list[Entry] = []
+    good = 0
+    *lines, torn = data.split(b"\n")  # no record holds a newline of its own: JSON escapes it
+    if _is_record(len(lines), torn[:-1]):
+        raise JournalError(f"{path}: the last record's end is damaged; restore the file, or ask the nodes")
+    # Anything else behind the last newline was torn by a crash: its write had not returned, so nothing was done on
+    # its strength.
+    for number, line in enumerate(lines):
+        if not _is_record(number, line):
+            raise JournalError(
+                f"{path}: record {number} is damaged; restore the file, or ask the nodes: "
+                "each keeps a log in /var/lib/vzplan/node/RUN/log"
+            )
+        try:
+            entries.append(decode_entry(line.split(b" ", 2)[2], f"{path}: record {number}"))
+        except CodecError as problem:
+            raise JournalError(str(problem)) from None
+        good += len(line) + 1
+    if not entries:
+        raise JournalError(f"{path}: it is empty; the run had not begun, and its folder can be removed")
+    return entries, good
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+    os.fsync(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    if not _try_lock(descriptor, fcntl.LOCK_EX):
+        raise JournalError(f"{path}: its controller is at work; wait for it ('vzplan status')")
+
+
+def _try_lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,241 @@
+"""The kinds of failure, as a closed table: to add one is one line in ``KINDS`` (and its action, if it is a new one).
+
+A fault is a kind at one command. It may do something to the world before the command, let only some of the command's
+effects happen, falsify or lose the answer, do something afterwards, or end the controller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, NamedTuple
+
+from executor.simulated import vz
+from executor.simulated.boot import reboot
+from executor.simulated.world import NodeState, World
+
+
+class Answer(Enum):
+    """What the controller hears of a command."""
+
+    TRUE = "true"
+    FAILS = "fails"  # an exit status of 1, whatever happened
+    LOST = "lost"
+
+
+class Dies(Enum):
+    """When the controller ends, or cannot write its journal, which must come to the same."""
+
+    NEVER = "never"
+    AT_BEGAN = "at-began"  # Began could not be written
+    BEFORE = "before"  # Began is written, the command did not go out
+    AFTER = "after"  # the command was carried out
+    AT_ENDED = "at-ended"  # Ended could not be written
+
+
+class Scene(NamedTuple):
+    """What an action may touch: the node that the command is for, and the other one."""
+
+    world: World
+    here: NodeState
+    peer: NodeState
+    source: NodeState
+    destination: NodeState
+    ctid: int
+    points: frozenset[str]  # the container's private and root areas
+
+
+Action = Callable[[Scene], None]
+
+
+def _nothing(scene: Scene) -> None:
+    pass
+
+
+def _reboots(scene: Scene) -> None:
+    reboot(scene.world, scene.here)
+
+
+def _reboots_lucky(scene: Scene) -> None:
+    reboot(scene.world, scene.here, keeps_all=True)
+
+
+def _peer_reboots(scene: Scene) -> None:
+    reboot(scene.world, scene.peer)
+
+
+def _goes_away(scene: Scene) -> None:
+    scene.here.reachable = False
+
+
+def _peer_goes_away(scene: Scene) -> None:
+    scene.peer.reachable = False
+
+
+def _reboots_and_stays_away(scene: Scene) -> None:
+    reboot(scene.world, scene.here)
+    scene.here.reachable = False
+
+
+def _peer_reboots_and_stays_away(scene: Scene) -> None:
+    reboot(scene.world, scene.peer)
+    scene.peer.reachable = False
+
+
+def _busy(scene: Scene) -> None:
+    """Something stands in the container's areas on this node: they cannot be unmounted until it leaves."""
+    scene.here.busy = scene.points
+
+
+def _free(scene: Scene) -> None:
+    scene.here.busy = frozenset()
+
+
+def _hush(scene: Scene) -> None:
+    """This node's hooks do nothing and say that all is well."""
+    scene.here.hushed = True
+
+
+def _unhush(scene: Scene) -> None:
+    scene.here.hushed = False
+
+
+def _no_starts(scene: Scene) -> None:
+    scene.here.stubborn |= {"start"}
+
+
+def _no_mounts(scene: Scene) -> None:
+    scene.here.stubborn |= {"mount"}
+
+
+def _all_will(scene: Scene) -> None:
+    scene.here.stubborn = frozenset()
+
+
+def _operator_starts(at: str) -> Action:
+    """``vzctl start`` by hand, without --force, on the source or the destination."""
+
+    def action(scene: Scene) -> None:
+        node = scene.source if at == "source" else scene.destination
+        scene.world.meddled |= {node.name}
+        for _ in vz.start(scene.world, node, scene.ctid, force=False, skiplock=False):
+            pass
+
+    return action
+
+
+def _operator_stops(at: str) -> Action:
+    """``vzctl stop`` by hand, on the source or the destination."""
+
+    def action(scene: Scene) -> None:
+        node = scene.source if at == "source" else scene.destination
+        scene.world.meddled |= {node.name}
+        for _ in vz.stop(scene.world, node, scene.ctid, skiplock=False):
+            pass
+
+    return action
+
+
+class Kind(NamedTuple):
+    """A kind of failure. Everything defaults to: nothing special."""
+
+    name: str
+    before: Action = _nothing
+    effects: int | None = None  # how many effects happen; None: all
+    each: bool = False  # one fault for every number of effects but none and all ("NAME-3")
+    answer: Answer = Answer.TRUE
+    after: Action = _nothing
+    late: int = 0  # the command is carried out so many commands later, unless its node is settled
+    dies: Dies = Dies.NEVER
+
+
+KINDS: Final[tuple[Kind, ...]] = (
+    # the command
+    Kind("fails-before", effects=0, answer=Answer.FAILS),
+    Kind("fails-after", answer=Answer.FAILS),
+    Kind("half", each=True, answer=Answer.FAILS),
+    Kind("half-lost", each=True, answer=Answer.LOST),
+    Kind("lost-before", effects=0, answer=Answer.LOST),
+    Kind("lost-after", answer=Answer.LOST),
+    Kind("late-1", effects=0, answer=Answer.LOST, late=1),
+    Kind("late-2", effects=0, answer=Answer.LOST, late=2),
+    Kind("late-3", effects=0, answer=Answer.LOST, late=3),
+    # the network: away from here on, back when all is mended
+    Kind("unreachable", before=_goes_away),
+    Kind("unreachable-after", after=_goes_away, answer=Answer.LOST),
+    Kind("unreachable-half", each=True, after=_goes_away, answer=Answer.LOST),
+    Kind("unreachable-next", after=_goes_away),
+    Kind("peer-unreachable", before=_peer_goes_away),
+    # power
+    Kind("reboot-before", before=_reboots),
+    Kind("reboot-after", after=_reboots),
+    Kind("reboot-half", each=True, after=_reboots, answer=Answer.LOST),
+    Kind(
+        "reboot-half-lucky", each=True, after=_reboots_lucky, answer=Answer.LOST
+    ),  # nothing unsynced was lost
+    Kind("reboot-before-stays-away", before=_reboots_and_stays_away),
+    Kind("reboot-half-stays-away", each=True, after=_reboots_and_stays_away, answer=Answer.LOST),
+    Kind("reboot-after-stays-away", after=_reboots_and_stays_away, answer=Answer.LOST),
+    Kind("peer-reboot", before=_peer_reboots),
+    Kind("peer-reboot-half", each=True, after=_peer_reboots, answer=Answer.LOST),
+    Kind("peer-reboot-stays-away", before=_peer_reboots_and_stays_away),
+    # the controller
+    Kind("killed-before", effects=0, dies=Dies.BEFORE),
+    Kind("killed-half", each=True, dies=Dies.AFTER),
+    Kind("killed-after", dies=Dies.AFTER),
+    Kind("killed-late-1", effects=0, late=1, dies=Dies.AFTER),
+    Kind("killed-late-2", effects=0, late=2, dies=Dies.AFTER),
+    Kind("journal-fails-before", dies=Dies.AT_BEGAN),
+    Kind("journal-fails-after", dies=Dies.AT_ENDED),
+    # the node's own tools
+    Kind("hooks-hide-failure", before=_hush, after=_unhush),
+    Kind("busy", before=_busy),
+    Kind("busy-once", before=_busy, after=_free),
+    Kind("will-not-start", before=_no_starts),
+    Kind("will-not-start-once", before=_no_starts, after=_all_will),
+    Kind("will-not-mount", before=_no_mounts),
+    Kind("will-not-mount-once", before=_no_mounts, after=_all_will),
+    # people
+    Kind("operator-starts-at-source", before=_operator_starts("source")),
+    Kind("operator-stops-at-source", before=_operator_stops("source")),
+    Kind("operator-starts-at-destination", before=_operator_starts("destination")),
+    Kind("operator-stops-at-destination", before=_operator_stops("destination")),
+)
+"""Every kind of failure that is tried."""
+
+BY_NAME: Final = {kind.name: kind for kind in KINDS}
+
+
+class Fault(NamedTuple):
+    """A kind at one command: ``effects`` says how many of an ``each`` kind."""
+
+    kind: Kind
+    effects: int | None
+
+    @property
+    def name(self) -> str:
+        """As it is written in a schedule."""
+        return f"{self.kind.name}-{self.effects}" if self.kind.each else self.kind.name
+
+
+def faults(effects: int) -> list[Fault]:
+    """Every fault that can hit a command which has so many effects when nothing fails."""
+    return [
+        Fault(kind, number)
+        for kind in KINDS
+        for number in (range(1, effects) if kind.each else (kind.effects,))
+    ]
+
+
+def fault(name: str) -> Fault:
+    """The fault of that name.
+
+    Raises:
+        KeyError: there is no such kind.
+    """
+    if name in BY_NAME:
+        return Fault(BY_NAME[name], BY_NAME[name].effects)
+    kind, _, number = name.rpartition("-")
+    if kind not in BY_NAME or not BY_NAME[kind].each or not number.isdigit():
+        raise KeyError(f"no kind of failure is called {name!r}; see executor/simulated/faults.py")
+    return Fault(BY_NAME[kind], int(number))

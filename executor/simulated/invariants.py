@@ -1,0 +1,452 @@
+"""The invariants of docs/saga.md, each a small function that says what is wrong, or None.
+
+They look at worlds and at the journal, never at twins or at the saga. ``AT_EVERY_EFFECT`` are asked after every
+single effect, ``AT_THE_END`` when a run has stopped and nothing is on its way any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from executor.simulated import vz
+from executor.simulated.boot import auto_starts, boots_into
+from executor.simulated.twins.here import HOME
+from executor.simulated.loading import OWNERS
+from executor.simulated.world import FILES, Data, File, NodeState, Thing, Tree, World
+from planner.model import CONF_DIR
+from planner.parse.config import value, without_fence
+from planner.plan import Began, Command, Compensation, Ended, Entry, Exited, Outcome, Plan, Stop, What
+
+OURS: Final = frozenset({"/var/lib/vzplan", HOME, OWNERS})
+"""Folders of vzplan's own that stay."""
+
+
+class View:
+    """What the invariants may look at, and what they remember so as not to look twice at what did not change."""
+
+    def __init__(self, plan: Plan, world: World) -> None:
+        """Begin with the world as it was before the run."""
+        self.plan, self.start, self.world = plan, world.fork(), world
+        self.ctid = plan.asked.ctid
+        self.source, self.destination = plan.asked.source, plan.asked.destination
+        self.was = self.start.nodes[self.source]
+        config = self.was.text(vz.config_path(self.ctid)) or ""
+        self.areas = {name: vz.areas(self.ctid, config, n.given.vz_conf) for name, n in world.nodes.items()}
+        self.commands = _commands(plan)
+        self.begun: set[Command] = set()
+        self.noted = False  # the former state is known to be on record
+        self.proved: dict[str, int] = {}  # node -> its boot count when the state was last made sure of there
+        self.own_paths = self._own_paths()
+        self.bystanders = {
+            name: frozenset((p, t) for p, t in node.tree.items() if p not in self.own_paths.get(name, ()))
+            for name, node in self.start.nodes.items()
+        }
+        self.starts_running = self.ctid in self.was.running
+        self.seen: dict[str, object] = {}
+
+    def of(self, world: World) -> View:
+        """The same memory, looking at a fork."""
+        twin = View.__new__(View)
+        twin.__dict__.update(self.__dict__)
+        twin.world, twin.begun, twin.proved, twin.seen = world, set(self.begun), dict(self.proved), {}
+        return twin
+
+    def key(self) -> tuple[object, ...]:
+        """What is remembered and matters later."""
+        return (self.noted, tuple(sorted(self.proved.items())))
+
+    def note(self, entry: Entry) -> None:
+        """An entry is on disk."""
+        match entry:
+            case Began(what, at):
+                self.begun.add(self.commands[what, at])
+            case Ended(what, at, Exited(0)):
+                command = self.commands[what, at]
+                if command.argv[0] == "note-state":
+                    self.noted = True
+                if command.argv[0] in ("restore-state", "ensure-running", "start-container"):
+                    self.proved[command.node] = self.world.nodes[command.node].boots
+            case _:
+                pass
+
+    def private(self, node: str) -> str:
+        """The container's private area on ``node``."""
+        where = self.areas[node]
+        return where.private if where is not None else f"/vz/private/{self.ctid}"
+
+    def root(self, node: str) -> str:
+        """The container's root area on ``node``."""
+        where = self.areas[node]
+        return where.root if where is not None else f"/vz/root/{self.ctid}"
+
+    def _own_paths(self) -> dict[str, frozenset[str]]:
+        """The container's own things at the source: what the plan is about, so no bystanders."""
+        private, root = self.private(self.source), self.root(self.source)
+        prefix = f"{CONF_DIR}/{self.ctid}."
+        own = {
+            p
+            for p in self.was.tree
+            if p in (private, root)
+            or p.startswith(private + "/")
+            or (p.startswith(prefix) and ".migrated" not in p)
+        }
+        moving = {
+            n.name: {p for p, t in n.tree.items() if isinstance(t, Data)} for n in self.start.nodes.values()
+        }
+        return {
+            name: frozenset(paths | (own if name == self.source else set())) for name, paths in moving.items()
+        }
+
+    def newest(self, data: Data | None) -> bool:
+        """Whether these files hold every acknowledged write."""
+        known = self.world.ledger.get(self.ctid, 0)
+        return data == Data(known, known)
+
+    def passed(self) -> bool:
+        """Whether the container has been handed over for good: it ran, or may be started, at the destination."""
+        if (self.destination, self.ctid) in self.world.ran:
+            return True
+        text = _text(self.world.nodes[self.destination].disk, vz.config_path(self.ctid))
+        return text is not None and value(text, "DISABLED") == value(
+            self.plan.config.before if self.plan.config else "", "DISABLED"
+        )
+
+    def unchanged(self, name: str, *what: object) -> bool:
+        """Whether an invariant has already looked at exactly these things."""
+        old = self.seen.get(name)
+        if (
+            isinstance(old, tuple)
+            and len(old) == len(what)
+            and all(a is b for a, b in zip(old, what, strict=True))
+        ):
+            return True
+        self.seen[name] = what
+        return False
+
+
+def _commands(plan: Plan) -> dict[tuple[What, str], Command]:
+    found = {(What.SETTLE, command.node): command for command in plan.settle}
+    for step in plan.steps:
+        found[What.DO, step.id] = step.do
+        if isinstance(step.undo, Compensation):
+            found[What.UNDO, step.id] = step.undo.do
+        if step.probe is not None:
+            found[What.PROBE, step.id] = step.probe.do
+    return found
+
+
+def _text(tree: Tree, path: str) -> str | None:
+    thing = tree.get(path)
+    return thing.text if isinstance(thing, File) else None
+
+
+# --- after every effect ---------------------------------------------------------------------------------------
+
+
+def i1_device_on_one_node(view: View, command: Command | None) -> str | None:
+    """A device is held read-write by at most one node."""
+    nodes = view.world.nodes.values()
+    if view.unchanged("I1", *(n.mounts for n in nodes)):
+        return None
+    holders: dict[str, str] = {}
+    for node in nodes:
+        for mount in node.mounts:
+            lun = node.luns.get(mount.device)
+            if lun is None or mount.read_only:
+                continue
+            if holders.setdefault(lun, node.name) != node.name:
+                return f"{lun} is mounted on {holders[lun]} and on {node.name}"
+    return None
+
+
+def i2_runs_on_one_node(view: View, command: Command | None) -> str | None:
+    """The container runs on at most one node, also if any node reboots at this instant."""
+    nodes = view.world.nodes.values()
+    if view.unchanged("I2", *(x for n in nodes for x in (n.disk, n.running))):
+        return None
+    live = []
+    for node in nodes:
+        if view.ctid in node.running:
+            live.append(f"runs on {node.name}")
+        elif view.ctid in auto_starts(node):
+            live.append(f"would start on {node.name} if that booted now")
+    return f"{view.ctid} {' and '.join(live)}" if len(live) > 1 else None
+
+
+def i3_acknowledged_writes_exist(view: View, command: Command | None) -> str | None:
+    """Every acknowledged write is in a copy that survives a power cut, and no boot starts an older one."""
+    world, nodes = view.world, view.world.nodes.values()
+    if view.unchanged("I3", world.luns, world.ledger, *(x for n in nodes for x in (n.disk, n.running))):
+        return None
+    if not _durable(view):
+        return f"the last acknowledged write of {view.ctid} is on no disk"
+    for node in nodes:
+        if view.ctid in auto_starts(node) and view.ctid not in node.running:
+            data = boots_into(world, node, view.ctid)
+            if data is not None and not view.newest(data):
+                return f"if {node.name} booted now, it would start {view.ctid} on old or torn files"
+    return None
+
+
+def _durable(view: View) -> bool:
+    """On a LUN, or on a node's disk wherever it was moved to."""
+    if any(view.newest(lun.data) for lun in view.world.luns.values()):
+        return True
+    for node in view.world.nodes.values():
+        thing = node.disk.get(view.private(node.name) + FILES)
+        if isinstance(thing, Data) and view.newest(thing):
+            return True
+    return False
+
+
+def i4_one_copy_takes_writes(view: View, command: Command | None) -> str | None:
+    """No two copies both take writes; the oracle sees each write that goes to one that is not the newest."""
+    return view.world.losses[0] if view.world.losses else None
+
+
+def i5_bystanders_untouched(view: View, command: Command | None) -> str | None:
+    """Other containers, files, older configs keep their bytes and their places."""
+    for name, node in view.world.nodes.items():
+        if view.unchanged(f"I5 {name}", node.tree):
+            continue
+        if not view.bystanders[name] <= node.tree.items():
+            lost = sorted(p for p, t in view.bystanders[name] if node.tree.get(p) != t)
+            if lost := [p for p in lost if not _only_layout_added(view, name, p)]:
+                return f"{lost[0]} on {name} is not what it was"
+    return None
+
+
+def _only_layout_added(view: View, node: str, path: str) -> bool:
+    """A container started at boot: vzctl itself wrote its layout down."""
+    was, now = _text(view.start.nodes[node].tree, path), _text(view.world.nodes[node].tree, path)
+    return was is not None and now is not None and now.startswith(was) and _plain(now) == _plain(was)
+
+
+def i6_only_own_things_deleted(view: View, command: Command | None) -> str | None:
+    """Until the pivot nothing of the source is gone; after it its config and scripts still are there, renamed."""
+    node = view.world.nodes[view.source]
+    if view.unchanged("I6", node.tree, view.world.nodes[view.destination].disk, view.world.ran):
+        return None
+    kept: set[Thing] | None = None
+    for path in view.own_paths[view.source]:
+        thing = view.was.tree[path]
+        if path in node.tree and (node.tree[path] == thing or not isinstance(thing, File)):
+            continue
+        if isinstance(thing, File):
+            if kept is None:
+                kept = {_bare(t) for p, t in node.tree.items() if p.startswith(CONF_DIR + "/")}
+            if _bare(thing) not in kept:
+                return f"{path} on {view.source} is gone"
+        elif not view.passed():
+            return f"{path} on {view.source} is gone before the pivot"
+    return None
+
+
+def _bare(thing: Thing) -> Thing:
+    """A config as its owner wrote it."""
+    return (
+        File(_plain(thing.text), thing.mode) if isinstance(thing, File) and thing.text is not None else thing
+    )
+
+
+def _plain(text: str) -> str:
+    """Without our fence, and without the line that vzctl adds at a start."""
+    return "".join(
+        line for line in without_fence(text).splitlines(keepends=True) if not line.startswith("VE_LAYOUT=")
+    ).rstrip("\n")
+
+
+def i7_intent_before_effect(view: View, command: Command | None) -> str | None:
+    """No effect of a command whose intent is not in the journal."""
+    if command is not None and command not in view.begun:
+        return f"{command.argv[0]} on {command.node} took effect, and the journal knows nothing of it"
+    return None
+
+
+Invariant = Callable[[View, Command | None], str | None]
+
+AT_EVERY_EFFECT: Final[tuple[tuple[str, Invariant], ...]] = (
+    ("I1", i1_device_on_one_node),
+    ("I2", i2_runs_on_one_node),
+    ("I3", i3_acknowledged_writes_exist),
+    ("I4", i4_one_copy_takes_writes),
+    ("I5", i5_bystanders_untouched),
+    ("I6", i6_only_own_things_deleted),
+    ("I7", i7_intent_before_effect),
+)
+
+
+# --- at the end -----------------------------------------------------------------------------------------------
+
+
+def i8_outcome_is_true(view: View, stop: Stop) -> str | None:
+    """What is reported is what is."""
+    match stop.outcome:
+        case Outcome.UNWOUND | Outcome.REFUSED:
+            return _source_has_it(view) or _as_before(view)
+        case Outcome.UNWOUND_NOT_CLEANED:
+            return _source_has_it(view)
+        case Outcome.MIGRATED:
+            return _destination_has_it(view) or _as_planned(view)
+        case Outcome.MIGRATED_NOT_CLEANED:
+            return _destination_has_it(view)
+        case Outcome.DOWN:
+            where = [n.name for n in view.world.nodes.values() if view.ctid in n.running]
+            return f"DOWN, but it runs on {where[0]}" if where else None
+        case Outcome.IN_DOUBT:
+            return None
+
+
+def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
+    """IN_DOUBT is right only while something that is needed cannot be reached or will not do its part."""
+    if stop.outcome is not Outcome.IN_DOUBT:
+        return None
+    if any(not n.reachable or n.busy or n.stubborn for n in view.world.nodes.values()):
+        return None
+    return f"IN_DOUBT with every node at hand: {stop.because}"
+
+
+def i11_recover_ends_it(view: View, stop: Stop) -> str | None:
+    """Once nothing stands in the way any more, one ``recover`` ends the run."""
+    return f"after one recover still IN_DOUBT: {stop.because}" if stop.outcome is Outcome.IN_DOUBT else None
+
+
+def _source_has_it(view: View) -> str | None:
+    """Back where it was: the newest data, in its former state, and nothing that could start at the destination."""
+    node, there = view.world.nodes[view.source], view.world.nodes[view.destination]
+    config = _text(node.disk, vz.config_path(view.ctid))
+    before = view.plan.config.before if view.plan.config else ""
+    if config is None or value(config, "DISABLED") != value(before, "DISABLED"):
+        return f"the config on {view.source} is hidden or fenced"
+    if not view.newest(_files(view, node)):
+        return f"the newest files are not at {view.source}"
+    if view.ctid in there.running or view.ctid in auto_starts(there):
+        return f"{view.ctid} runs or would start at {view.destination}"
+    if _state_may_differ(view, node, view.noted):
+        return None
+    if (view.ctid in node.running) != view.starts_running:
+        return f"{view.ctid} was {'running' if view.starts_running else 'down'} on {view.source}, and now it is not"
+    return None
+
+
+def _destination_has_it(view: View) -> str | None:
+    """Moved: the newest data, in its state, may be started there, and not at the source."""
+    node, old = view.world.nodes[view.destination], view.world.nodes[view.source]
+    config = _text(node.disk, vz.config_path(view.ctid))
+    before = view.plan.config.before if view.plan.config else ""
+    if config is None:
+        return f"no config of {view.ctid} on {view.destination}"
+    if value(config, "DISABLED") != value(before, "DISABLED"):
+        return f"{view.ctid} is still fenced on {view.destination}"
+    if not view.newest(_files(view, node)):
+        return f"the newest files are not at {view.destination}"
+    if view.ctid in old.running or view.ctid in auto_starts(old):
+        return f"{view.ctid} runs or would start at {view.source} too"
+    if _state_may_differ(view, node, known=True):
+        return None
+    if (view.ctid in node.running) != view.starts_running:
+        return f"{view.ctid} is {'not running' if view.starts_running else 'running'} on {view.destination}"
+    return None
+
+
+def _files(view: View, node: NodeState) -> Data | None:
+    """The container's files at its place on ``node``: mounted there, on its LUN, or in its directory's durable form."""
+    config = node.text(vz.config_path(view.ctid)) or ""
+    where = vz.areas(view.ctid, config, node.given.vz_conf)
+    if where is not None and where.hook_device:
+        device = node.devices.get(where.hook_device)
+        return view.world.luns[node.luns[device.number]].data if device is not None else None
+    thing = node.disk.get(view.private(node.name) + FILES)
+    return thing if isinstance(thing, Data) else None
+
+
+def _state_may_differ(view: View, node: NodeState, known: bool) -> bool:
+    """Another's doing: an operator's hand, or a power cut that came before we had any part in it or after our last."""
+    if node.name in view.world.meddled:
+        return True
+    if node.boots == 0:
+        return False
+    where = vz.areas_of(node, view.ctid)
+    if not view.starts_running:
+        return where is not None and where.onboot
+    return not known or (node.name in view.proved and view.proved[node.name] != node.boots)
+
+
+def _as_before(view: View) -> str | None:
+    """Every file as it was, also after a power cut; no mount, lock or process that was not there."""
+    for name, node in view.world.nodes.items():
+        was = view.start.nodes[name]
+        for tree in (node.tree, node.disk):
+            odd = _tree_differs(view, was.tree, tree)
+            if odd is not None:
+                return f"{odd} on {name} is not as it was"
+        lost_power = node.boots > 0
+        if not lost_power and node.living != was.living or node.living - was.living:
+            return f"a process that holds a lock on {name} is left, or gone"
+        if name in view.world.meddled or (name == view.source and _state_may_differ(view, node, view.noted)):
+            continue
+        mine = {m for m in node.mounts if m.point == view.private(name)}
+        if mine != {m for m in was.mounts if m.point == view.private(name)}:
+            return f"what is mounted at {view.private(name)} on {name} is not as it was"
+        if not lost_power and (set(node.mounts) != set(was.mounts) or node.roots != was.roots):
+            return f"mounts on {name} are not as they were"
+    return None
+
+
+def _tree_differs(view: View, was: Tree, now: Tree) -> str | None:
+    for path in sorted(was.keys() | (now.keys() - OURS)):
+        old, new = was.get(path), now.get(path)
+        if old == new:
+            continue
+        if isinstance(old, Data) and isinstance(new, Data):
+            continue  # written on meanwhile; the oracle judges that
+        if isinstance(old, File) and isinstance(new, File) and _bare(old) == _bare(new):
+            continue
+        return path
+    return None
+
+
+def _as_planned(view: View) -> str | None:
+    """The new config, the old one under its backup name; nothing else is left of the container or of the run."""
+    node, old, was = view.world.nodes[view.destination], view.world.nodes[view.source], view.start
+    assert view.plan.config is not None
+    prefix = f"{CONF_DIR}/{view.ctid}."
+    config, after = node.text(vz.config_path(view.ctid)), view.plan.config.after
+    if config is None or _plain(config) != _plain(after) or "vzplan" in config and "vzplan" not in after:
+        return f"the config on {view.destination} is not the planned one"
+    scripts = {p for p in was.nodes[view.source].tree if p.startswith(prefix) and ".migrated" not in p}
+    private, root = view.private(view.destination), view.root(view.destination)
+    wanted = was.nodes[view.destination].tree.keys() | scripts | {private, root, private + FILES}
+    left = sorted(node.tree.keys() - wanted - OURS)
+    if left:
+        return f"{left[0]} is left on {view.destination}"
+    gone = view.own_paths[view.source]
+    left = sorted(
+        p
+        for p in old.tree.keys() - (was.nodes[view.source].tree.keys() - gone) - OURS
+        if not _backup(p, prefix)
+    )
+    if left:
+        return f"{left[0]} is left on {view.source}"
+    backups = [t for p, t in old.tree.items() if _backup(p, prefix) and p not in was.nodes[view.source].tree]
+    if len(backups) != len(scripts):
+        return f"{len(backups)} of {len(scripts)} of the container's configs and scripts were kept on {view.source}"
+    if any(isinstance(t, File) and t.text is not None and t.text != without_fence(t.text) for t in backups):
+        return f"the old config on {view.source} is still fenced"
+    for each in (node, old):
+        if each.living - was.nodes[each.name].living:
+            return f"a process that holds a lock is left on {each.name}"
+    if old.lun_at(view.private(view.source)) is not None:
+        return f"{view.private(view.source)} is still mounted on {view.source}"
+    return None
+
+
+def _backup(path: str, prefix: str) -> bool:
+    return path.startswith(prefix) and ".migrated" in path
+
+
+AT_THE_END: Final[tuple[tuple[str, Callable[[View, Stop], str | None]], ...]] = (
+    ("I8", i8_outcome_is_true),
+    ("R12", r12_doubt_has_a_reason),
+)

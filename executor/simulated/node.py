@@ -1,0 +1,163 @@
+"""A simulated node behind the same protocol as a real one, with the wrapper's rules around every command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from executor.node import NodeOutcome
+from executor.simulated.faults import Answer, Fault, Scene
+from executor.simulated.twins import TWINS
+from executor.simulated.twins.here import End, Here, Twin
+from executor.simulated.world import Late, World
+from planner.plan import Command, Exited, Lost
+from planner.verbs import REFUSED, VERBS
+
+MAY_MAKE_FOLDER = frozenset({"own", "settle"})
+
+
+def _unwatched(command: Command | None) -> None:
+    pass
+
+
+class SimulatedNode:
+    """One session of one run with one node of ``world``.
+
+    ``watch`` is called after every single effect, with the command that it is of (None: it is of a fault). ``armed`` gives the fault for the next command, if there is one;
+    ``scene`` says what a fault's actions may touch.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        run: str = "run",
+        generation: int = 1,
+        *,
+        watch: Callable[[Command | None], None] = _unwatched,
+        armed: Callable[[], Fault | None] | None = None,
+        scene: Callable[[str], Scene] | None = None,
+    ) -> None:
+        """Open the session; a later reboot of the node breaks its connection."""
+        self.world, self.name, self.run_id, self.generation = world, name, run, generation
+        self.watch, self.armed, self.scene = watch, armed, scene
+        self.effects = 0  # of the last command
+        self._boots = world.nodes[name].boots
+
+    def run(self, command: Command) -> NodeOutcome:
+        """Run one verb on the node, with whatever fault is armed for it."""
+        if command.node != self.name:
+            raise ValueError(f"a command for {command.node} came to {self.name}")
+        self._land_what_is_late()
+        self.world.tick()
+        fault = self.armed() if self.armed is not None else None
+        if fault is None or self.scene is None:
+            return self._send(command, None)
+        scene = self.scene(self.name)
+        fault.kind.before(scene)
+        self.watch(None)
+        outcome: NodeOutcome
+        if fault.kind.late:
+            late = Late(self.name, command, self.run_id, self.generation, fault.kind.late)
+            outcome = Lost("timed out")
+            if self._connected():
+                self.world.late += (late,)
+        else:
+            outcome = self._send(command, fault.effects)
+        fault.kind.after(scene)
+        self.watch(None)
+        match fault.kind.answer:
+            case Answer.FAILS if isinstance(outcome, Exited):
+                return Exited(1, "", "it was made to fail")
+            case Answer.LOST:
+                return Lost("no trailer came")
+        return outcome
+
+    def _connected(self) -> bool:
+        """Whether the session's connection stands; a broken one is made anew for the next command."""
+        node = self.world.nodes[self.name]
+        known, self._boots = self._boots, node.boots
+        return node.reachable and known == node.boots
+
+    def _send(self, command: Command, effects: int | None) -> NodeOutcome:
+        self.effects = 0
+        if not self._connected():
+            return Lost("the connection is broken")
+        end = self._carry_out(command, wrapped(self._here(command), command), effects)
+        return (
+            Exited(end.status, "", end.said) if end is not None else Exited(1, "", "it was stopped half way")
+        )
+
+    def _here(self, command: Command) -> Here:
+        return Here(self.world, self.world.nodes[command.node], self.run_id, self.generation, command.stdin)
+
+    def _carry_out(self, command: Command, twin: Twin, effects: int | None) -> End | None:
+        """Let ``effects`` effects happen (None: all). None: it was stopped."""
+        if effects == 0:
+            return None
+        while True:
+            try:
+                next(twin)
+            except StopIteration as stop:
+                end: End = stop.value
+                return end
+            self.effects += 1
+            self.watch(command)
+            if self.effects == effects:
+                return None
+
+    def _land_what_is_late(self) -> None:
+        """One command more has gone out anywhere: effects whose time has come happen now."""
+        if not self.world.late:
+            return
+        waiting = [late._replace(after=late.after - 1) for late in self.world.late]
+        self.world.late = tuple(late for late in waiting if late.after > 0)
+        for late in waiting:
+            if late.after <= 0:
+                self.land(late)
+
+    def land(self, late: Late) -> None:
+        """Carry out what nobody waits for any more; it had passed the wrapper long ago."""
+        node = self.world.nodes[late.node]
+        here = Here(self.world, node, late.run, late.generation, late.command.stdin)
+        verb, *operands = late.command.argv
+        if here.folder in node.tree or verb in MAY_MAKE_FOLDER:
+            self._carry_out(late.command, TWINS[verb](here, *operands), None)
+
+
+def wrapped(here: Here, command: Command) -> Twin:
+    """A verb inside the wrapper: nothing without the run's folder, its lock, this generation and this boot.
+
+    Raises:
+        ValueError: a verb that the table does not have, or a wrong number of operands.
+    """
+    verb, *operands = command.argv
+    if verb not in VERBS or len(operands) != len(VERBS[verb].operands):
+        raise ValueError(f"no node understands {command.argv!r}")
+    why = refusal(here, verb)
+    if why is not None:
+        return End(REFUSED, why)
+    end: End = yield from TWINS[verb](here, *operands)
+    return end
+
+
+def refusal(here: Here, verb: str) -> str | None:
+    """Why the wrapper does not let the verb run, or None."""
+    if here.folder not in here.node.tree:
+        return None if verb in MAY_MAKE_FOLDER or verb == "disown" else "this run has no folder here"
+    stored = int(here.note("generation") or 0)
+    if stored > here.generation:
+        return f"generation {stored} has taken this run over"
+    if verb == "settle":
+        return None
+    if stored < here.generation:
+        return f"this node has not settled since generation {stored}"
+    if here.note("boot") != here.node.boot_id:
+        return "the node has booted since"
+    if lock_is_taken(here):
+        return "a command of this run is still at work here"
+    return None
+
+
+def lock_is_taken(here: Here) -> bool:
+    """Whether an earlier command of this run, given up by its controller, still holds the run's lock here."""
+    return any(late.node == here.node.name and late.run == here.run for late in here.world.late)

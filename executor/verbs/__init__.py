@@ -1,0 +1,34 @@
+"""The node-side vocabulary: one POSIX sh text a verb, the library they share, and the wrapper around every command."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+from planner.verbs import VERBS
+
+
+@cache
+def _read(name: str) -> str:
+    return files(__package__).joinpath(f"{name}.sh").read_text()
+
+
+def text(verb: str) -> str:
+    """The sh text of a verb.
+
+    Raises:
+        KeyError: there is no such verb.
+    """
+    if verb not in VERBS:
+        raise KeyError(verb)
+    return _read(verb)
+
+
+def library() -> str:
+    """What every verb's text is preceded by."""
+    return _read("library")
+
+
+def wrapper() -> str:
+    """Functions of the session's shell; see the file."""
+    return _read("wrapper")

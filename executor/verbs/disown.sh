@@ -1,0 +1,11 @@
+# shellcheck shell=sh disable=SC2154 # names come from library.sh
+# disown CTID: the record first; while the folder stands, this can be repeated
+record=$VZPLAN_HOME/owners/$1
+if [ -f "$record" ] && grep -q -x -F "run=$VZPLAN_RUN" "$record"; then
+    rm -f "$record" || die "$record cannot be removed"
+    sync
+fi
+rm -rf "$run" || die "$run cannot be removed"
+# What this run leaves empty goes too; what others use stays.
+rmdir "$VZPLAN_HOME/owners" "$VZPLAN_HOME/node" 2>/dev/null
+sync

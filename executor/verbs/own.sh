@@ -1,0 +1,12 @@
+# shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
+# own CTID: the record is made whole and exclusively (link fails if the name is there)
+record=$VZPLAN_HOME/owners/$1
+mkdir -p "$VZPLAN_HOME/owners" || die "$VZPLAN_HOME/owners cannot be made"
+if [ -f "$record" ]; then
+    grep -q -x -F "run=$VZPLAN_RUN" "$record" && exit 0
+    die "container $1 is in the hands of another run: $(tr '\n' ' ' <"$record")"
+fi
+printf 'run=%s\ncontrol=%s\n' "$VZPLAN_RUN" "$VZPLAN_CONTROL" >"$run/record" || die "cannot write $run/record"
+sync
+ln "$run/record" "$record" || die "container $1 was taken in hand by another run meanwhile"
+sync

@@ -1,0 +1,118 @@
+# shellcheck shell=sh disable=SC2154 # v_* and VZPLAN_* are set by the session
+# The wrapper around every command of a run, loaded once into the session's shell. It sees to it that a command runs
+# only while its run, generation and boot are those of the run's folder on this node; that it can be found and ended
+# by a later session; and that the node itself knows what was done to it.
+
+vzplan_refuse() { # nothing was done
+    printf 'refused: %s\n' "$*" >&2
+    exit 120
+}
+
+vzplan_start_time() { # PID -> ticks since boot (proc(5), stat, field 22); empty if it is gone
+    sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20
+}
+
+vzplan_log() { # one durable line in the node's own log
+    printf '%s\n' "$*" | tr '\n' ' ' | sed 's/ *$//' |
+        { cat; echo; } | dd of="$run/log" oflag=append conv=notrunc,fsync 2>/dev/null
+}
+
+vzplan_note() { # NAME TEXT: durably
+    printf '%s\n' "$2" | dd of="$run/$1" conv=fsync 2>/dev/null || vzplan_refuse "cannot write $run/$1"
+}
+
+vzplan_end_all() { # end every process group that an earlier command of this run left here
+    for file in "$run"/pids/*; do
+        [ -f "$file" ] || continue
+        read -r pid start boot <"$file" || [ -n "$pid" ] || continue
+        if [ "$boot" = "$now" ] && [ "$pid" != "$$" ] && [ "$(vzplan_start_time "$pid")" = "$start" ]; then
+            kill -s KILL -- "-$pid" 2>/dev/null
+            kill -s KILL "$pid" 2>/dev/null
+        fi
+        [ "$pid" = "$$" ] || rm -f "$file"
+    done
+}
+
+vzplan_settle() {
+    mkdir -p "$run/made" "$run/pids" || vzplan_refuse "cannot make $run"
+    stored=$(cat "$run/generation" 2>/dev/null)
+    [ "${stored:-0}" -le "$VZPLAN_GENERATION" ] ||
+        vzplan_refuse "another controller has taken this run over (generation $stored)"
+    vzplan_end_all
+    exec 9>>"$run/lock"
+    flock -w 20 9 || {
+        echo "something of this run is still at work here" >&2
+        exit 1
+    }
+    vzplan_end_all # what registered itself while we waited
+    vzplan_note boot "$now"
+    vzplan_note generation "$VZPLAN_GENERATION"
+    printf '%s %s %s\n' "$$" "$(vzplan_start_time $$)" "$now" >"$run/pids/session-$VZPLAN_GENERATION"
+    vzplan_log "settled $VZPLAN_GENERATION"
+    sync
+    exit 0
+}
+
+vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
+    deadline=$1
+    input=$2
+    verb=$3
+    shift 3
+    run=$VZPLAN_HOME/node/$VZPLAN_RUN
+    now=$(cat /proc/sys/kernel/random/boot_id)
+    [ "$verb" != settle ] || vzplan_settle
+    if [ ! -d "$run" ]; then
+        case $verb in
+            own) mkdir -p "$run/made" "$run/pids" || vzplan_refuse "cannot make $run" ;;
+            disown) ;; # nothing was ever owned here, or it has been given up already
+            *) vzplan_refuse "this run has no folder here" ;;
+        esac
+    fi
+    if [ -d "$run" ]; then
+        exec 9>>"$run/lock"
+        flock -n 9 || vzplan_refuse "a command of this run is still at work here"
+        stored=$(cat "$run/generation" 2>/dev/null)
+        if [ -z "$stored" ] && [ "$verb" = own ]; then
+            vzplan_note boot "$now"
+            vzplan_note generation "$VZPLAN_GENERATION"
+            stored=$VZPLAN_GENERATION
+        fi
+        [ "$stored" = "$VZPLAN_GENERATION" ] ||
+            vzplan_refuse "this session is generation $VZPLAN_GENERATION, the run here is at ${stored:-none}"
+        [ "$(cat "$run/boot")" = "$now" ] || vzplan_refuse "this node has booted since"
+        printf '%s %s %s\n' "$$" "$(vzplan_start_time $$)" "$now" >"$run/pids/session-$VZPLAN_GENERATION"
+        vzplan_log "began $verb $*"
+        printf %s "$input" >"$run/input" || vzplan_refuse "cannot write $run/input"
+    fi
+    eval "text=\$v_$(printf %s "$verb" | tr - _)" # the name of a verb of ours; nothing of the node's is evaluated
+    # The process notes itself before it becomes the verb; timeout then makes it a group of its own.
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    sh -c '
+        [ ! -d "$1" ] || echo "$$ $(sed "s/.*) //" /proc/$$/stat | cut -d " " -f 20) $2" >"$1/pids/verb" || exit 120
+        [ ! -f "$1/input" ] || exec <"$1/input"
+        shift 2
+        exec timeout -s KILL "$@"' start "$run" "$now" "$deadline" sh -c "$v_library
+$text" "$verb" "$@" </dev/null
+    status=$?
+    if [ -d "$run" ]; then
+        rm -f "$run/pids/verb" "$run/input"
+        vzplan_log "ended $verb $status"
+    fi
+    exit "$status"
+}
+
+vzplan_run() { # NONCE DEADLINE INPUT VERB OPERANDS...: a trailer ends both streams
+    nonce=$1
+    shift
+    (vzplan_guarded "$@")
+    status=$?
+    printf '\n%s\n' "$nonce" >&2
+    printf '\n%s %d\n' "$nonce" "$status"
+}
+
+vzplan_read() { # NONCE DEADLINE SCRIPT: a script that only looks, outside any run
+    timeout -s KILL "$2" sh -c "$3" </dev/null
+    status=$?
+    printf '\n%s\n' "$1" >&2
+    printf '\n%s %d\n' "$1" "$status"
+}
