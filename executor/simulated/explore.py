@@ -92,8 +92,6 @@ def _moments(plan: Plan, world: World, seen: set[Any], report: Report) -> Iterat
     yield from forward
     for moment in forward:
         for name in (*TRIGGERS, None):
-            if name is None and plan.steps[plan.pivot].zone is not Zone.PIVOT:
-                continue
             armed = Armed(moment.place, fault(name) if name is not None else None)
             yield from _new(_borders(moment.trial.fork((armed,)))[1:], seen, report)
 
@@ -130,10 +128,7 @@ def _new(moments: list[Snapshot], seen: set[Any], report: Report) -> Iterator[Sn
 def _key(moment: Snapshot) -> Any:
     """Equal for moments with the same future."""
     trial = moment.trial
-    past = Past(trial.plan)
-    for entry in trial.entries:
-        past.note(entry)
-    return (trial.world.key(), trial.view.key(), _past_key(trial.plan, past))
+    return (trial.world.key(), trial.view.key(), _past_key(trial.plan, trial.past))
 
 
 def _past_key(plan: Plan, past: Past) -> tuple[Any, ...]:

@@ -37,9 +37,14 @@ class View:
         self.begun: set[Command] = set()
         self.noted = False  # the former state is known to be on record
         self.proved: dict[str, int] = {}  # node -> its boot count when the state was last made sure of there
+        self.boots = 0  # of the node that the last command went to, when it went
         self.own_paths = self._own_paths()
         self.bystanders = {
-            name: frozenset((p, t) for p, t in node.tree.items() if p not in self.own_paths.get(name, ()))
+            name: frozenset(
+                (p, t)
+                for p, t in node.tree.items()
+                if not isinstance(t, Data) and (name != self.source or p not in self.own_paths)
+            )
             for name, node in self.start.nodes.items()
         }
         self.starts_running = self.ctid in self.was.running
@@ -60,13 +65,15 @@ class View:
         """An entry is on disk."""
         match entry:
             case Began(what, at):
-                self.begun.add(self.commands[what, at])
+                command = self.commands[what, at]
+                self.begun.add(command)
+                self.boots = self.world.nodes[command.node].boots
             case Ended(what, at, Exited(0)):
                 command = self.commands[what, at]
                 if command.argv[0] == "note-state":
                     self.noted = True
                 if command.argv[0] in ("restore-state", "ensure-running", "start-container"):
-                    self.proved[command.node] = self.world.nodes[command.node].boots
+                    self.proved[command.node] = self.boots
             case _:
                 pass
 
@@ -80,23 +87,17 @@ class View:
         where = self.areas[node]
         return where.root if where is not None else f"/vz/root/{self.ctid}"
 
-    def _own_paths(self) -> dict[str, frozenset[str]]:
+    def _own_paths(self) -> frozenset[str]:
         """The container's own things at the source: what the plan is about, so no bystanders."""
         private, root = self.private(self.source), self.root(self.source)
         prefix = f"{CONF_DIR}/{self.ctid}."
-        own = {
+        return frozenset(
             p
             for p in self.was.tree
             if p in (private, root)
             or p.startswith(private + "/")
             or (p.startswith(prefix) and ".migrated" not in p)
-        }
-        moving = {
-            n.name: {p for p, t in n.tree.items() if isinstance(t, Data)} for n in self.start.nodes.values()
-        }
-        return {
-            name: frozenset(paths | (own if name == self.source else set())) for name, paths in moving.items()
-        }
+        )
 
     def newest(self, data: Data | None) -> bool:
         """Whether these files hold every acknowledged write."""
@@ -229,7 +230,7 @@ def i6_only_own_things_deleted(view: View, command: Command | None) -> str | Non
     if view.unchanged("I6", node.tree, view.world.nodes[view.destination].disk, view.world.ran):
         return None
     kept: set[Thing] | None = None
-    for path in view.own_paths[view.source]:
+    for path in view.own_paths:
         thing = view.was.tree[path]
         if path in node.tree and (node.tree[path] == thing or not isinstance(thing, File)):
             continue
@@ -421,7 +422,7 @@ def _as_planned(view: View) -> str | None:
     left = sorted(node.tree.keys() - wanted - OURS)
     if left:
         return f"{left[0]} is left on {view.destination}"
-    gone = view.own_paths[view.source]
+    gone = view.own_paths
     left = sorted(
         p
         for p in old.tree.keys() - (was.nodes[view.source].tree.keys() - gone) - OURS

@@ -119,12 +119,18 @@ def _dirty(device: Device) -> bool:
 def _tree(given: NodeFacts) -> dict[str, Thing]:
     """Everything that the facts say is somewhere, the directories above it, and the containers' files."""
     tree: dict[str, Thing] = {CONF_DIR: Dir(0o755)}
+    points = {m.point for m in given.mounts}
+    for container in given.containers:
+        where = vz.areas(container.ctid, container.config or "", given.vz_conf)
+        if where is not None and container.state in (State.RUNNING, State.MOUNTED):
+            points.add(where.root)
     for path in given.paths:
         if path.kind not in (PathKind.ABSENT, PathKind.UNKNOWN):
             tree[path.path] = _thing(path)
         for name in path.entries or ():
             tree.setdefault(f"{path.path}/{name}", OPAQUE)
-        if path.kind is PathKind.DIRECTORY and path.empty is False and not path.entries:
+        covered = path.path in points  # what shows is what is mounted there
+        if path.kind is PathKind.DIRECTORY and path.empty is False and not path.entries and not covered:
             tree.setdefault(path.path + "/...", OPAQUE)
     configs = {f"{c.ctid}.conf": c.config for c in given.containers}
     scripts = {s.name: s for s in given.scripts}
@@ -133,7 +139,6 @@ def _tree(given: NodeFacts) -> dict[str, Thing]:
         tree[f"{CONF_DIR}/{name}"] = (
             File(script.text, script.mode) if script else File(configs.get(name), 0o644)
         )
-    points = {m.point for m in given.mounts}
     for container in given.containers:
         where = vz.areas(container.ctid, container.config or "", given.vz_conf)
         if where is None or where.private in points:
@@ -343,7 +348,8 @@ def _path(world: World, node: NodeState, path: str) -> Path:
     if isinstance(thing, File):
         return Path(path, PathKind.FILE, path, None, None)
     names = [n for n in node.children(path) if n not in ("files", "...", "lost+found")]
-    full = node.lun_at(path) is not None or any(n != "lost+found" for n in node.children(path))
+    mounted = node.mounted_at(path) is not None or path in node.roots.values()
+    full = mounted or any(n != "lost+found" for n in node.children(path))
     return Path(path, PathKind.DIRECTORY, path, not full, tuple(names) if listed else None)
 
 

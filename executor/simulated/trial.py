@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from executor.engine import walk
 from executor.node import NodeOutcome
 from executor.simulated.faults import Dies, Fault, Scene, fault
 from executor.simulated.invariants import AT_EVERY_EFFECT, AT_THE_END, View, i11_recover_ends_it
 from executor.simulated.node import SimulatedNode
-from executor.simulated.walk import walk
 from executor.simulated.world import World
 from planner.plan import (
     Began,
@@ -45,10 +45,6 @@ WISH: Final = "wish"
 
 class ControllerGoneError(Exception):
     """The controller ends here: it was killed, or could not write its journal."""
-
-
-class WishArrivesError(Exception):
-    """A wish arrives here: the engine is to be asked again, with the wish in its journal."""
 
 
 class Armed(NamedTuple):
@@ -107,6 +103,7 @@ class Trial:
         """Stand before the first move of ``plan``."""
         self.plan, self.world, self.armed = plan, world, armed
         self.line = " + ".join(map(str, armed))
+        self.past = Past(plan)
         self.entries: list[Entry] = [Opened(RUN, plan)]
         self.view = View(plan, world)
         self.generation = 1
@@ -123,6 +120,7 @@ class Trial:
         twin.__dict__.update(self.__dict__)
         twin.world = self.world.fork()
         twin.view = self.view.of(twin.world)
+        twin.past = self.past.copy()
         twin.entries, twin.counts = list(self.entries), dict(self.counts)
         twin.outcomes, twin.violations = list(self.outcomes), []
         twin.armed = armed
@@ -150,15 +148,11 @@ class Trial:
     def _walk(self) -> Stop | None:
         """One life of a controller; None if it was cut short."""
         nodes = {name: _Tapped(self, name) for name in self.world.nodes}
-        while True:
-            try:
-                stop = walk(self.plan, self, nodes)
-            except WishArrivesError:
+        try:
+            while isinstance(stop := walk(self, nodes, until=self._border, pause=_no_time_passes), Run):
                 self._append(Wish(Want.UNWIND, "a person asked for it"))
-                continue
-            except ControllerGoneError:
-                return None
-            break
+        except ControllerGoneError:
+            return None
         self.outcomes.append(stop.outcome)
         late, self.world.late = self.world.late, ()
         for each in late:  # nobody waits any more, and still it may come
@@ -167,35 +161,39 @@ class Trial:
             self._check(name, invariant(self.view, stop))
         return stop
 
+    def _border(self, move: Run) -> bool:
+        """Before every move: arm the fault that is meant for it. True: a wish comes in between."""
+        place = self._place(move.what, move.at)
+        if self.on_border is not None:
+            self.on_border(self, place)
+        self.acting = None
+        if not self.armed or self.armed[0].place != place:
+            return False
+        self.acting, self.armed = self.armed[0].fault, self.armed[1:]
+        return self.acting is None
+
     # --- the journal, as the engine sees it
 
     def append(self, entry: Entry) -> None:
-        """Write an entry, or fail to, or end the controller; the fault for the move that begins is armed here."""
+        """Write an entry, or fail to, or end the controller."""
+        dies = self.acting.kind.dies if self.acting is not None else Dies.NEVER
         match entry:
             case Began(what, at):
-                self.acting = None
-                place = self._place(what, at)
-                if self.on_border is not None:
-                    self.on_border(self, place)
-                if self.armed and self.armed[0].place == place:
-                    self.acting = self.armed[0].fault
-                    self.armed = self.armed[1:]
-                    if self.acting is None:
-                        raise WishArrivesError
-                    if self.acting.kind.dies is Dies.AT_BEGAN:
-                        raise ControllerGoneError
+                if dies is Dies.AT_BEGAN:
+                    raise ControllerGoneError
                 self.counts[what, at] = self.counts.get((what, at), 0) + 1
                 self._append(entry)
-                if self.acting is not None and self.acting.kind.dies is Dies.BEFORE:
+                if dies is Dies.BEFORE:
                     raise ControllerGoneError
             case Ended():
-                if self.acting is not None and self.acting.kind.dies is Dies.AT_ENDED:
+                if dies is Dies.AT_ENDED:
                     raise ControllerGoneError
                 self._append(entry)
             case _:
                 self._append(entry)
 
     def _append(self, entry: Entry) -> None:
+        self.past.note(entry)
         self.entries.append(entry)
         self.view.note(entry)
 
@@ -232,6 +230,10 @@ class Trial:
     def _check(self, name: str, seen: str | None) -> None:
         if seen is not None and all(v.invariant != name for v in self.violations):
             self.violations.append(Violation(name, self.line, seen))
+
+
+def _no_time_passes(_seconds: float) -> None:
+    """Pauses between retries take no time here."""
 
 
 class _Tapped:
