@@ -25,11 +25,13 @@ from planner.plan import (
     Outcome,
     Plan,
     Restarted,
+    Run,
     Stop,
     Want,
     What,
     Wish,
 )
+from planner.saga import Past
 
 RUN: Final = "run-1"
 RECOVERIES: Final = 3

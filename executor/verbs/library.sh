@@ -108,12 +108,16 @@ same_disk() { # DEVICE IDENTITY: names move between plan and apply; the identity
     }
 }
 
-prove_released() { # DEVICE IDENTITY
+prove_not_held() { # DEVICE IDENTITY: nothing on *this* node mounts or holds it
     device_number=$(number "$1") || exit 1
     same_disk "$1" "$2" || exit 1
     held=$(mounts_of "$device_number")
     [ -z "$held" ] || die "$1 is still mounted at $held"
     ! in_use "$1" || die "$1 is still held on this node, or cannot be opened"
+}
+
+prove_released() { # DEVICE IDENTITY: not held here, and mounted read-write by no node
+    prove_not_held "$1" "$2"
     ! dirty "$1" || die "$1 is mounted read-write by some node (needs_recovery)"
 }
 
@@ -217,6 +221,7 @@ replace() { # PATH SUM: put standard input in the place of PATH, which must stil
 }
 
 unfence() { # CONFIG FENCE: take exactly our lines out, wherever they stand; keep what others wrote
+    rm -f "$(beside "$1")" # of a replacement that was stopped half way
     [ -f "$1" ] && [ ! -L "$1" ] || die "$1 is not a file"
     sum=$(sha256sum <"$1")
     line=$(grep -n -F -x -e "${2%%

@@ -4,5 +4,6 @@ rm -f "$(beside "$2/$1.lck")"
 [ -f "$run/holder" ] || exit 0
 read -r pid start <"$run/holder"
 [ "$(head -n 1 "$2/$1.lck" 2>/dev/null)" != "$pid" ] || rm -f "$2/$1.lck"
+sync
 [ -z "$start" ] || [ "$(start_time "$pid")" != "$start" ] || kill -s KILL "$pid"
 rm -f "$run/holder"

@@ -173,6 +173,9 @@ def unfence(here: Here, config: str) -> Twin:
 
 def unfenced(here: Here, config: str) -> Twin:
     """What ``unfence`` and the stopped container's pivot share."""
+    if here.beside(config) in here.node.tree:  # of a replacement that was stopped half way
+        here.node.drop(here.beside(config))
+        yield
     text = here.node.text(config)
     if text is None:
         return die(f"{config} is not a file")

@@ -103,9 +103,10 @@ def hold_lock(here: Here, ctid: str, lockdir: str) -> Twin:
     if other is not None and other in node.living:
         return die(f"vzctl's lock is held by process {other}")
     pid = f"holder of {here.run} since boot {node.boots}"
+    # It waits for "go", which it is told once it is on record; stopped before that, it leaves with the verb.
+    yield from here.mark("holder", pid)
     node.living |= {pid}
     yield
-    yield from here.mark("holder", pid)
     if lock in node.tree:  # stale: its process is dead
         node.drop(lock)
         yield
@@ -130,6 +131,7 @@ def release_lock(here: Here, ctid: str, lockdir: str) -> Twin:
     if node.text(lock) == holder:
         node.drop(lock)
         yield
+    yield from here.sync()
     if holder in node.living:
         node.living -= {holder}
         yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.simulated import vz
-from executor.simulated.twins.here import DONE, Here, Twin, die, dirty, held, not_up, same_disk
+from executor.simulated.twins.here import DONE, End, Here, Twin, die, dirty, held, not_up, same_disk
 from executor.simulated.world import FILES, Data
 from planner.verbs import NO_DEVICE
 
@@ -43,21 +43,24 @@ def release_device(here: Here, device: str, identity: str, private: str) -> Twin
             return die(f"{private} cannot be unmounted")
         yield
     yield from here.sync()
-    return (yield from prove_released(here, device, identity))
+    return _not_held(here, device, identity)
 
 
 def prove_released(here: Here, device: str, identity: str) -> Twin:
     """Looks only: held by nothing here, mounted read-write by no node."""
     yield from ()
+    end, disk = _not_held(here, device, identity), here.device(device)
+    if end.status == 0 and disk is not None and dirty(here, disk):
+        return die(f"{device} is mounted read-write by some node (needs_recovery)")
+    return end
+
+
+def _not_held(here: Here, device: str, identity: str) -> End:
     disk = here.device(device)
     if disk is None or not same_disk(disk, identity):
         return die(f"{device} is not {identity}")
     why = held(here, disk)
-    if why is not None:
-        return die(f"{device} is {why}")
-    if dirty(here, disk):
-        return die(f"{device} is mounted read-write by some node (needs_recovery)")
-    return DONE
+    return die(f"{device} is {why}") if why is not None else DONE
 
 
 def copy_tree(
