@@ -5,9 +5,7 @@ Nothing is decided here either: plans come from the planner, moves from the saga
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from difflib import unified_diff
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct, structs
@@ -20,7 +18,8 @@ from executor.site import Site
 from planner.codec import pretty
 from planner.make import make_plan
 from planner.model import Asked, NodeFacts, Request
-from planner.plan import Opened, Plan, Restarted, Run, Stop, Want, What, Wish
+from planner.plan import Plan, Restarted, Run, Stop, Want, What, Wish
+from planner.situation import unseen
 
 GENERATIONS_A_CONTROLLER: Final = 1000
 """Each controller counts its own reconnections from a number of its own, so that a later one is always higher."""
@@ -45,8 +44,17 @@ def source_of(ctid: int, world: dict[str, NodeFacts], destination: str) -> Choic
 
 def plan_now(asked: Asked, site: Site) -> Plan:
     """Gather facts of both nodes and plan."""
+    return make_plan(_request(asked, site))
+
+
+def _request(asked: Asked, site: Site) -> Request:
+    """Both nodes in one round trip; the destination once more if the container lies where nobody had looked."""
     facts = site.facts(asked.source, asked.destination)
-    return make_plan(Request(asked, facts[asked.source], facts[asked.destination]))
+    request = Request(asked, facts[asked.source], facts[asked.destination])
+    paths = unseen(request)
+    if not paths:
+        return request
+    return structs.replace(request, destination=site.facts(asked.destination, paths=paths)[asked.destination])
 
 
 def apply(
@@ -100,10 +108,11 @@ def _second_look(plan: Plan, site: Site, run: str) -> Wish | None:
 
 def plan_again(plan: Plan, site: Site, run: str) -> Plan:
     """The plan as it would be made now, this run's own records not counted."""
-    asked = plan.asked
-    facts = site.facts(*plan.nodes)
+    now = _request(plan.asked, site)
     return make_plan(
-        Request(asked, without_run(facts[asked.source], run), without_run(facts[asked.destination], run))
+        structs.replace(
+            now, source=without_run(now.source, run), destination=without_run(now.destination, run)
+        )
     )
 
 

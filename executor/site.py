@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from executor.gather import gather, read_world, write_facts
+from executor.facts_files import read_world, write_facts
+from executor.gather import gather
 from executor.node import Node
 from executor.shell import ShellNode
 from executor.simulated.node import SimulatedNode
@@ -21,8 +22,8 @@ from planner.model import NodeFacts
 class Site(Protocol):
     """A set of hardware nodes that can be asked and worked on."""
 
-    def facts(self, *names: str) -> dict[str, NodeFacts]:
-        """Facts of the named nodes, gathered now."""
+    def facts(self, *names: str, paths: tuple[str, ...] = ()) -> dict[str, NodeFacts]:
+        """Facts of the named nodes, gathered now; ``paths`` are looked at beside what is always looked at."""
         ...
 
     def nodes(self, run: str, control: str, names: tuple[str, ...], generation: int) -> Mapping[str, Node]:
@@ -51,18 +52,18 @@ class LiveSite:
         self, ssh: tuple[str, ...], here: str | None, output: Callable[[str, bytes], None] | None = None
     ) -> None:
         """``ssh``: options for every ssh; ``here``: the node that is this machine; ``output`` hears commands speak."""
-        self._ssh = ssh
-        self._here = here
+        self.ssh = ssh
+        self.here = here
         self._output = output
         self._shells: dict[str, ShellNode] = {}
 
-    def facts(self, *names: str) -> dict[str, NodeFacts]:
+    def facts(self, *names: str, paths: tuple[str, ...] = ()) -> dict[str, NodeFacts]:
         """All named nodes at once, one round trip each.
 
         Raises:
             GatherError: a node could not be asked; names it and says why.
         """
-        return gather({name: self._shells.get(name) or self._open(name, "", "", 0) for name in names})
+        return gather({name: self._shells.get(name) or self._open(name, "", "", 0) for name in names}, paths)
 
     def nodes(self, run: str, control: str, names: tuple[str, ...], generation: int) -> Mapping[str, Node]:
         """See ``Site``. The connections that gathered the facts stay open for the next gathering."""
@@ -76,8 +77,8 @@ class LiveSite:
         self._shells.clear()
 
     def _open(self, name: str, run: str, control: str, generation: int) -> ShellNode:
-        ssh = None if name == self._here else self._ssh
-        shell = ShellNode(name, ssh, run=run, generation=generation, speak=self._output)
+        ssh = None if name == self.here else self.ssh
+        shell = ShellNode(name, ssh, run=run, control=control, generation=generation, speak=self._output)
         self._shells[name] = shell
         return shell
 
@@ -94,7 +95,7 @@ class SimulatedSite:
         self.recorded = read_world(folder)
         self._world = World.of(*self.recorded.values())
 
-    def facts(self, *names: str) -> dict[str, NodeFacts]:
+    def facts(self, *names: str, paths: tuple[str, ...] = ()) -> dict[str, NodeFacts]:
         """What the simulated nodes would say now."""
         return {name: self._world.facts(name) for name in names}
 
@@ -104,7 +105,6 @@ class SimulatedSite:
 
     def save(self, folder: Path) -> None:
         """Write every node as it is now into ``folder``, one facts file a node."""
-        folder.mkdir(parents=True, exist_ok=True)
         for name in self.recorded:
             write_facts(folder, self._world.facts(name))
 

@@ -98,9 +98,7 @@ class Path(Struct, frozen=True, forbid_unknown_fields=True):
     path: str
     kind: PathKind
     real: str | None  # symlinks resolved on the node; None: absent or unknown
-    empty: (
-        bool | None
-    )  # a directory without entries (``lost+found`` does not count); None: not a directory, unknown
+    empty: bool | None  # a directory with nothing in it but ``lost+found``; None: not a directory, unknown
     entries: tuple[str, ...] | None  # sorted; listed for parents of areas, DUMPDIR and LOCKDIR only
 
 
@@ -133,7 +131,7 @@ class Room(Struct, frozen=True, forbid_unknown_fields=True):
     point: str
     size_bytes: int
     free_bytes: int
-    free_inodes: int
+    free_inodes: int | None  # None: the filesystem makes them as it needs them
 
 
 class Container(Struct, frozen=True, forbid_unknown_fields=True):
@@ -191,13 +189,15 @@ class NodeFacts(Struct, frozen=True, forbid_unknown_fields=True):
         return next((c for c in self.containers if c.ctid == ctid), None)
 
     def path(self, path: str) -> Path:
-        """What is known of ``path``; a path nobody looked at is UNKNOWN, but for children of listed directories."""
+        """What is known of ``path``; a path nobody looked at is UNKNOWN, unless its directory was."""
         for known in self.paths:
             if known.path == path:
                 return known
         parent, _, name = path.rpartition("/")
         for known in self.paths:
-            if known.path == parent and known.entries is not None and name not in known.entries:
+            if known.path != parent:
+                continue
+            if known.kind is PathKind.ABSENT or (known.entries is not None and name not in known.entries):
                 return Path(path=path, kind=PathKind.ABSENT, real=None, empty=None, entries=None)
         return Path(path=path, kind=PathKind.UNKNOWN, real=None, empty=None, entries=None)
 

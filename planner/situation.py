@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from planner.findings import Finding, error
 from planner.identity import same_disk
-from planner.model import CONF_DIR, Container, Device, NodeFacts, Request, State
+from planner.model import CONF_DIR, Container, Device, NodeFacts, PathKind, Request, State
 from planner.parse.config import ConfigError, duplicates, expanded, value
 
 DEFAULTS: Final = {
@@ -130,6 +130,17 @@ def read(request: Request) -> Situation | tuple[Finding, ...]:
         source=structs.replace(here, device=device),
         destination=structs.replace(there, device=_peer(device, destination)),
     )
+
+
+def unseen(request: Request) -> tuple[str, ...]:
+    """Paths at the destination that the plan depends on and its facts say nothing of; to be asked for, if any."""
+    at = read(request)
+    if not isinstance(at, Situation):
+        return ()
+    facts = at.destination.facts
+    areas = (at.destination.private, at.destination.root, f"{at.destination.dumpdir}/Dump.{at.ctid}")
+    paths = (path for area in areas for path in (area, area.rpartition("/")[0] or "/"))
+    return tuple(dict.fromkeys(p for p in paths if facts.path(p).kind is PathKind.UNKNOWN))
 
 
 def _peer(device: Device | None, facts: NodeFacts) -> Device | None:

@@ -30,7 +30,7 @@ from planner.model import (
     State,
 )
 
-OWNERS: Final = "/var/lib/vzplan/owner"
+OWNERS: Final = "/var/lib/vzplan/owners"
 """Folder of the owner records, one file a container: run and control, a word each."""
 
 FIRST: Final = Data(1, 1)

@@ -69,21 +69,55 @@ mounts_of() { # MAJOR:MINOR -> where it is mounted, in any namespace of this nod
     cat /proc/[0-9]*/mountinfo 2>/dev/null | n=$1 awk '$3 == ENVIRON["n"] { print $5 }' | sort -u
 }
 
-wwid() { # DEVICE -> its WWID (VPD page 0x83), empty if it has none
+wwid() { # DEVICE -> what names its disk in the whole SAN, empty if nothing does; seen through multipath and LVM
+    sys=/sys/dev/block/$(number "$1")
+    if [ -d "$sys/dm" ]; then
+        uuid=$(cat "$sys/dm/uuid" 2>/dev/null)
+        case $uuid in
+            mpath-*) printf '%s' "${uuid#mpath-}" ;;
+            *) segments "$1" ;; # an LVM UUID is cloned with its disk; what it lies on is not
+        esac
+        return 0
+    fi
+    disk=$1
+    [ ! -e "$sys/partition" ] || disk=/dev/block/$(cat "$sys/../dev")
     for tool in /lib/udev/scsi_id /usr/lib/udev/scsi_id /sbin/scsi_id; do
         [ -x "$tool" ] || continue
-        "$tool" --whitelisted --replace-whitespace --device="$1" 2>/dev/null && return 0
-        disk=/dev/block/$(cat "/sys/dev/block/$(number "$1")/../dev" 2>/dev/null)
-        [ -b "$disk" ] && "$tool" --whitelisted --replace-whitespace --device="$disk" 2>/dev/null
-        return 0
+        for each in "$1" "$disk"; do
+            "$tool" --whitelisted --replace-whitespace --device="$each" 2>/dev/null && return 0
+        done
+        break
     done
+    # NVMe: nguid or eui64; virtio: the serial that the host gave it.
+    sys=/sys/dev/block/$(number "$disk")
+    for file in "$sys/wwid" "$sys/serial"; do
+        [ ! -s "$file" ] || tr -s ' \n' '_' <"$file" | sed 's/_*$//'
+        [ ! -s "$file" ] || return 0
+    done
+}
+
+segments() { # DEVICE made of others by device-mapper -> each piece: length, WWID of its disk, place on that
+    table=$(dmsetup table "$1" 2>/dev/null) && [ -n "$table" ] || return 0
+    printf '%s\n' "$table" | {
+        all=
+        while read -r _ length target below offset; do
+            [ "$target" = linear ] || return 0
+            piece=$(wwid "/dev/block/$below")
+            [ -n "$piece" ] || return 0
+            first=$(cat "/sys/dev/block/$below/start" 2>/dev/null)
+            all=$all+$length@$piece@$((${first:-0} + offset))
+        done
+        printf '%s' "${all#+}"
+    }
 }
 
 identity() { # DEVICE -> WWID:START:SIZE:TYPE:UUID, "-" for what is not known (planner/identity.py)
     blockdev --flushbufs "$1" 2>/dev/null
     id=$(wwid "$1")
-    start=$(cat "/sys/dev/block/$(number "$1")/start" 2>/dev/null)
-    size=$(blockdev --getsize64 "$1" 2>/dev/null)
+    sys=/sys/dev/block/$(number "$1")
+    start=$(cat "$sys/start" 2>/dev/null)
+    sectors=$(cat "$sys/size" 2>/dev/null)
+    size=${sectors:+$((sectors * 512))}
     type=$(blkid -c /dev/null -s TYPE -o value "$1" 2>/dev/null)
     uuid=$(blkid -c /dev/null -s UUID -o value "$1" 2>/dev/null)
     printf '%s:%s:%s:%s:%s' "${id:--}" "${start:--}" "${size:--}" "${type:--}" "${uuid:--}"

@@ -1,0 +1,226 @@
+# shellcheck shell=sh disable=SC2154,SC2012 # names come from library.sh; names of files go into base64, whole
+# The probe: everything that vzplan wants to know of a hardware node, said in one go. It only looks.
+# POSIX sh and RHEL 6 class tools; PATH and LC_ALL are set by the session. Arguments: further paths to look at.
+#
+# One record a line, words separated by single blanks; what could hold anything (texts, paths, names) is base64, "-"
+# stands for nothing. The last record counts the lines before it, so that an answer cut short is noticed.
+# Configs are data here: never sourced, never evaluated. The planner reads them itself; what `areas` makes of them
+# decides only which paths are looked at.
+
+look() { timeout -s KILL 30 "$@" 2>/dev/null </dev/null; }
+
+coded() { # standard input as one word
+    text=$(base64 | tr -d '\n')
+    printf '%s' "${text:--}"
+}
+
+word() { # TEXT as one word
+    printf '%s' "${1-}" | coded
+}
+
+# --- the node -------------------------------------------------------------------------------------------------
+
+node() {
+    echo "boot $(boot_id)"
+    if [ -e /proc/vz/veinfo ] || [ -e /var/lock/subsys/vz ] || look systemctl -q is-active vz ||
+        look /etc/init.d/vz status >/dev/null; then
+        echo 'vz yes'
+    elif [ -x /etc/init.d/vz ] || [ -d /run/systemd/system ]; then
+        echo 'vz no'
+    else
+        echo 'vz unknown'
+    fi
+    for tool in base64 blkid blockdev btrfs criu dumpe2fs e2fsck find flock getfattr lvs mke2fs mkfifo mkfs.xfs mount \
+        multipath ploop rsync setsid sg_persist sha256sum ssh sync timeout tune2fs umount vzctl vzlist vzquota; do
+        ! command -v "$tool" >/dev/null || echo "tool $tool"
+    done
+    [ ! -f /etc/vz/vz.conf ] || echo "vzconf $(coded </etc/vz/vz.conf)"
+}
+
+# --- containers, scripts, locks, owners -----------------------------------------------------------------------
+
+containers() {
+    [ -d "$conf" ] || return
+    echo "confnames $(ls -1A "$conf" | coded)"
+    for file in "$conf"/*; do
+        [ -f "$file" ] || continue
+        name=${file##*/}
+        case ${name%.*} in vps) ;; *[!0-9]* | '' | 0*) continue ;; esac
+        case $name in
+            vps.conf) ;;
+            *.conf)
+                ctid=${name%.conf}
+                echo "container $ctid $(look vzctl status "$ctid" | coded) $(coded <"$file")"
+                ;;
+            *.start | *.stop | *.mount | *.umount | *.premount | *.postumount)
+                echo "script $(word "$name") $(stat -L -c %a "$file") $(coded <"$file")"
+                ;;
+        esac
+    done
+}
+
+locks() { # LOCKDIR
+    for file in "$1"/*.lck; do
+        name=${file##*/}
+        case ${name%.lck} in *[!0-9]* | '' | 0*) continue ;; esac
+        pid=$(head -n 1 "$file" 2>/dev/null | tr -cd 0-9)
+        alive=no
+        [ -n "$pid" ] || alive=unknown
+        [ -z "$pid" ] || [ ! -d "/proc/$pid" ] || alive=yes
+        echo "lock ${name%.lck} $alive"
+    done
+}
+
+owners() {
+    for file in "$VZPLAN_HOME"/owners/*; do
+        [ -f "$file" ] || continue
+        echo "owner ${file##*/} $(sed -n 's/^run=//p' "$file" | coded) $(sed -n 's/^control=//p' "$file" | coded)"
+    done
+}
+
+# --- paths ----------------------------------------------------------------------------------------------------
+
+areas() { # "HOW<tab>PATH" for each path to look at: dir (what is there), list (and the names in it), locks
+    set -- # every config that vzctl would read, after the node's own
+    [ ! -f /etc/vz/vz.conf ] || set -- /etc/vz/vz.conf
+    for file in "$conf"/[1-9]*.conf; do
+        name=${file##*/}
+        case ${name%.conf} in *[!0-9]*) ;; *) [ ! -f "$file" ] || set -- "$@" "$file" ;; esac
+    done
+    # shellcheck disable=SC2016 # awk's own
+    [ "$#" = 0 ] || awk '
+        function put(how, path) {
+            if (path !~ /^\// || path ~ /[$`\\\t]/ || (path in hows && hows[path] != "dir")) return
+            if (!(path in hows)) order[++count] = path
+            hows[path] = how
+        }
+        function parent(path) { sub(/\/[^\/]*$/, "", path); return path == "" ? "/" : path }
+        function filled(name, ctid) {
+            text = (ctid, name) in set ? set[ctid, name] : set[0, name]
+            gsub(/[$][{](VEID|CTID)[}]|[$](VEID|CTID)/, ctid, text)
+            return text
+        }
+        BEGIN {
+            set[0, "VE_PRIVATE"] = "/vz/private/$VEID"; set[0, "VE_ROOT"] = "/vz/root/$VEID"
+            set[0, "DUMPDIR"] = "/vz/dump"; set[0, "LOCKDIR"] = "/vz/lock"
+            ctids[0]
+        }
+        FNR == 1 {
+            ctid = FILENAME
+            sub(/.*\//, "", ctid)
+            sub(/[.]conf$/, "", ctid)
+            if (ctid == "vz") ctid = 0
+            ctids[ctid]
+        }
+        match($0, /^[ \t]*(VE_PRIVATE|VE_ROOT|DUMPDIR|LOCKDIR)[ \t]*=/) {
+            name = substr($0, 1, RLENGTH); value = substr($0, RLENGTH + 1)
+            gsub(/[ \t=]/, "", name)
+            if ((ctid, name) in seen) next # of a parameter that stands twice vzctl takes the first
+            seen[ctid, name]
+            sub(/^[ \t]+/, "", value)
+            quote = substr(value, 1, 1)
+            if (quote == "\"") { value = substr(value, 2); sub(/".*/, "", value) }
+            else if (quote == "\047") { value = substr(value, 2); sub(/\047.*/, "", value) }
+            else sub(/[ \t\r].*/, "", value)
+            if (value != "") set[ctid, name] = value
+        }
+        END {
+            put("locks", set[0, "LOCKDIR"])
+            for (ctid in ctids) {
+                put("list", filled("DUMPDIR", ctid))
+                put("list", parent(filled("VE_PRIVATE", ctid)))
+                put("list", parent(filled("VE_ROOT", ctid)))
+                if (ctid != 0) { put("dir", filled("VE_PRIVATE", ctid)); put("dir", filled("VE_ROOT", ctid)) }
+            }
+            for (i = 1; i <= count; i++) print hows[order[i]] "\t" order[i]
+        }' "$@"
+}
+
+path() { # HOW PATH: what lies there
+    kind=other
+    empty=-
+    entries=-
+    if [ -L "$2" ]; then
+        kind=symlink
+    elif [ -d "$2" ]; then
+        kind=directory
+        # shellcheck disable=SC2010 # asked only whether there is anything
+        if ls -1A "$2" | grep -q -v -x lost+found; then empty=no; else empty=yes; fi
+    elif [ -f "$2" ]; then
+        kind='file'
+    elif [ ! -e "$2" ]; then
+        echo "path $(word "$2") absent - - -"
+        return
+    fi
+    # Of a link to a directory the names behind it are wanted too.
+    [ "$1" = dir ] || [ ! -d "$2" ] || entries=.$(ls -1A "$2/" | coded)
+    echo "path $(word "$2") $kind $(word "$(readlink -f "$2")") $empty $entries"
+}
+
+# --- devices and mounts ---------------------------------------------------------------------------------------
+
+names() { # "MAJOR MINOR NAME..." in hexadecimal for every block device that has a name in /dev, links followed
+    find /dev -xdev \( -path /dev/block -o -path /dev/char -o -path /dev/.udev \) -prune -o \
+        \( -type b -o -type l \) -print0 2>/dev/null |
+        xargs -0 stat -L -c '%F|%t %T|%n' 2>/dev/null |
+        awk -F '|' '$1 == "block special file" && $3 !~ / / { names[$2] = names[$2] " " $3 }
+            END { for (number in names) print number names[number] }'
+}
+
+device() { # NUMBER NAME...
+    device_number=$1
+    shift
+    [ "$(cat "/sys/dev/block/$device_number/size" 2>/dev/null)" != 0 ] || return
+    id=$(identity "$1")
+    type=${id%:*}
+    type=${type##*:}
+    case $(LC_ALL=C timeout -s KILL 30 mke2fs -n "$1" </dev/null 2>&1; echo "status $?") in
+        *'status 0') free=yes ;;
+        *'in use'* | *'is mounted'*) free=no ;;
+        *) free=unknown ;;
+    esac
+    details=-
+    case $type in ext[234]) details=$(look dumpe2fs -h "$1" | coded) ;; esac
+    read_only=$(look blockdev --getro "$1")
+    holders=$(ls "/sys/dev/block/$device_number/holders" 2>/dev/null | coded)
+    echo "device $device_number $(word "$*") $(word "$id") ${read_only:--} $holders $free $details"
+}
+
+devices() {
+    names | while read -r major minor rest; do
+        major=$(printf %d "0x$major")
+        case $major in 1 | 2 | 11) continue ;; esac # memory, floppy and optical disks: slow to ask, never a container's
+        # shellcheck disable=SC2086 # names without blanks
+        device "$major:$(printf %d "0x$minor")" $rest
+    done
+}
+
+mounts() { # each line of mountinfo, without what is of no interest: pseudo filesystems, the same mount seen twice
+    sed 's/^/mount /' /proc/self/mountinfo
+    cat /proc/[0-9]*/mountinfo 2>/dev/null | cut -d ' ' -f 3- | sort -u | grep ' - [^ ]* /' | sed 's/^/elsewhere 0 0 /'
+}
+
+# --------------------------------------------------------------------------------------------------------------
+
+say() {
+    node
+    containers
+    owners
+    {
+        areas
+        for each in "$@"; do
+            printf 'dir\t%s\n' "$each"
+            parent=${each%/*}
+            printf 'list\t%s\n' "${parent:-/}"
+        done
+    } | while IFS="$tab" read -r how what; do
+        path "$how" "$what"
+        [ "$how" != locks ] || locks "$what"
+    done
+    devices
+    mounts
+    look df -P -k -l | sed 's/^/bytes /'
+    look df -P -i -l | sed 's/^/inodes /'
+}
+
+say "$@" | awk '{ print } END { print "end " NR }'

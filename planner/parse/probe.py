@@ -1,0 +1,169 @@
+"""The answer of ``executor/probe.sh`` -> ``NodeFacts``.
+
+One record a line, words separated by single blanks, what could hold anything in base64, "-" for nothing. The last
+record counts those before it. An answer that is cut short, or says what no probe says, is refused as a whole: facts
+that are half there would read as "no".
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from binascii import Error as NotBase64
+from collections import defaultdict
+
+from planner.model import (
+    FACTS_VERSION,
+    Container,
+    Device,
+    Filesystem,
+    Known,
+    Lock,
+    Mount,
+    NodeFacts,
+    Owner,
+    Path,
+    PathKind,
+    Script,
+)
+from planner.parse import ParseError, df, dumpe2fs, mountinfo, status
+
+NOTHING = "-"
+NOT_FILESYSTEMS = frozenset({"LVM2_member", "swap", "crypto_LUKS", "linux_raid_member", "mpath_member"})
+
+
+def facts(node: str, answer: str) -> NodeFacts:
+    """The facts of ``node``.
+
+    Raises:
+        ParseError: the answer is cut short, or a record is not one of the probe's.
+    """
+    lines = answer.splitlines()
+    if not lines or lines[-1] != f"end {len(lines) - 1}":
+        last = repr(lines[-1][:80]) if lines else "nothing"
+        raise ParseError(f"the probe's answer is not whole; its last line is {last}")
+    records: defaultdict[str, list[str]] = defaultdict(list)
+    for line in lines[:-1]:
+        kind, _, rest = line.partition(" ")
+        records[kind].append(rest)
+    unknown = sorted(records.keys() - KINDS)
+    if unknown:
+        raise ParseError(f"the probe's answer has a record {unknown[0][:40]!r}, which is none of its own")
+    try:
+        return _facts(node, records)
+    except (ValueError, KeyError) as problem:
+        raise ParseError(f"the probe's answer cannot be read: {problem}") from None
+
+
+KINDS = frozenset(
+    "boot vz tool vzconf confnames container script lock owner path device mount elsewhere bytes inodes".split()
+)
+
+
+def _facts(node: str, records: defaultdict[str, list[str]]) -> NodeFacts:
+    (boot_id,) = records["boot"]
+    (vz_running,) = records["vz"]
+    own = [m for line in records["mount"] if (m := mountinfo.mount(line, elsewhere=False))]
+    seen = {(m.device, m.root, m.point) for m in own}
+    others = [m for line in records["elsewhere"] if (m := mountinfo.mount(line, elsewhere=True))]
+    return NodeFacts(
+        version=FACTS_VERSION,
+        node=node,
+        boot_id=boot_id,
+        vz_running=Known(vz_running),
+        vz_conf=_text(records["vzconf"][0]) if records["vzconf"] else None,
+        tools=tuple(records["tool"]),
+        containers=tuple(map(_container, records["container"])),
+        conf_names=_names(records["confnames"][0]) if records["confnames"] else (),
+        scripts=tuple(map(_script, records["script"])),
+        devices=tuple(map(_device, records["device"])),
+        mounts=(*own, *(m for m in _once(others) if (m.device, m.root, m.point) not in seen)),
+        paths=_paths(records["path"]),
+        locks=tuple(_lock(line) for line in records["lock"]),
+        owners=tuple(map(_owner, records["owner"])),
+        rooms=df.rooms(records["bytes"], records["inodes"]),
+    ).in_order()
+
+
+def _container(line: str) -> Container:
+    ctid, said, config = line.split(" ")
+    return Container(int(ctid), status.state(int(ctid), _text(said) or ""), _text(config))
+
+
+def _script(line: str) -> Script:
+    name, mode, text = line.split(" ")
+    return Script(_sure(name), int(mode, 8), _text(text))
+
+
+def _lock(line: str) -> Lock:
+    ctid, alive = line.split(" ")
+    return Lock(int(ctid), Known(alive))
+
+
+def _owner(line: str) -> Owner:
+    ctid, run, control = line.split(" ")
+    return Owner(int(ctid), _sure(run), _sure(control))
+
+
+def _paths(lines: list[str]) -> tuple[Path, ...]:
+    """Each path once; of two records the one that lists names."""
+    found: dict[str, Path] = {}
+    for line in lines:
+        path, kind, real, empty, entries = line.split(" ")
+        new = Path(
+            path=_sure(path),
+            kind=PathKind(kind),
+            real=_sure(real) or None,
+            empty=None if empty == NOTHING else empty == "yes",
+            entries=None if entries == NOTHING else _names(entries.removeprefix(".")),
+        )
+        if new.path not in found or new.entries is not None:
+            found[new.path] = new
+    return tuple(found.values())
+
+
+def _device(line: str) -> Device:
+    number, names, identity, read_only, holders, free, details = line.split(" ")
+    wwid, start, size, kind, uuid = _sure(identity).rsplit(":", 4)
+    filesystem = None
+    if kind != NOTHING and kind not in NOT_FILESYSTEMS:
+        journal, needs_recovery = dumpe2fs.superblock(_text(details) or "")
+        filesystem = Filesystem(kind, None if uuid == NOTHING else uuid, journal, needs_recovery)
+    return Device(
+        names=tuple(sorted(_sure(names).split(" "))),
+        number=number,
+        size_bytes=int(size),
+        read_only={"0": Known.NO, "1": Known.YES}.get(read_only, Known.UNKNOWN),
+        wwid=None if wwid == NOTHING else wwid,
+        start_sector=None if start == NOTHING else int(start),
+        holders=_names(holders),
+        exclusive=Known(free),
+        filesystem=filesystem,
+    )
+
+
+def _once(mounts: list[Mount]) -> list[Mount]:
+    return list(dict.fromkeys(mounts))
+
+
+def _bytes(word: str) -> bytes:
+    try:
+        return b"" if word == NOTHING else b64decode(word, validate=True)
+    except NotBase64:
+        raise ParseError(f"{word[:40]!r} is not base64") from None
+
+
+def _text(word: str) -> str | None:
+    """A file's text; None if it is not UTF-8."""
+    try:
+        return _bytes(word).decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _sure(word: str) -> str:
+    """A name or path; bytes that are not UTF-8 are shown as such, and match nothing."""
+    return _bytes(word).decode(errors="backslashreplace").removesuffix("\n")
+
+
+def _names(word: str) -> tuple[str, ...]:
+    return tuple(sorted(filter(None, _bytes(word).decode(errors="backslashreplace").split("\n"))))
