@@ -7,7 +7,7 @@ import re
 import shlex
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,11 +17,10 @@ from cli import output
 from cli.errors import UserError
 from cli.exit_codes import OF_OUTCOME, ExitCode
 from executor import control, verbs
-from executor.engine import Watch
-from executor.gather import FactsFileError, GatherError, write_facts
+from executor.facts_files import write_facts
+from executor.gather import GatherError
 from executor.journal import (
     Journal,
-    JournalError,
     MemoryJournal,
     list_runs,
     new_run_id,
@@ -30,8 +29,8 @@ from executor.journal import (
 )
 from executor.signals import heeded
 from executor.site import LiveSite, SimulatedSite, Site, is_here, this_machine
-from planner.codec import CodecError, pretty
-from planner.model import Asked, Options
+from planner.codec import pretty
+from planner.model import Asked, NodeFacts, Options
 from planner.plan import Exited, Lost, Opened, Outcome, Plan, Run, Stop, What
 from planner.saga import next_move, words
 
@@ -108,7 +107,6 @@ def facts(nodes: list[str], ssh: str, out: Path | None) -> int:
         if out is None:
             print(pretty(found), end="")
         else:
-            out.mkdir(parents=True, exist_ok=True)
             print(write_facts(out, found))
     return ExitCode.REFUSED if failed else ExitCode.OK
 
@@ -119,8 +117,8 @@ def runs(*, open_only: bool) -> int:
     for run in list_runs(state):
         record = read_journal(state, run)
         move = next_move(record.plan, record.past)
-        ended = isinstance(move, Stop) and not record.alive
-        if open_only and ended and not move.left:
+        finished = isinstance(move, Stop) and not move.left and not record.alive
+        if open_only and finished:
             continue
         said = (
             "at work"
@@ -161,8 +159,9 @@ def _site(aim: Aim, *, verbose: bool = False) -> Iterator[tuple[Site, Asked]]:
     """The nodes that the flags mean, and the request."""
     destination = _host(aim.destination)
     if aim.simulate is not None:
-        site: Site = SimulatedSite(aim.simulate)
-        source = _recorded_source(aim, site.recorded)
+        simulated = SimulatedSite(aim.simulate)
+        site: Site = simulated
+        source = _recorded_source(aim, simulated.recorded)
         peer_ssh = _words("--peer-ssh", aim.peer_ssh or "")
     else:
         source = _host(aim.source) if aim.source else this_machine()

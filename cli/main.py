@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -154,12 +155,23 @@ def recover(
 def main() -> None:
     """Entry point. Every error that we know how to put in words is one line on stderr; none is a traceback."""
     from cli.errors import UserError
+    from cli.output import plain
+    from executor.facts_files import FactsFileError
+    from executor.journal import JournalError
+    from planner.codec import CodecError
 
     try:
         app()
     except UserError as problem:
-        print(f"vzplan: {problem}", file=sys.stderr)
+        print(f"vzplan: {plain(str(problem))}", file=sys.stderr)
         sys.exit(problem.code)
+    except (CodecError, FactsFileError, JournalError) as problem:
+        print(f"vzplan: {plain(str(problem))}", file=sys.stderr)
+        sys.exit(ExitCode.USAGE)
+    except BrokenPipeError:
+        # Whoever read our output has gone ("| head"); a run that was under way can be recovered.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.IN_DOUBT)
     except KeyboardInterrupt:
         print("vzplan: stopped; see 'vzplan runs --open'", file=sys.stderr)
         sys.exit(ExitCode.IN_DOUBT)

@@ -118,8 +118,7 @@ def verb_texts(plan: Plan, text: Callable[[str], str]) -> str:
 def stop_text(stop: Stop, run: str | None) -> str:
     """How a run ended, what that means, what is left and what to type next."""
     lines = [f"{stop.outcome}: {MEANINGS[stop.outcome]}"]
-    if stop.because:
-        lines.append(f"  {plain(stop.because)}")
+    lines += [f"  {plain(line)}" for line in stop.because.splitlines()]
     if stop.left:
         lines.append("  left to do:")
         lines += [f"    {command_line(command)}" for command in stop.left]

@@ -25,7 +25,12 @@ class Signals:
         pending, self._pending = self._pending, None
         return pending
 
-    def _note(self, number: int, _frame: FrameType | None) -> None:
+    def note(self, number: int, _frame: FrameType | None) -> None:
+        """The handler: remember the wish.
+
+        Raises:
+            KeyboardInterrupt: it is the second one; the run stops where it is.
+        """
         if self._pending is not None:
             raise KeyboardInterrupt  # a second one: stop here, `vzplan recover` does the rest
         self._pending = Wish(Want.UNWIND, f"asked to by {signal.Signals(number).name}")
@@ -35,8 +40,11 @@ class Signals:
 def heeded() -> Iterator[Signals]:
     """Within the block SIGINT and SIGTERM become wishes and SIGHUP is ignored; the old handlers come back."""
     signals = Signals()
-    handlers = {signal.SIGINT: signals._note, signal.SIGTERM: signals._note, signal.SIGHUP: signal.SIG_IGN}  # noqa: SLF001
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signals.note),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, signals.note),
+        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    }
     try:
         yield signals
     finally:

@@ -152,8 +152,8 @@ def _tree(given: NodeFacts) -> dict[str, Thing]:
         tree[f"{_lockdir(given)}/{lock.ctid}.lck"] = File(f"{alive} of {lock.ctid}", 0o644)
     for owner in given.owners:
         tree[f"{OWNERS}/{owner.ctid}"] = File(f"{owner.run} {owner.control}", 0o600)
-    for path in list(tree):
-        _add_parents(tree, path)
+    for name in list(tree):
+        _add_parents(tree, name)
     return tree
 
 
@@ -240,8 +240,8 @@ def _carry(given: tuple[T, ...], base: tuple[T, ...], now: tuple[T, ...], key: s
         }
         found[name] = structs.replace(old, **changed)
     silent = [name for name in olds if name not in was]  # given, but nothing that a world acts on
-    order = [name for name in olds if name in found or name in silent]
-    new = [name for name in found if name not in olds and name not in was]
+    order: list[object] = [name for name in olds if name in found or name in silent]
+    new: list[object] = [name for name in found if name not in olds and name not in was]
     if list(olds) == sorted(olds, key=_sortable):
         order = sorted([*order, *new], key=_sortable)
     else:

@@ -65,11 +65,10 @@ class SimulatedNode:
             outcome = self._send(command, fault.effects)
         fault.kind.after(scene)
         self.watch(None)
-        match fault.kind.answer:
-            case Answer.FAILS if isinstance(outcome, Exited):
-                return Exited(1, "", "it was made to fail")
-            case Answer.LOST:
-                return Lost("no trailer came")
+        if fault.kind.answer is Answer.LOST:
+            return Lost("no trailer came")
+        if fault.kind.answer is Answer.FAILS and isinstance(outcome, Exited):
+            return Exited(1, "", "it was made to fail")
         return outcome
 
     def _connected(self) -> bool:

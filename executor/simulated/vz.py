@@ -40,19 +40,22 @@ class Areas(NamedTuple):
 def areas(ctid: int, config: str, vz_conf: str | None) -> Areas | None:
     """The settings; None if they would have to be evaluated by a shell."""
     try:
-        paths = [
+        private, root, lockdir, dumpdir = (
             expanded(
                 name,
                 (None if name == "LOCKDIR" else value(config, name)) or value(vz_conf or "", name) or default,
                 ctid,
             )
             for name, default in DEFAULTS.items()
-        ]
+        )
     except ConfigError:
         return None
     devices = [s.value for s in settings(config) if s.name == "VE_DEVICE"]
     return Areas(
-        *paths,
+        private,
+        root,
+        lockdir,
+        dumpdir,
         hook_device=devices[-1] if devices else None,
         onboot=value(config, "ONBOOT") == "yes",
         disabled=value(config, "DISABLED") == "yes",

@@ -64,7 +64,7 @@ def enable_pivot(at: Situation) -> Step:
     side = at.destination
     return Step(
         id="enable",
-        title=f"allow to start {at.ctid} here",
+        title=f"allow start of {at.ctid} here",
         zone=Zone.PIVOT,
         do=command(side, "enable-container", at.ctid, at.config_path, stdin=FENCE, deadline_s=SLOW_S),
         undo=takes_back(

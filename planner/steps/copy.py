@@ -9,12 +9,12 @@ from planner.steps import COPY_S, command, device_of
 
 def first_pass(at: Situation) -> Step:
     """Copy while the container runs, so that little is left for the frozen pass."""
-    return _pass(at, Zone.PREPARE, "copy-first", "first", "copy {} while it runs")
+    return _pass(at, Zone.PREPARE, "copy-first", "first", "copy {} to {} while it runs")
 
 
 def last_pass(at: Situation) -> Step:
     """Copy what is still missing, and sync it at the destination (N09)."""
-    return _pass(at, Zone.TRANSFER, "copy-last", "last", "copy {}, synced there")
+    return _pass(at, Zone.TRANSFER, "copy-last", "last", "copy {} to {}, synced there")
 
 
 def remote_shell(options: tuple[str, ...]) -> str:
@@ -30,7 +30,7 @@ def _pass(at: Situation, zone: Zone, step_id: str, which: str, title: str) -> St
     source, destination = at.source, at.destination
     return Step(
         id=step_id,
-        title=title.format(source.private) + f" to {destination.node}",
+        title=title.format(source.private, destination.node),
         zone=zone,
         do=command(
             source,

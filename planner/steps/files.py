@@ -83,7 +83,7 @@ def fence(at: Situation) -> Step:
     side = at.source
     return Step(
         id="fence",
-        title="forbid to start it (DISABLED)",
+        title="forbid start (DISABLED)",
         zone=Zone.FREEZE,
         do=command(side, "fence", at.config_path, stdin=FENCE, deadline_s=SLOW_S),
         undo=takes_back(
@@ -115,7 +115,7 @@ def activate_config(at: Situation) -> Step:
     side, staged = at.destination, at.config_path + STAGED
     return Step(
         id="activate-config",
-        title="give the config its name, start still forbidden",
+        title="give the config its name; start stays forbidden",
         zone=Zone.TRANSFER,
         do=command(side, "rename-file", staged, at.config_path, deadline_s=SLOW_S),
         undo=takes_back(
@@ -131,7 +131,7 @@ def allow_start(at: Situation) -> Step:
     side = at.destination
     return Step(
         id="allow-start",
-        title="allow to start it",
+        title="allow start, as it was before",
         zone=Zone.RETIRE,
         do=command(side, "unfence", at.config_path, stdin=FENCE, deadline_s=SLOW_S),
         undo=ONLY_FORWARD,

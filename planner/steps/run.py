@@ -56,7 +56,7 @@ def hold_lock(at: Situation, side: Side) -> Step:
         title=f"hold vzctl's lock on {at.ctid}",
         zone=Zone.FREEZE,
         do=command(side, "hold-lock", at.ctid, side.lockdir),
-        undo=takes_back("let go of it", command(side, "release-lock", at.ctid, side.lockdir), must=False),
+        undo=takes_back("release it", command(side, "release-lock", at.ctid, side.lockdir), must=False),
     )
 
 
@@ -88,7 +88,7 @@ def release_lock(at: Situation, side: Side) -> Step:
     """Let go of vzctl's lock for good."""
     return Step(
         id=f"unlock-{side.node}",
-        title="let go of vzctl's lock",
+        title="release vzctl's lock",
         zone=Zone.RETIRE,
         do=command(side, "release-lock", at.ctid, side.lockdir),
         undo=ONLY_FORWARD,
