@@ -1,152 +1,101 @@
-"""Requests for the tests, made in Python."""
+"""Requests for the tests: the bundled worlds, and variants of them made by small functions."""
 
 from __future__ import annotations
 
-from planner.model import (
-    Asked,
-    Container,
-    Device,
-    Filesystem,
-    Journal,
-    Known,
-    Mount,
-    NodeFacts,
-    Path,
-    PathKind,
-    Request,
-    Room,
-    Script,
-    State,
-)
+from pathlib import Path
+from typing import Final
 
-PREMOUNT = """#!/bin/bash
-source ${VE_CONFFILE}
-[ -d ${VE_PRIVATE} ] || mkdir ${VE_PRIVATE}
-[ -n "$VE_DEVICE" ] && mount ${VE_DEVICE} ${VE_PRIVATE} || echo -n " "
-"""
-POSTUMOUNT = """#!/bin/bash
-source ${VE_CONFFILE}
-if [ -n "$VE_DEVICE" ]; then
-   umount ${VE_PRIVATE} 2> /dev/null || echo -n ""
-fi
-"""
-VZ_CONF = 'VIRTUOZZO=yes\nLOCKDIR=/vz/lock\nDUMPDIR=/vz/dump\nVE_ROOT="/vz/root/$VEID"\nVE_PRIVATE="/vz/private/$VEID"\n'
-TOOLS = (
-    "blkid",
-    "blockdev",
-    "dumpe2fs",
-    "flock",
-    "mke2fs",
-    "rsync",
-    "setsid",
-    "sha256sum",
-    "ssh",
-    "timeout",
-    "vzctl",
-)
-CONFIG = 'ONBOOT="yes"\nHOSTNAME="web1"\nNAME="web1"\nVE_ROOT="/vz/root/$VEID"\nVE_PRIVATE="/vz/private/$VEID"\nVE_LAYOUT="simfs"\n'
-OTHER = 'ONBOOT="yes"\nHOSTNAME="mail"\nVE_ROOT="/vz/root/$VEID"\nVE_PRIVATE="/vz/private/$VEID"\nVE_LAYOUT="simfs"\n'
-DEVICE_LINE = 'VE_DEVICE="/dev/sda1"\n'
+from msgspec import structs
+
+from executor.facts_files import read_world
+from planner import model
+from planner.model import Asked, Container, Known, NodeFacts, Request, Script, State
+
+NODES: Final = Path(__file__).parent.parent / "fixtures" / "nodes"
+CTID: Final = 123
 
 
-def directory(path: str, entries: tuple[str, ...] | None = None, *, empty: bool | None = None) -> Path:
-    """A directory's entry in the facts."""
-    bare = (not entries) if empty is None else empty
-    return Path(path, PathKind.DIRECTORY, path, bare, entries)
+def bundled(world: str) -> Request:
+    """Container 123, running on hn1, is to go to hn2."""
+    nodes = read_world(NODES / world)
+    return Request(Asked(CTID, "hn1", "hn2"), nodes["hn1"], nodes["hn2"])
 
 
-def lun(names: tuple[str, ...], number: str, *, mounted_here: bool, dirty: bool) -> Device:
-    """The shared LUN as one node sees it."""
-    ext4 = Filesystem("ext4", "11111111-2222-3333-4444-555555555555", Journal.INTERNAL, Known.YES if dirty else Known.NO)
-    held = Known.NO if mounted_here else Known.YES
-    return Device(tuple(sorted(names)), number, 10 << 30, Known.NO, "3600508b4000971f", 2048, (), held, ext4)
-
-
-def disk_of_vz() -> Device:
-    """The node's own disk, with /vz on it."""
-    ext4 = Filesystem("ext4", "99999999-0000-0000-0000-000000000000", Journal.INTERNAL, Known.YES)
-    return Device(("/dev/vda2",), "252:2", 100 << 30, Known.NO, None, 4096, (), Known.NO, ext4)
-
-
-def node(
-    name: str,
-    containers: tuple[Container, ...],
-    scripts: tuple[Script, ...] = (),
-    devices: tuple[Device, ...] = (),
-    mounts: tuple[Mount, ...] = (),
-    more_names: tuple[str, ...] = (),
-) -> NodeFacts:
-    """A node with these containers, all of them under /vz."""
-    ctids = tuple(str(c.ctid) for c in containers)
-    names = (*(f"{c}.conf" for c in ctids), *(s.name for s in scripts), *more_names)
-    points = {m.point for m in mounts}
-    areas = []
-    for c in containers:
-        owns = "VE_DEVICE" in (c.config or "")
-        private = f"/vz/private/{c.ctid}"
-        areas.append(directory(private, empty=owns and private not in points))
-        areas.append(directory(f"/vz/root/{c.ctid}", empty=c.state is not State.RUNNING))
-    tops = (directory("/vz/private", ctids), directory("/vz/root", ctids), directory("/vz/dump", ()), directory("/vz/lock", ()))
-    return NodeFacts(
-        version=1,
-        node=name,
-        boot_id=f"boot-of-{name}",
-        vz_running=Known.YES,
-        vz_conf=VZ_CONF,
-        tools=TOOLS,
-        containers=containers,
-        conf_names=tuple(sorted(names)),
-        scripts=tuple(sorted(scripts, key=lambda s: s.name)),
-        devices=(*devices, disk_of_vz()),
-        mounts=(Mount("/vz", "252:2", "/", "ext4", "/dev/vda2", False, False), *mounts),
-        paths=tuple(sorted((*tops, *areas), key=lambda p: p.path)),
-        locks=(),
-        owners=(),
-        rooms=(Room("/vz", 100 << 30, 50 << 30, 1 << 20),),
+def stopped(request: Request) -> Request:
+    """The same, but 123 is down: nothing of it is mounted, and its device is clean."""
+    source = request.source
+    areas = {f"/vz/private/{CTID}", f"/vz/root/{CTID}"}
+    numbers = {m.device for m in source.mounts if m.point == f"/vz/private/{CTID}"}
+    uuids = {d.filesystem.uuid for d in source.devices if d.number in numbers and d.filesystem}
+    source = _with_container(source, state=State.STOPPED)
+    source = structs.replace(
+        source,
+        mounts=tuple(m for m in source.mounts if m.point not in areas),
+        rooms=tuple(r for r in source.rooms if r.point not in areas),
+        paths=tuple(_emptied(p, insulated=bool(numbers)) for p in source.paths),
+        devices=tuple(structs.replace(d, exclusive=Known.YES) if d.number in numbers else d for d in source.devices),
+    )
+    return structs.replace(
+        request, source=_clean(source, uuids), destination=_clean(request.destination, uuids)
     )
 
 
-def shared(state: State, onboot: bool = True) -> Request:
-    """Way a: 123 on hn1 beside 101, 102 on hn2; 123 has an action script and an older backup of its config."""
-    config = CONFIG if onboot else CONFIG.replace("yes", "no")
-    source = node(
-        "hn1",
-        (Container(101, State.RUNNING, OTHER), Container(123, state, config)),
-        scripts=(Script("123.mount", 0o755, "#!/bin/sh\nexit 0\n"),),
-        more_names=("123.conf.migrated", "ve-basic.conf-sample"),
+def not_on_boot(request: Request) -> Request:
+    """The same, but 123 is not started when its node boots."""
+    source = request.source
+    config = (_container(source).config or "").replace('ONBOOT="yes"', 'ONBOOT="no"')
+    return structs.replace(request, source=_with_container(source, config=config))
+
+
+def with_history(request: Request) -> Request:
+    """The same, but 123 has an action script of its own, and was on hn1 before."""
+    source = request.source
+    script = Script(f"{CTID}.mount", 0o755, "#!/bin/sh\nexit 0\n")
+    return structs.replace(
+        request,
+        source=structs.replace(
+            source,
+            scripts=(*source.scripts, script),
+            conf_names=tuple(sorted((*source.conf_names, script.name, f"{CTID}.conf.migrated"))),
+        ),
     )
-    destination = node("hn2", (Container(102, State.STOPPED, OTHER),), more_names=("ve-basic.conf-sample",))
-    return Request(Asked(123, "hn1", "hn2"), source, destination)
 
 
-def san(state: State, onboot: bool = True) -> Request:
-    """Way d2: the LUN is /dev/sda1 on hn1 and /dev/sdm1 on hn2; the wiki's hooks on both."""
-    config = (CONFIG if onboot else CONFIG.replace("yes", "no")) + DEVICE_LINE
-    hooks = (Script("vps.premount", 0o755, PREMOUNT), Script("vps.postumount", 0o755, POSTUMOUNT))
-    by_id = "/dev/disk/by-id/wwn-0x600508b4000971f-part1"
-    runs = state is State.RUNNING
-    mounts = (Mount("/vz/private/123", "8:1", "/", "ext4", "/dev/sda1", False, False),) if runs else ()
-    source = node(
-        "hn1",
-        (Container(101, State.RUNNING, OTHER), Container(123, state, config)),
-        hooks,
-        (lun(("/dev/sda1", by_id), "8:1", mounted_here=runs, dirty=runs),),
-        mounts,
+def _container(facts: NodeFacts) -> Container:
+    return next(c for c in facts.containers if c.ctid == CTID)
+
+
+def _with_container(facts: NodeFacts, **changes: object) -> NodeFacts:
+    return structs.replace(
+        facts,
+        containers=tuple(structs.replace(c, **changes) if c.ctid == CTID else c for c in facts.containers),
     )
-    destination = node(
-        "hn2",
-        (Container(102, State.STOPPED, OTHER),),
-        hooks,
-        (lun(("/dev/sdm1", by_id), "8:193", mounted_here=False, dirty=runs),),
-    )
-    return Request(Asked(123, "hn1", "hn2"), source, destination)
 
 
-WORLDS = {
-    f"{make.__name__}-{state}{'' if onboot else '-not-on-boot'}": make(state, onboot)
-    for make in (shared, san)
-    for state in (State.RUNNING, State.STOPPED)
-    for onboot in (True, False)
+def _emptied(path: model.Path, *, insulated: bool) -> model.Path:
+    if path.path == f"/vz/root/{CTID}" or (insulated and path.path == f"/vz/private/{CTID}"):
+        return structs.replace(path, empty=True)
+    return path
+
+
+def _clean(facts: NodeFacts, uuids: set[str | None]) -> NodeFacts:
+    devices = []
+    for device in facts.devices:
+        filesystem = device.filesystem
+        if filesystem is not None and filesystem.uuid in uuids:
+            filesystem = structs.replace(filesystem, needs_recovery=Known.NO)
+        devices.append(structs.replace(device, filesystem=filesystem))
+    return structs.replace(facts, devices=tuple(devices))
+
+
+WORLDS: Final = {
+    "shared-running": bundled("shared"),
+    "shared-running-not-on-boot": not_on_boot(with_history(bundled("shared"))),
+    "shared-stopped": stopped(with_history(bundled("shared"))),
+    "shared-stopped-not-on-boot": not_on_boot(stopped(bundled("shared"))),
+    "san-running": with_history(bundled("san")),
+    "san-running-not-on-boot": not_on_boot(bundled("san")),
+    "san-stopped": stopped(bundled("san")),
+    "san-stopped-not-on-boot": not_on_boot(stopped(with_history(bundled("san")))),
 }
-
-
+"""Both ways, both states, started at boot or not, with and without a history."""

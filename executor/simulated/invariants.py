@@ -300,12 +300,12 @@ def i8_outcome_is_true(view: View, stop: Stop) -> str | None:
 
 
 def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
-    """IN_DOUBT is right only while something that is needed cannot be reached or will not do its part."""
-    if stop.outcome is not Outcome.IN_DOUBT:
+    """IN_DOUBT and DOWN are right only while something that is needed cannot be reached or will not do its part."""
+    if stop.outcome not in (Outcome.IN_DOUBT, Outcome.DOWN):
         return None
     if any(not n.reachable or n.busy or n.stubborn for n in view.world.nodes.values()):
         return None
-    return f"IN_DOUBT with every node at hand: {stop.because}"
+    return f"{stop.outcome} with every node at hand: {stop.because}"
 
 
 def i11_recover_ends_it(view: View, stop: Stop) -> str | None:

@@ -63,6 +63,7 @@ class SimulatedNode:
                 self.world.late += (late,)
         else:
             outcome = self._send(command, fault.effects)
+        self.world.tick()  # what was started has been at work by the time that the next thing goes wrong
         fault.kind.after(scene)
         self.watch(None)
         if fault.kind.answer is Answer.LOST:

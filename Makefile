@@ -1,0 +1,76 @@
+# What there is to do with this checkout; `make help` says it.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+SHELL := /bin/sh
+
+BIN := .venv/bin
+ROOT := $(filter 0,$(shell id -u))
+
+# What runs on a node, in whatever its sh is; and what runs here.
+NODE_SH = $(wildcard executor/*.sh executor/verbs/*.sh)
+SCRIPTS = scripts/bootstrap scripts/demo .ci/run $(shell find tests -name '*.sh')
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## plan a move and make it, on two recorded nodes; needs nothing prepared
+	@scripts/bootstrap run
+	@scripts/demo
+
+.PHONY: test
+test: ## every check and every test; as root on Debian installs what they need
+	@scripts/bootstrap test
+	@$(MAKE) --no-print-directory check
+ifneq ($(ROOT),)
+	VZPLAN_REQUIRE_SANDBOX=1 $(BIN)/python -m pytest
+else
+	@echo "make test: not root: the tests in tests/sandbox are skipped; they make nodes by mount, loop devices and namespaces"
+	$(BIN)/python -m pytest
+endif
+
+.PHONY: check
+check: check-lint check-format check-types check-imports check-shell ## ruff, mypy, import-linter, shellcheck (`make -k check`: all, whichever fails)
+
+.PHONY: check-lint check-format check-types check-imports check-shell
+check-lint:
+	$(BIN)/ruff check .
+
+check-format:
+	$(BIN)/ruff format --check .
+
+check-types:
+	$(BIN)/mypy
+
+check-imports:
+	$(BIN)/lint-imports
+
+check-shell:
+ifneq ($(ROOT)$(shell command -v shellcheck),)
+	shellcheck --shell=sh $(NODE_SH)
+	shellcheck $(SCRIPTS)
+else
+	@echo "check-shell: SKIPPED: shellcheck is not installed, and only root can install it: apt-get install shellcheck"
+endif
+
+.PHONY: sandbox
+sandbox: ## start two nodes in namespaces of this machine (as root)
+	@scripts/bootstrap test
+	$(BIN)/python -m tests.sandbox up
+
+.PHONY: sandbox-down
+sandbox-down: ## stop them and take away what they left
+	$(BIN)/python -m tests.sandbox down
+
+.PHONY: fmt
+fmt: ## format, and mend what ruff can mend by itself
+	@scripts/bootstrap test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: clean
+clean: ## remove the environment, caches and builds
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,25 @@
+"""How Hypothesis runs here: the same examples each time, so that a red test is red for everyone.
+
+``VZPLAN_SEED=NUMBER`` explores instead: other examples, the same ones for the same number.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+
+SEED = os.environ.get("VZPLAN_SEED")
+
+# No deadline: how long an example takes is the machine's affair, not a property of the code.
+settings.register_profile("same-each-time", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("explore", derandomize=False, deadline=None, print_blob=True)
+settings.load_profile("explore" if SEED else "same-each-time")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Before Hypothesis looks: the seed as if it had been given by --hypothesis-seed."""
+    if SEED:
+        config.option.hypothesis_seed = SEED

@@ -1,0 +1,56 @@
+"""Every single failure at every command, undo, probe and settle of both ways, through the production engine."""
+
+from __future__ import annotations
+
+import pytest
+
+from executor.simulated.explore import run_schedule, single_faults
+from executor.simulated.faults import KINDS
+from planner.make import make_plan
+from planner.plan import Outcome
+from tests.worlds import WORLDS
+
+RUNNING = [name for name in WORLDS if "running" in name]
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_no_single_failure_breaks_an_invariant(world: str) -> None:
+    report = single_faults(WORLDS[world])
+    print(report)
+    assert not report.violations, "\n".join(map(str, report.violations[:10]))
+    # All of it was tried: as many moments as the plan has steps at the very least, and every end was met.
+    plan = make_plan(WORLDS[world])
+    assert report.moments > len(plan.steps)
+    assert report.schedules > report.moments * len(KINDS) / 2
+    ends = {word for line in report.outcomes for word in line.split(" > ")}
+    assert ends >= {
+        Outcome.MIGRATED,
+        Outcome.UNWOUND,
+        Outcome.UNWOUND_NOT_CLEANED,
+        Outcome.MIGRATED_NOT_CLEANED,
+        Outcome.IN_DOUBT,
+    }
+
+
+@pytest.mark.parametrize("world", RUNNING)
+def test_a_container_that_will_not_start_anywhere_is_reported_as_down(world: str) -> None:
+    trial = run_schedule(WORLDS[world], "start:will-not-start + undo/stop:will-not-start")
+    assert trial.outcomes == [Outcome.DOWN, Outcome.UNWOUND]
+    assert not trial.violations
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_without_a_failure_the_container_moves(world: str) -> None:
+    trial = run_schedule(WORLDS[world], "")
+    assert trial.outcomes == [Outcome.MIGRATED]
+    assert not trial.violations
+
+
+def test_a_schedule_that_is_never_reached_says_so() -> None:
+    with pytest.raises(ValueError, match="was never reached"):
+        run_schedule(WORLDS["san-running"], "undo/stop:busy")
+
+
+def test_an_unknown_kind_of_failure_says_so() -> None:
+    with pytest.raises(ValueError, match="no kind of failure is called 'earthquake'"):
+        run_schedule(WORLDS["san-running"], "stop:earthquake")

@@ -1,0 +1,93 @@
+"""What the kernel offers and Python 3.11 does not: namespaces, the parent's death signal, loop devices."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import signal
+import struct
+from pathlib import Path
+from typing import Final
+
+CLONE_NEWNS: Final = 0x00020000
+CLONE_NEWUTS: Final = 0x04000000
+CLONE_NEWPID: Final = 0x20000000
+PR_SET_PDEATHSIG: Final = 1
+LOOP_CONFIGURE: Final = 0x4C0A
+LOOP_CTL_GET_FREE: Final = 0x4C82
+LO_FLAGS_AUTOCLEAR: Final = 4
+LOOP_MAJOR: Final = 7
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def unshare(flags: int) -> None:
+    """Leave the given namespaces for new ones (a new PID namespace takes effect for the next child)."""
+    _checked(_libc.unshare(flags))
+
+
+def enter(descriptor: int, flags: int) -> None:
+    """Enter the namespace behind an open /proc/PID/ns file."""
+    _checked(_libc.setns(descriptor, flags))
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process by SIGKILL when its parent ends, however that ends."""
+    _checked(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+
+
+def attach_loop(image: Path) -> tuple[int, int]:
+    """A new loop device over ``image``, as open descriptor and minor number.
+
+    It is set to clear itself in the same call that makes it: whoever is killed at whatever moment leaves none behind.
+    """
+    backing = os.open(image, os.O_RDWR | os.O_CLOEXEC)
+    control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
+    name = os.fsencode(image.name)[:63]
+    info = struct.pack("=5Q4I64s64s32s2Q", 0, 0, 0, 0, 0, 0, 0, 0, LO_FLAGS_AUTOCLEAR, name, b"", b"", 0, 0)
+    config = struct.pack("=2I", backing, 0) + info + bytes(64)
+    try:
+        while True:
+            minor = fcntl.ioctl(control, LOOP_CTL_GET_FREE)
+            device = os.open(f"/dev/loop{minor}", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.ioctl(device, LOOP_CONFIGURE, config)
+            except OSError as problem:
+                os.close(device)
+                if problem.errno != errno.EBUSY:  # someone else was quicker
+                    raise
+            else:
+                return device, minor
+    finally:
+        os.close(control)
+        os.close(backing)
+
+
+def loops_over(folder: Path) -> list[str]:
+    """Loop devices whose files are in ``folder``."""
+    found = []
+    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+        try:
+            text = backing.read_text().strip()
+        except OSError:
+            continue  # cleared meanwhile
+        if text.startswith(f"{folder}/"):
+            found.append(f"/dev/{backing.parts[3]} ({text})")
+    return found
+
+
+def start_time(pid: int) -> int | None:
+    """When a process started, in ticks since boot; None if it has ended. With the PID, its identity."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _checked(result: int) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -1,0 +1,416 @@
+"""The process that owns a sandbox: makes both nodes, waits, and takes everything down again.
+
+The nodes are its children and die with it, whatever kills it; mounts go with their namespaces, loop devices clear
+themselves. It ends when its life line (standard input of whoever wanted the sandbox) ends, or by SIGTERM.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from tests.sandbox import kernel, population
+
+ADDRESSES: Final = {"hn1": "127.0.0.2", "hn2": "127.0.0.3"}
+NAMES: Final = tuple(ADDRESSES)
+BYSTANDERS: Final = {"hn1": 101, "hn2": 202}
+CTID: Final = 123
+BOOT_S: Final = 60
+GONE_S: Final = 20
+PATH: Final = "/sbin:/usr/sbin:/bin:/usr/bin"
+
+
+class SandboxError(Exception):
+    """The sandbox cannot be made, asked or taken down; says what and why."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is wanted."""
+
+    world: str = "shared"
+    running: bool = True
+    vz_mb: int = 256
+    """Size of hn2's /vz; hn1's has room for what is to be moved."""
+
+
+@dataclass(frozen=True)
+class Lun:
+    """A disk that both nodes see, each through a loop device of its own and under a name of its own."""
+
+    name: str
+    wwid: str
+    seen_as: tuple[str, str]
+
+    def image(self, folder: Path) -> Path:
+        """The file behind it."""
+        return folder / f"{self.name}.img"
+
+
+LUNS: Final = (
+    Lun("lun", "3600508b4000971f0", ("sda1", "sdm1")),
+    Lun("spare", "3600508b4000971f1", ("sdb1", "sdg1")),
+)
+"""The container's disk in world "san", and an empty one to copy to. Both exist in every world."""
+LUN_MB: Final = 96
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """A node as others find it: its init as seen from outside, and where its sshd listens."""
+
+    name: str
+    pid: int
+    start: int
+    address: str
+    port: int
+
+
+def serve(folder: Path, lifeline: int | None) -> int:
+    """Make the sandbox in ``folder``, say "ready" or why not on standard output, and keep it until the end."""
+    stop_read, stop_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(stop_write)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+    spec = Spec(**_prepared(folder)["spec"])
+    status = 0
+    nodes: list[_Booted] = []
+    try:
+        for name, address in ADDRESSES.items():
+            nodes.append(_boot(folder, name, address))
+        for node in nodes:
+            node.wait_until_ready()
+        _populate(spec, nodes[0].state, nodes[1].state)
+        _say("ready")
+        select.select([stop_read, *([] if lifeline is None else [lifeline])], [], [])
+    except Exception:  # noqa: BLE001 # whatever it is: it is reported, and everything is taken down
+        status = 1
+        _say("failed\n" + traceback.format_exc())
+    for node in nodes:
+        node.end()
+    remove(folder)
+    return status
+
+
+def prepare(folder: Path, spec: Spec) -> None:
+    """Write what must be there before the nodes are: keys, ssh's configs, images, what is laid over each root."""
+    ports = {name: _free_port(address) for name, address in ADDRESSES.items()}
+    for key in ("key", "host_key"):
+        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "sandbox", "-f", str(folder / key))
+    public = (folder / "host_key.pub").read_text()
+    known = "".join(f"[{address}]:{ports[name]} {public}" for name, address in ADDRESSES.items())
+    population.write(folder / "known_hosts", known, 0o600)
+    population.write(folder / "ssh_config", _ssh_config(ports, str(folder)), 0o600)
+    for lun in LUNS:
+        _make_image(lun.image(folder), LUN_MB)
+    for name, address in ADDRESSES.items():
+        home = folder / name
+        seed = home / "seed"
+        (home / "disk").mkdir(parents=True)
+        population.lay_stand_ins(seed)
+        device = "/dev/sda1" if spec.world == "san" else None
+        configs = {BYSTANDERS[name]: population.config(f"mail{BYSTANDERS[name]}")}
+        if name == "hn1":
+            configs[CTID] = population.config("web1", name="web1", device=device)
+        population.lay_vz(seed, configs, hooks=spec.world == "san")
+        population.write(seed / "usr/lib/node/boot_id", f"{uuid.uuid4()}\n", 0o444)
+        population.write(seed / "etc/shadow", "root:*:19000:0:99999:7:::\nsshd:!:19000::::::\n", 0o600)
+        population.write(seed / "etc/hostname", f"{name}\n")
+        population.write(seed / "etc/ssh/node.conf", _sshd_config(address, ports[name]))
+        population.write(seed / "etc/ssh/authorized_keys", (folder / "key.pub").read_text(), 0o600)
+        population.write(seed / "etc/ssh/host_key", (folder / "host_key").read_text(), 0o600)
+        population.write(seed / "root/.ssh/config", _ssh_config(ports, "/root/.ssh"), 0o600)
+        population.write(seed / "root/.ssh/key", (folder / "key").read_text(), 0o600)
+        population.write(seed / "root/.ssh/known_hosts", known, 0o600)
+        (seed / "root").chmod(0o700)
+        (seed / "root/.ssh").chmod(0o700)
+        _make_image(home / "disk.img", 512)
+        _make_image(home / "vz.img", spec.vz_mb if name == "hn2" else Spec.vz_mb)
+    state = {"ports": ports, "spec": asdict(spec)}
+    population.write(folder / "prepared.json", json.dumps(state), 0o600)
+
+
+def remove(folder: Path) -> None:
+    """Delete a sandbox's folder once nothing of it lives.
+
+    Raises:
+        SandboxError: a loop device or a mount of it is still there; nothing was deleted.
+    """
+    until = time.monotonic() + GONE_S
+    while left := _still_there(folder):
+        if time.monotonic() > until:
+            raise SandboxError(f"{folder}: still there: {', '.join(left)}")
+        time.sleep(0.02)  # the kernel clears loop devices in its own time and tells nobody
+    shutil.rmtree(folder, ignore_errors=False)
+
+
+def read_state(folder: Path) -> dict[str, NodeState]:
+    """The nodes of a running sandbox by name."""
+    return {name: read_node(folder, name) for name in NAMES}
+
+
+def read_node(folder: Path, name: str) -> NodeState:
+    """One node of a sandbox; FileNotFoundError if it was never started."""
+    return NodeState(**json.loads((folder / name / "state.json").read_text()))
+
+
+def inside(pid: int, script: str, *, check: bool = True) -> str:
+    """Run a script as root in the node whose init has this PID.
+
+    Raises:
+        SandboxError: the script ended with another status than 0, and ``check`` is set.
+    """
+    done = subprocess.run(
+        [
+            "nsenter",
+            f"--target={pid}",
+            "--mount",
+            "--pid",
+            "--uts",
+            "--root",
+            "--wd",
+            "/bin/sh",
+            "-c",
+            script,
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env={"PATH": PATH, "LC_ALL": "C", "HOME": "/root"},
+        check=False,
+    )
+    said = done.stdout.decode(errors="surrogateescape")
+    if check and done.returncode != 0:
+        told = done.stderr.decode(errors="replace").strip()
+        raise SandboxError(f"{script!r}: exit status {done.returncode}: {told} {said.strip()}")
+    return said
+
+
+# --- one node -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Booted:
+    state: NodeState
+    console: int
+    lifeline: int
+
+    def wait_until_ready(self) -> None:
+        said = b""
+        until = time.monotonic() + BOOT_S
+        while not said.endswith(b"ready\n"):
+            readable, _, _ = select.select([self.console], [], [], max(0.0, until - time.monotonic()))
+            data = os.read(self.console, 65536) if readable else b""
+            if not data:
+                raise SandboxError(f"{self.state.name} did not come up: {said.decode(errors='replace')}")
+            said += data
+
+    def end(self) -> None:
+        """Its init is ended, and with it everything in the node; returns when all of it is gone."""
+        os.close(self.lifeline)
+        with suppress(ProcessLookupError):
+            os.kill(self.state.pid, signal.SIGKILL)
+        os.waitpid(self.state.pid, 0)
+        os.close(self.console)
+
+
+def _boot(folder: Path, name: str, address: str) -> _Booted:
+    port: int = _prepared(folder)["ports"][name]
+    life_read, life_write = os.pipe2(os.O_CLOEXEC)
+    console_read, console_write = os.pipe2(os.O_CLOEXEC)
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    kernel.unshare(kernel.CLONE_NEWPID)
+    pid = os.fork()
+    if pid == 0:
+        os.close(life_write)
+        os.close(console_read)
+        _become_init(folder, name, life_read, console_write)
+    kernel.enter(own, kernel.CLONE_NEWPID)
+    for descriptor in (own, life_read, console_write):
+        os.close(descriptor)
+    start = kernel.start_time(pid)
+    if start is None:
+        raise SandboxError(f"{name} ended at once")
+    state = NodeState(name, pid, start, address, port)
+    population.write(folder / name / "state.json", json.dumps(asdict(state)), 0o600)
+    return _Booted(state, console_read, life_write)
+
+
+def _become_init(folder: Path, name: str, lifeline: int, console: int) -> NoReturn:
+    """In the new node's first process: attach its disks and become its boot script."""
+    try:
+        kernel.die_with_parent()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        index = NAMES.index(name)
+        home = folder / name
+        images = {"vda1": home / "disk.img", "vda2": home / "vz.img"}
+        images |= {lun.seen_as[index]: lun.image(folder) for lun in LUNS}
+        devices = {known_as: kernel.attach_loop(image) for known_as, image in images.items()}
+        # Only now: a loop device holds the mount through which its file was opened, and the node lets go of it.
+        machine = {kind: _namespace(kind) for kind in ("mnt", "uts")}
+        kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWUTS)
+        # The boot script moves the root of its mount namespace: in the machine's own that would take all along.
+        if any(_namespace(kind) == before for kind, before in machine.items()):
+            raise SandboxError(f"{name} has no namespaces of its own")  # noqa: TRY301 # reported just below
+        socket.sethostname(name)
+        _lay_devices(
+            home / "seed", index, {known_as: minor for known_as, (_, minor) in devices.items()}, images
+        )
+        shared = [lun.seen_as[index] for lun in LUNS]
+        keep = [lifeline, console, *(devices[known_as][0] for known_as in shared)]
+        keep += [descriptor for known_as, (descriptor, _) in devices.items() if known_as not in shared]
+        high = [os.dup2(descriptor, 100 + place, inheritable=False) for place, descriptor in enumerate(keep)]
+        for place, descriptor in enumerate(high):
+            os.dup2(descriptor, 3 + place)
+        table = "\n".join(
+            f"{known_as} {kernel.LOOP_MAJOR} {minor}" for known_as, (_, minor) in devices.items()
+        )
+        environment = {
+            "PATH": PATH,
+            "LC_ALL": "C",
+            "NODE": name,
+            "MACHINE": machine["mnt"],
+            "FOLDER": str(home),
+            "DISK": f"/dev/loop{devices['vda1'][1]}",
+            "DEVICES": table,
+            "SHARED": " ".join(shared),
+        }
+        os.execve("/bin/sh", ["sh", str(home / "seed/usr/lib/node/boot.sh")], environment)
+    except BaseException:  # noqa: BLE001 # a forked copy of the supervisor must never go on as one
+        os.write(console, traceback.format_exc().encode())
+        os._exit(1)
+
+
+def _namespace(kind: str) -> str:
+    """The identity of one of this process's namespaces, as the kernel names it."""
+    return str(Path(f"/proc/self/ns/{kind}").readlink())
+
+
+def _lay_devices(seed: Path, index: int, minors: dict[str, int], images: dict[str, Path]) -> None:
+    """The tables that give the node's devices their names and the shared ones an identity."""
+    wwids = "".join(f"{kernel.LOOP_MAJOR:x}:{minors[lun.seen_as[index]]:x} {lun.wwid}\n" for lun in LUNS)
+    rows = "".join(
+        f"{kernel.LOOP_MAJOR:4}  {minor:7} {images[known_as].stat().st_size // 1024:10} {known_as}\n"
+        for known_as, minor in minors.items()
+    )
+    population.write(seed / "usr/lib/node/wwids", wwids)
+    population.write(seed / "usr/lib/node/partitions", f"major minor  #blocks  name\n\n{rows}")
+    by_id = seed / "dev/disk/by-id"
+    by_id.mkdir(parents=True)
+    for lun in LUNS:
+        (by_id / f"wwn-0x{lun.wwid[1:]}").symlink_to(f"../../{lun.seen_as[index]}")
+
+
+# --- the containers -------------------------------------------------------------------------------------------
+
+
+def _populate(spec: Spec, source: NodeState, destination: NodeState) -> None:
+    for node in (source, destination):
+        area = Path(f"/proc/{node.pid}/root/vz/private/{BYSTANDERS[node.name]}")
+        area.mkdir()
+        population.lay_container(area)
+    with _writable_area(spec, source) as area:
+        population.lay_rich_tree(area)
+    inside(source.pid, f"vzctl --quiet start {BYSTANDERS[source.name]}")
+    if spec.running:
+        inside(source.pid, f"vzctl --quiet start {CTID}")
+
+
+@contextmanager
+def _writable_area(spec: Spec, source: NodeState) -> Iterator[Path]:
+    place = f"/vz/private/{CTID}"
+    inside(source.pid, f"mkdir {place}")
+    if spec.world == "san":
+        inside(source.pid, f"mount /dev/sda1 {place}")
+    yield Path(f"/proc/{source.pid}/root{place}")
+    if spec.world == "san":
+        inside(source.pid, f"umount {place}")
+
+
+# --- files ----------------------------------------------------------------------------------------------------
+
+
+def _ssh_config(ports: dict[str, int], keys: str) -> str:
+    hosts = "".join(
+        f"Host {name}\n    HostName {address}\n    Port {ports[name]}\n"
+        for name, address in ADDRESSES.items()
+    )
+    return (
+        f"{hosts}Host *\n    User root\n    IdentityFile {keys}/key\n    IdentitiesOnly yes\n    IdentityAgent none\n"
+        f"    UserKnownHostsFile {keys}/known_hosts\n    GlobalKnownHostsFile /dev/null\n"
+        "    StrictHostKeyChecking yes\n    BatchMode yes\n"
+    )
+
+
+def _sshd_config(address: str, port: int) -> str:
+    return (
+        f"ListenAddress {address}:{port}\nHostKey /etc/ssh/host_key\nAuthorizedKeysFile /etc/ssh/authorized_keys\n"
+        "PidFile /run/sshd.pid\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n"
+        "KbdInteractiveAuthentication no\nUsePAM no\nUseDNS no\nPrintMotd no\nMaxStartups 100\n"
+        f"SetEnv PATH={PATH}\n"
+    )
+
+
+def _free_port(address: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _make_image(path: Path, size_mb: int) -> None:
+    with path.open("wb") as image:
+        image.truncate(size_mb << 20)
+    _run(
+        "mke2fs",
+        "-q",
+        "-F",
+        "-t",
+        "ext4",
+        "-m",
+        "0",
+        "-U",
+        str(uuid.UUID(bytes=secrets.token_bytes(16))),
+        str(path),
+    )
+
+
+def _prepared(folder: Path) -> Any:  # noqa: ANN401 # json
+    return json.loads((folder / "prepared.json").read_text())
+
+
+def _still_there(folder: Path) -> list[str]:
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = [line.split()[4] for line in mounts]
+    return kernel.loops_over(folder) + [
+        point for point in points if point == str(folder) or point.startswith(f"{folder}/")
+    ]
+
+
+def _run(*argv: str) -> None:
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SandboxError(f"{argv[0]}: exit status {done.returncode}: {done.stderr.strip()}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())  # whoever waits reads to the end of the file
+    os.close(null)

@@ -1,0 +1,212 @@
+"""The sandbox itself: what tests on it may rely on."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.sandbox import (
+    Sandbox,
+    SandboxError,
+    counter,
+    cut_network,
+    end_busy,
+    kernel,
+    leftovers,
+    make_busy,
+    restore_network,
+    supervisor,
+    tree_hash,
+    why_not,
+)
+from tests.sandbox.nodes import take_down
+
+REASON = why_not()
+REQUIRED = os.environ.get("VZPLAN_REQUIRE_SANDBOX") == "1"
+pytestmark = pytest.mark.skipif(REASON is not None and not REQUIRED, reason=REASON or "")
+
+PRIVATE = "/vz/private/123"
+
+
+@pytest.fixture
+def san() -> Iterator[Sandbox]:
+    """Container 123 runs on its own disk."""
+    assert REASON is None, REASON
+    with Sandbox("san") as box:
+        yield box
+
+
+@pytest.fixture
+def shared() -> Iterator[Sandbox]:
+    """Container 123 runs on /vz."""
+    assert REASON is None, REASON
+    with Sandbox("shared") as box:
+        yield box
+
+
+def until(true: Callable[[], bool], seconds: float = 15) -> None:
+    """Wait for what nobody announces."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def ssh(box: Sandbox, name: str, script: str) -> subprocess.CompletedProcess[str]:
+    argv = ["ssh", "-F", str(box.ssh_config), name, script]
+    return subprocess.run(
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def status(box: Sandbox, script: str) -> int:
+    return int(box.hn1.sh(f"{script} >/dev/null 2>&1; echo $?"))
+
+
+def test_ssh_from_outside_and_between_the_nodes(san: Sandbox) -> None:
+    for name, peer in (("hn1", "hn2"), ("hn2", "hn1")):
+        done = ssh(san, name, f"hostname; ssh -o BatchMode=yes {peer} hostname")
+        assert done.stdout.split() == [name, peer], done.stderr
+
+
+def test_a_node_sees_neither_the_other_nor_the_machine(san: Sandbox) -> None:
+    own = Path("/proc/self/ns/mnt").readlink()
+    spaces = {Path(f"/proc/{node.pid}/ns/mnt").readlink() for node in san.nodes}
+    assert own not in spaces
+    assert len(spaces) == 2
+    assert "hn2" not in san.hn1.sh("cat /proc/[0-9]*/mountinfo", check=False)
+    assert len({node.sh("cat /proc/sys/kernel/random/boot_id") for node in san.nodes}) == 2
+
+
+def test_the_boot_script_refuses_a_namespace_that_is_not_its_own() -> None:
+    assert REASON is None, REASON
+    script = Path(supervisor.__file__).parent / "node/boot.sh"
+    # In a namespace that is thrown away, so that a guard that fails harms nothing.
+    inner = f"MACHINE=$(readlink /proc/self/ns/mnt) exec sh {script} 4>&1"
+    argv = ["unshare", "--mount", "--pid", "--fork", "--propagation", "private", "sh", "-c", inner]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert "of its own" in done.stdout
+
+
+def test_the_shared_disk_is_one_disk_with_one_identity(san: Sandbox) -> None:
+    ask = "/lib/udev/scsi_id --whitelisted --replace-whitespace --device="
+    link = "/dev/disk/by-id/wwn-0x600508b4000971f0"
+    assert san.hn1.sh(f"{ask}/dev/sda1") == san.hn2.sh(f"{ask}{link}") == "3600508b4000971f0\n"
+    with pytest.raises(SandboxError):
+        san.hn1.sh(f"{ask}/dev/vda1")
+
+
+def test_a_second_mount_succeeds_as_on_a_san(san: Sandbox) -> None:
+    san.hn2.sh("blockdev --flushbufs /dev/sdm1; mkdir /tmp/m; mount /dev/sdm1 /tmp/m; umount /tmp/m")
+
+
+def test_reads_are_stale_until_flushed(san: Sandbox) -> None:
+    read = "dumpe2fs -h /dev/sdm1 2>/dev/null | grep -c needs_recovery || true"
+    assert san.hn2.sh(f"blockdev --flushbufs /dev/sdm1; {read}") == "1\n"
+    san.hn1.sh("vzctl stop 123")
+    assert san.hn2.sh(read) == "1\n"
+    assert san.hn2.sh(f"blockdev --flushbufs /dev/sdm1; {read}") == "0\n"
+
+
+def test_a_container_goes_on_counting_where_it_stopped(shared: Sandbox) -> None:
+    until(lambda: len(counter(shared.hn1, PRIVATE)) > 3)
+    shared.hn1.sh("vzctl stop 123")
+    stopped = counter(shared.hn1, PRIVATE)
+    assert shared.hn1.sh("vzctl status 123") == "CTID 123 exist unmounted down\n"
+    shared.hn1.sh("vzctl start 123")
+    assert shared.hn1.sh("vzctl status 123") == "CTID 123 exist mounted running\n"
+    until(lambda: len(counter(shared.hn1, PRIVATE)) > len(stopped))
+    assert counter(shared.hn1, PRIVATE) == list(range(1, len(counter(shared.hn1, PRIVATE)) + 1))
+
+
+def test_words_of_status(shared: Sandbox) -> None:
+    shared.hn1.sh("vzctl stop 123; vzctl mount 123")
+    assert shared.hn1.sh("vzctl status 123") == "CTID 123 exist mounted down\n"
+    shared.hn1.sh("vzctl stop 123")
+    assert shared.hn1.sh("vzctl status 123") == "CTID 123 exist mounted down\n"
+    shared.hn1.sh("vzctl umount 123; touch /vz/dump/Dump.123")
+    assert shared.hn1.sh("vzctl status 123") == "CTID 123 exist unmounted down suspended\n"
+    shared.hn1.sh(
+        "vzctl start 123; test ! -e /vz/dump/Dump.123; vzctl stop 123; mv /vz/private/123 /vz/aside"
+    )
+    assert shared.hn1.sh("vzctl status 123") == "CTID 123 deleted unmounted down\n"
+    assert status(shared, "vzctl start 123") == 43
+
+
+def test_locks(shared: Sandbox) -> None:
+    shared.hn1.sh("sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >/vz/lock/123.lck")
+    assert status(shared, "vzctl stop 123") == 9
+    assert status(shared, "vzctl --skiplock stop 123") == 0
+    shared.hn1.sh("kill $(cat /vz/lock/123.lck)")
+    until(lambda: status(shared, "test -d /proc/$(cat /vz/lock/123.lck)") != 0)
+    assert status(shared, "vzctl start 123") == 0
+    assert leftovers(shared) == []
+
+
+def test_the_first_of_two_values_counts(shared: Sandbox) -> None:
+    shared.hn1.sh(
+        "vzctl stop 123; cd /etc/vz/conf; sed -i '1i DISABLED=yes' 123.conf; echo DISABLED=no >>123.conf"
+    )
+    assert status(shared, "vzctl start 123") == 105
+    assert status(shared, "vzctl start 123 --force") == 0
+
+
+def test_hooks_hide_an_unmount_that_failed(san: Sandbox) -> None:
+    pid = make_busy(san.hn1, PRIVATE)
+    assert status(san, "vzctl stop 123") == 0
+    assert san.hn1.sh("vzctl status 123") == "CTID 123 exist unmounted down\n"
+    assert any(PRIVATE in line for line in leftovers(san))
+    end_busy(san.hn1, pid)
+    san.hn1.sh(f"umount {PRIVATE}")
+    assert leftovers(san) == []
+
+
+def test_switches_make_tools_fail(san: Sandbox) -> None:
+    san.hn1.sh("vzctl stop 123; touch /run/faults/vzctl-start-fails")
+    assert status(san, "vzctl --skiplock start 123") == 1
+    san.hn1.sh(f"rm /run/faults/*; echo {PRIVATE} >/run/faults/mount-fails")
+    assert status(san, f"mount /dev/sda1 {PRIVATE}") == 32
+
+
+def test_a_copy_by_rsync_keeps_everything(shared: Sandbox) -> None:
+    shared.hn1.sh("vzctl stop 123; rsync -aHAXS --numeric-ids /vz/private/123/ root@hn2:/vz/private/123/")
+    assert tree_hash(shared.hn1, PRIVATE) == tree_hash(shared.hn2, PRIVATE)
+    shared.hn2.sh(f"touch -d @1 {PRIVATE}/srv/data/plain")
+    assert tree_hash(shared.hn1, PRIVATE) != tree_hash(shared.hn2, PRIVATE)
+
+
+def test_the_network_can_be_cut_and_comes_back(shared: Sandbox) -> None:
+    cut_network(shared.hn2)
+    assert ssh(shared, "hn2", "true").returncode == 255
+    restore_network(shared.hn2)
+    assert ssh(shared, "hn2", "true").returncode == 0
+
+
+def test_two_sandboxes_at_once(shared: Sandbox) -> None:
+    with Sandbox("san", running=False) as other:
+        assert ssh(other, "hn1", "vzctl status 123").stdout == "CTID 123 exist unmounted down\n"
+        assert ssh(shared, "hn1", "vzctl status 123").stdout == "CTID 123 exist mounted running\n"
+
+
+def test_nothing_outlives_the_supervisor() -> None:
+    assert REASON is None, REASON
+    mounts = Path("/proc/self/mountinfo").read_text()
+    box = Sandbox("san").up()
+    handles = [os.pidfd_open(node.pid) for node in box.nodes]
+    os.kill(box.supervisor_pid, signal.SIGKILL)
+    for handle in handles:
+        assert select.select([handle], [], [], 15)[0]
+        os.close(handle)
+    until(lambda: kernel.loops_over(box.folder) == [])
+    assert Path("/proc/self/mountinfo").read_text() == mounts
+    box.down()
+    assert not box.folder.exists()
+    take_down(box.folder)
