@@ -27,7 +27,7 @@ PLACES: Final = {  # stand-in: where it lies on a node
     "vzlist.sh": "usr/sbin/vzlist",
     "scsi_id.sh": "usr/lib/udev/scsi_id",
 }
-SHIMMED: Final = ("mount", "umount", "vzctl")
+SHIMMED: Final = ("mount", "rsync", "umount", "vzctl")
 
 
 def config(hostname: str, *, name: str | None = None, device: str | None = None) -> str:

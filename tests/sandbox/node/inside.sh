@@ -15,6 +15,8 @@ umount -R /.machine
 rmdir /.machine
 mount --bind /usr/lib/node/boot_id /proc/sys/kernel/random/boot_id
 mount --bind /usr/lib/node/partitions /proc/partitions
+mkdir -p /var/lock/subsys # as the init script of vz does
+touch /var/lock/subsys/vz
 mkdir -p /vz/private /vz/root /vz/lock /vz/dump /etc/vz/conf /var/lib/vzplan
 /usr/sbin/sshd -f /etc/ssh/node.conf -E /var/log/sshd.log
 # What is mounted at the start is no leftover.

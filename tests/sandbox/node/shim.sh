@@ -1,6 +1,7 @@
 #!/bin/sh
-# Stands before mount, umount and vzctl and makes them fail where a switch in /run/faults says so:
+# Stands before mount, umount, rsync and vzctl and makes them fail where a switch in /run/faults says so:
 # mount-fails and umount-fails list paths, one a line; vzctl-start-fails (or another verb) need only exist.
+# With rsync-slow a copy that is sent from here takes its time.
 tool=${0##*/}
 switch=/run/faults/$tool-fails
 case $tool in
@@ -12,6 +13,12 @@ case $tool in
             fi
         done
         exec "/bin/$tool" "$@"
+        ;;
+    rsync)
+        if [ -e /run/faults/rsync-slow ]; then
+            exec /usr/bin/rsync --bwlimit=5000 "$@"
+        fi
+        exec /usr/bin/rsync "$@"
         ;;
     vzctl)
         for word; do

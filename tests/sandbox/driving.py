@@ -1,0 +1,121 @@
+"""vzplan on sandbox nodes: as a person runs it, or in this process, with a hook at every move."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from msgspec import structs
+
+from executor import control
+from executor.journal import Journal, new_run_id
+from executor.node import NodeOutcome
+from executor.signals import Signals
+from executor.site import LiveSite
+from planner.model import Asked, NodeFacts
+from planner.plan import Exited, Opened, Plan, Run, Stop, What
+from tests.sandbox.nodes import REPOSITORY, Sandbox
+
+CTID: Final = 123
+PRIVATE: Final = f"/vz/private/{CTID}"
+
+Hooks = Mapping[tuple[What, str], Callable[[], None]]
+"""What to do just before a move goes out."""
+
+
+@dataclass
+class Telling:
+    """A watch that calls hooks, and remembers what came of each move."""
+
+    hooks: Hooks = field(default_factory=dict)
+    moves: list[tuple[What, str, int | None]] = field(default_factory=list)
+
+    def began(self, move: Run) -> None:
+        """See ``executor.engine.Watch``."""
+        hook = self.hooks.get((move.what, move.at))
+        if hook is not None:
+            hook()
+
+    def ended(self, move: Run, outcome: NodeOutcome) -> None:
+        """See ``executor.engine.Watch``."""
+        self.moves.append((move.what, move.at, outcome.status if isinstance(outcome, Exited) else None))
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A controller's place: where it keeps its journals, and how it reaches the nodes."""
+
+    box: Sandbox
+    state: Path
+
+    @property
+    def ssh(self) -> tuple[str, ...]:
+        """Options for ssh."""
+        return ("-F", str(self.box.ssh_config))
+
+    def site(self) -> LiveSite:
+        """The nodes, as the product sees them."""
+        return LiveSite(self.ssh, None)
+
+    def facts(self) -> dict[str, NodeFacts]:
+        """Facts of both nodes, but for what changes by itself: free room; and the order of mounts."""
+        site = self.site()
+        try:
+            return {name: _lasting(facts) for name, facts in site.facts("hn1", "hn2").items()}
+        finally:
+            site.close()
+
+    def plan(self, source: str = "hn1", destination: str = "hn2") -> Plan:
+        """The plan as it would be shown now."""
+        site = self.site()
+        try:
+            return control.plan_now(Asked(CTID, source, destination), site)
+        finally:
+            site.close()
+
+    def apply(self, hooks: Hooks | None = None) -> tuple[Stop, Telling, str]:
+        """Move 123 from hn1 to hn2 in this process; the run's name is for ``recover``."""
+        plan, run, watch, site = self.plan(), new_run_id(), Telling(hooks or {}), self.site()
+        assert plan.runnable, plan.findings
+        opened = Opened(run, plan, self.ssh, None)
+        try:
+            with Journal.create(self.state / "runs" / run, opened) as journal:
+                return control.apply(plan, site, journal, run, "test", Signals(), watch), watch, run
+        finally:
+            site.close()
+
+    def recover(self, run: str) -> Stop:
+        """What ``vzplan recover RUN`` does, in this process."""
+        site = self.site()
+        try:
+            with Journal.open(self.state / "runs" / run) as journal:
+                return control.recover(site, journal, run, "test", Signals(), Telling())
+        finally:
+            site.close()
+
+    def vzplan(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """The command, as a person types it."""
+        argv = [sys.executable, "-m", "cli.main", *words]
+        return subprocess.run(
+            argv,
+            cwd=REPOSITORY,
+            env={**os.environ, "VZPLAN_STATE": str(self.state)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def _lasting(facts: NodeFacts) -> NodeFacts:
+    """Exempt from "as before": free bytes and inodes, and which of two mounts came first."""
+    return structs.replace(
+        facts,
+        mounts=tuple(sorted(facts.mounts, key=lambda m: (m.point, m.device))),
+        rooms=tuple(structs.replace(room, free_bytes=0, free_inodes=None) for room in facts.rooms),
+    )
