@@ -83,7 +83,8 @@ def apply(aim: Aim, *, out: Path | None, yes: bool, json: bool, verbose: bool) -
         run = new_run_id()
         with heeded() as signals, _journal(site, run, plan) as journal:
             where = f"{socket.gethostname()}:{state_folder(os.environ)}"
-            stop = control.apply(plan, site, journal, run, where, signals, _Progress(plan, quiet=json))
+            progress = _Progress(plan, quiet=json)
+            stop = control.apply(plan, site, journal, control=where, signals=signals, watch=progress)
         if isinstance(site, SimulatedSite) and out is not None:
             site.save(out)
         return _report(stop, None if isinstance(site, SimulatedSite) else run, json=json)
@@ -149,9 +150,10 @@ def recover(run: str, *, json: bool, verbose: bool) -> int:
             with heeded() as signals:
                 where = f"{socket.gethostname()}:{state}"
                 progress = _Progress(journal.plan, quiet=json)
-                return _report(control.recover(site, journal, run, where, signals, progress), run, json=json)
+                stop = control.recover(site, journal, control=where, signals=signals, watch=progress)
         finally:
             site.close()
+    return _report(stop, run, json=json)
 
 
 @contextmanager

@@ -61,8 +61,9 @@ def _steps(plan: Plan, *, verbose: bool) -> list[str]:
             name = ZONES[zone] if zone is not Zone.FREEZE or _goes_down(plan) else "freeze"
             lines.append(f"── {name} ".ljust(width, "─") if zone is Zone.PIVOT else f" {name}")
         must = "must succeed" if isinstance(step.undo, Compensation) and step.undo.blocking else ""
-        row = f"{number:>2}  {plain(step.do.node):<{nodes}}  {plain(step.title):<{titles}}  {plain(_undo(step)):<{undos}}  {must}"
-        lines.append(row.rstrip())
+        columns = [(str(number).rjust(2), 2), (plain(step.do.node), nodes), (plain(step.title), titles)]
+        columns += [(plain(_undo(step)), undos), (must, 0)]
+        lines.append("  ".join(f"{text:<{width}}" for text, width in columns).rstrip())
         if verbose:
             lines.append(f"      {command_line(step.do)}")
             if isinstance(step.undo, Compensation):

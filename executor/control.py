@@ -61,7 +61,7 @@ def apply(
     plan: Plan,
     site: Site,
     journal: Journal | MemoryJournal,
-    run: str,
+    *,
     control: str,
     signals: Signals,
     watch: Watch,
@@ -70,7 +70,9 @@ def apply(
 
     The owner records come first (they make the run's folder on both nodes). Then facts are gathered once more and
     planned again: a plan that differs from the one that was agreed to is a wish to stop, and ends as REFUSED.
+    ``control`` says where this controller is ("HOST:STATE-FOLDER"), for whoever finds the owner records.
     """
+    run = journal.opened.run
     nodes = site.nodes(run, control, plan.nodes, 1)
     reached = walk(journal, nodes, heed=signals.wish, watch=watch, until=_after_owning)
     if isinstance(reached, Run):
@@ -83,12 +85,12 @@ def apply(
     return reached
 
 
-def recover(site: Site, journal: Journal, run: str, control: str, signals: Signals, watch: Watch) -> Stop:
+def recover(site: Site, journal: Journal, *, control: str, signals: Signals, watch: Watch) -> Stop:
     """Take up a run whose controller is gone: what it began is unknown, every node it spoke to settles first."""
     journal.append(Restarted())
     restarts = sum(isinstance(entry, Restarted) for entry in journal.entries)
     generation = 1 + restarts * GENERATIONS_A_CONTROLLER
-    nodes = site.nodes(run, control, journal.plan.nodes, generation)
+    nodes = site.nodes(journal.opened.run, control, journal.plan.nodes, generation)
     reached = walk(journal, nodes, heed=signals.wish, watch=watch)
     if isinstance(reached, Run):
         raise TypeError("the engine stopped before a move that nobody asked it to stop at")

@@ -26,9 +26,13 @@ def read_world(folder: Path) -> dict[str, NodeFacts]:
         texts = {path: path.read_bytes() for path in paths}
     except OSError as problem:
         where = problem.filename or folder
-        raise FactsFileError(f"{where}: {problem.strerror}; name a folder that 'vzplan facts -o' made") from None
+        raise FactsFileError(
+            f"{where}: {problem.strerror}; name a folder that 'vzplan facts -o' made"
+        ) from None
     if not texts:
-        raise FactsFileError(f"{folder}: there is no NODE.json in it; name a folder that 'vzplan facts -o' made")
+        raise FactsFileError(
+            f"{folder}: there is no NODE.json in it; name a folder that 'vzplan facts -o' made"
+        )
     world: dict[str, NodeFacts] = {}
     for path, text in texts.items():
         found = decode_facts(text, str(path))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 class Stream:
-    """What one command says on one stream, until its trailer ``\\nNONCE[ WORDS]\\n`` has come."""
+    r"""What one command says on one stream, until its trailer ``\\nNONCE[ WORDS]\\n`` has come."""
 
     def __init__(self, nonce: bytes, keep_bytes: int, speak: Callable[[bytes], None] | None = None) -> None:
         """Keep ``keep_bytes`` of the beginning and as many of the end; ``speak`` hears all of it as it comes."""

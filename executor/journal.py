@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from planner.codec import CodecError, decode_entry, encode
 from planner.plan import Entry, Opened, Plan
@@ -134,7 +134,7 @@ class Journal:
         """Let go of the file and its lock."""
         os.close(self._descriptor)
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> Self:
         """Nothing to do; for ``with``."""
         return self
 

@@ -7,6 +7,7 @@ and a nonce in a trailer ends each (``executor/framing.py``).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -14,8 +15,8 @@ import selectors
 import shlex
 import subprocess
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Self
 
 from plumbum import CommandNotFound, local
 
@@ -108,10 +109,8 @@ class ShellNode:
             return
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
-                try:
+                with contextlib.suppress(OSError):  # what was still to be written had nowhere to go
                     pipe.close()
-                except OSError:
-                    pass  # what was still to be written had nowhere to go
         try:
             process.wait(2)
         except subprocess.TimeoutExpired:
@@ -179,41 +178,14 @@ class ShellNode:
         process = self._process
         if process is None or process.stdin is None or process.stdout is None or process.stderr is None:
             raise RuntimeError("the session has no process")
-        out = Stream(nonce, keep, self._hear)
-        err = Stream(nonce, KEEP_BYTES)
-        streams = {process.stdout.fileno(): out, process.stderr.fileno(): err}
-        until = time.monotonic() + limit_s
-        with selectors.DefaultSelector() as selector:
-            for descriptor in streams:
-                selector.register(descriptor, selectors.EVENT_READ)
-            os.set_blocking(process.stdin.fileno(), False)
-            selector.register(process.stdin.fileno(), selectors.EVENT_WRITE)
-            while out.trailer is None or err.trailer is None:
-                ready = selector.select(until - time.monotonic())
-                if not ready and time.monotonic() >= until:
-                    return Lost(f"no answer within {limit_s} s")
-                for key, _ in ready:
-                    if key.fd in streams:
-                        data = _read(key.fd)
-                        if data:
-                            streams[key.fd].feed(data)
-                        else:
-                            selector.unregister(key.fd)
-                            # What the other stream still says may tell why.
-                            if not selector.get_map() or key.fd == process.stdout.fileno():
-                                _drain(process.stderr.fileno(), err, selector, until)
-                                return Lost(_last_line(err) or "the connection ended")
-                    else:
-                        try:
-                            line = line[os.write(key.fd, line) :]
-                        except BlockingIOError:
-                            continue
-                        except OSError:
-                            line = b""  # it has gone; the end of its output says so
-                        if not line:
-                            selector.unregister(key.fd)
+        out, err = Stream(nonce, keep, self._hear), Stream(nonce, KEEP_BYTES)
+        pipes = (process.stdin.fileno(), process.stdout.fileno(), process.stderr.fileno())
+        with _Talk(pipes, line, out, err) as talk:
+            lost = talk.until(time.monotonic() + limit_s)
+        if lost is not None:
+            return Lost(lost or f"no answer within {limit_s} s")
         try:
-            status = int(out.trailer)
+            status = int(out.trailer or b"")
         except ValueError:
             return Lost(f"a trailer that says {out.trailer!r}")
         return Exited(status, out.said().decode(errors="replace"), err.said().decode(errors="replace"))
@@ -223,6 +195,65 @@ class ShellNode:
             self._speak(self.name, data)
 
 
+class _Talk:
+    """A line goes to a process while both its streams are read as they come: neither can fill up and block it."""
+
+    def __init__(self, pipes: tuple[int, int, int], line: bytes, out: Stream, err: Stream) -> None:
+        self._stdin, self._stdout, stderr = pipes
+        self._line = line
+        self._streams = {self._stdout: out, stderr: err}
+        self._selector = selectors.DefaultSelector()
+        os.set_blocking(self._stdin, False)
+        self._selector.register(self._stdin, selectors.EVENT_WRITE)
+        for descriptor in self._streams:
+            self._selector.register(descriptor, selectors.EVENT_READ)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._selector.close()
+
+    def until(self, deadline: float) -> str | None:
+        """Read to both trailers: None. Else why not: what was said last, or "" if time ran out."""
+        while any(stream.trailer is None for stream in self._streams.values()):
+            if self._stdout not in self._selector.get_map():
+                # The process has ended, or let go of its output; what stands on the other stream may tell why.
+                if len(self._selector.get_map()) == 0 or not self._step(deadline):
+                    return _last_line(self._streams) or "the connection ended"
+            elif not self._step(deadline):
+                return ""
+        return None
+
+    def _step(self, deadline: float) -> bool:
+        """Wait until something can be read or written, and do it; False: there was not the time."""
+        ready = self._selector.select(max(0, deadline - time.monotonic()))
+        for key, _ in ready:
+            if key.fd == self._stdin:
+                self._write()
+            else:
+                data = _read(key.fd)
+                self._streams[key.fd].feed(data)
+                if not data:
+                    self._selector.unregister(key.fd)
+                    self._forget_stdin()
+        return bool(ready)
+
+    def _write(self) -> None:
+        try:
+            self._line = self._line[os.write(self._stdin, self._line) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._line = b""  # it has gone; the end of its output says so
+        if not self._line:
+            self._forget_stdin()
+
+    def _forget_stdin(self) -> None:
+        if self._stdin in self._selector.get_map():
+            self._selector.unregister(self._stdin)
+
+
 def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, 65536)
@@ -230,21 +261,9 @@ def _read(descriptor: int) -> bytes:
         return b""
 
 
-def _drain(descriptor: int, stream: Stream, selector: selectors.BaseSelector, until: float) -> None:
-    """Read what is left on a stream whose process has ended."""
-    while descriptor in selector.get_map() and time.monotonic() < until:
-        for key, _ in selector.select(until - time.monotonic()):
-            if key.fd != descriptor:
-                selector.unregister(key.fd)
-                continue
-            data = _read(descriptor)
-            if not data:
-                return
-            stream.feed(data)
-
-
-def _last_line(stream: Stream) -> str:
-    lines = [line for line in stream.said().decode(errors="replace").splitlines() if line.strip()]
+def _last_line(streams: Mapping[int, Stream]) -> str:
+    said = b"\n".join(stream.said() for stream in streams.values()).decode(errors="replace")
+    lines = [line for line in said.splitlines() if line.strip()]
     return lines[-1].strip() if lines else ""
 
 

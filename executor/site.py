@@ -97,10 +97,12 @@ class SimulatedSite:
 
     def facts(self, *names: str, paths: tuple[str, ...] = ()) -> dict[str, NodeFacts]:
         """What the simulated nodes would say now."""
+        del paths  # a recorded node can say no more than was recorded
         return {name: self._world.facts(name) for name in names}
 
     def nodes(self, run: str, control: str, names: tuple[str, ...], generation: int) -> Mapping[str, Node]:
         """See ``Site``."""
+        del control  # nobody comes second to a world of one's own
         return {name: SimulatedNode(self._world, name, run=run, generation=generation) for name in names}
 
     def save(self, folder: Path) -> None:

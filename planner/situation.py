@@ -111,7 +111,7 @@ def read(request: Request) -> Situation | tuple[Finding, ...]:
         )
     ]
     sides = [_side(facts, container.config, ctid, found) for facts in (source, destination)]
-    device_name = _setting("VE_DEVICE", container.config, None, ctid, subject, found)
+    device_name = _setting("VE_DEVICE", (container.config,), ctid, subject, found)
     if found:
         return tuple(found)
     here, there = sides
@@ -161,12 +161,8 @@ def _side(facts: NodeFacts, config: str, ctid: int, found: list[Finding]) -> Sid
             if own and value(own, name)
             else f"{facts.node}:/etc/vz/vz.conf"
         )
-        path = _setting(name, own, facts.vz_conf, ctid, subject, found) or expanded(name, default, ctid)
-        if (
-            not path.startswith("/")
-            or normpath(path) != path
-            or any(ord(c) < 32 or c == "\x7f" for c in path)
-        ):  # noqa: PLR2004
+        path = _setting(name, (own, facts.vz_conf), ctid, subject, found) or expanded(name, default, ctid)
+        if not path.startswith("/") or normpath(path) != path or not path.isprintable():
             found.append(
                 error(
                     "config-path",
@@ -180,10 +176,10 @@ def _side(facts: NodeFacts, config: str, ctid: int, found: list[Finding]) -> Sid
 
 
 def _setting(
-    name: str, config: str | None, defaults: str | None, ctid: int, subject: str, found: list[Finding]
+    name: str, texts: tuple[str | None, ...], ctid: int, subject: str, found: list[Finding]
 ) -> str | None:
-    """A setting expanded: from the container's config, else from vz.conf; empty counts as not set."""
-    for text in (config, defaults):
+    """A setting expanded, from the first of the texts that has it; empty counts as not set."""
+    for text in texts:
         raw = value(text, name) if text else None
         if raw:
             try:

@@ -33,7 +33,9 @@ def stopped(request: Request) -> Request:
         mounts=tuple(m for m in source.mounts if m.point not in areas),
         rooms=tuple(r for r in source.rooms if r.point not in areas),
         paths=tuple(_emptied(p, insulated=bool(numbers)) for p in source.paths),
-        devices=tuple(structs.replace(d, exclusive=Known.YES) if d.number in numbers else d for d in source.devices),
+        devices=tuple(
+            structs.replace(d, exclusive=Known.YES) if d.number in numbers else d for d in source.devices
+        ),
     )
     return structs.replace(
         request, source=_clean(source, uuids), destination=_clean(request.destination, uuids)

@@ -9,8 +9,8 @@ its way) are tried once. No randomness, no clock: the same plan gives the same r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Hashable, Iterator
+from typing import Final
 
 from msgspec import Struct
 
@@ -54,7 +54,7 @@ def single_faults(request: Request, plan: Plan | None = None, *, stop_after: int
     """Try every single failure; ``stop_after``: enough violations to give up."""
     plan = plan if plan is not None else make_plan(request)
     world = World.of(request.source, request.destination, writers=frozenset({request.asked.ctid}))
-    seen: set[Any] = set()
+    seen: set[Hashable] = set()
     report = Report(0, 0, 0, Counter(), ())
     found: list[Violation] = []
     for moment in _moments(plan, world, seen, report):
@@ -86,7 +86,7 @@ def run_schedule(request: Request, line: str, plan: Plan | None = None) -> Trial
     return trial
 
 
-def _moments(plan: Plan, world: World, seen: set[Any], report: Report) -> Iterator[Snapshot]:
+def _moments(plan: Plan, world: World, seen: set[Hashable], report: Report) -> Iterator[Snapshot]:
     """Every distinct moment before a command: without failures first, then after each trigger at each of those."""
     forward = list(_new(_borders(Trial(plan, world)), seen, report))
     yield from forward
@@ -114,7 +114,7 @@ def _borders(trial: Trial) -> list[Snapshot]:
     return found
 
 
-def _new(moments: list[Snapshot], seen: set[Any], report: Report) -> Iterator[Snapshot]:
+def _new(moments: list[Snapshot], seen: set[Hashable], report: Report) -> Iterator[Snapshot]:
     for moment in moments:
         key = _key(moment)
         if key in seen:
@@ -125,13 +125,13 @@ def _new(moments: list[Snapshot], seen: set[Any], report: Report) -> Iterator[Sn
         yield moment
 
 
-def _key(moment: Snapshot) -> Any:
+def _key(moment: Snapshot) -> Hashable:
     """Equal for moments with the same future."""
     trial = moment.trial
     return (trial.world.key(), trial.view.key(), _past_key(trial.plan, trial.past))
 
 
-def _past_key(plan: Plan, past: Past) -> tuple[Any, ...]:
+def _past_key(plan: Plan, past: Past) -> tuple[Hashable, ...]:
     """What of the journal still matters."""
     nodes = (frozenset(past.unsettled), frozenset(past.touched), past.pivot, past.unwinding is None)
     tries = {key: len(outcomes) for key, outcomes in past.failures.items() if outcomes}

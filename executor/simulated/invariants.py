@@ -11,8 +11,8 @@ from typing import Final
 
 from executor.simulated import vz
 from executor.simulated.boot import auto_starts, boots_into
-from executor.simulated.twins.here import HOME
 from executor.simulated.loading import OWNERS
+from executor.simulated.twins.here import HOME
 from executor.simulated.world import FILES, Data, File, NodeState, Thing, Tree, World
 from planner.model import CONF_DIR
 from planner.parse.config import value, without_fence
@@ -324,7 +324,7 @@ def _source_has_it(view: View) -> str | None:
         return f"the newest files are not at {view.source}"
     if view.ctid in there.running or view.ctid in auto_starts(there):
         return f"{view.ctid} runs or would start at {view.destination}"
-    if _state_may_differ(view, node, view.noted):
+    if _state_may_differ(view, node, known=view.noted):
         return None
     if (view.ctid in node.running) != view.starts_running:
         return f"{view.ctid} was {'running' if view.starts_running else 'down'} on {view.source}, and now it is not"
@@ -362,7 +362,7 @@ def _files(view: View, node: NodeState) -> Data | None:
     return thing if isinstance(thing, Data) else None
 
 
-def _state_may_differ(view: View, node: NodeState, known: bool) -> bool:
+def _state_may_differ(view: View, node: NodeState, *, known: bool) -> bool:
     """Another's doing: an operator's hand, or a power cut that came before we had any part in it or after our last."""
     if node.name in view.world.meddled:
         return True
@@ -383,9 +383,11 @@ def _as_before(view: View) -> str | None:
             if odd is not None:
                 return f"{odd} on {name} is not as it was"
         lost_power = node.boots > 0
-        if not lost_power and node.living != was.living or node.living - was.living:
+        if (not lost_power and node.living != was.living) or node.living - was.living:
             return f"a process that holds a lock on {name} is left, or gone"
-        if name in view.world.meddled or (name == view.source and _state_may_differ(view, node, view.noted)):
+        if name in view.world.meddled or (
+            name == view.source and _state_may_differ(view, node, known=view.noted)
+        ):
             continue
         mine = {m for m in node.mounts if m.point == view.private(name)}
         if mine != {m for m in was.mounts if m.point == view.private(name)}:
@@ -414,7 +416,7 @@ def _as_planned(view: View) -> str | None:
     assert view.plan.config is not None
     prefix = f"{CONF_DIR}/{view.ctid}."
     config, after = node.text(vz.config_path(view.ctid)), view.plan.config.after
-    if config is None or _plain(config) != _plain(after) or "vzplan" in config and "vzplan" not in after:
+    if config is None or _plain(config) != _plain(after) or ("vzplan" in config and "vzplan" not in after):
         return f"the config on {view.destination} is not the planned one"
     scripts = {p for p in was.nodes[view.source].tree if p.startswith(prefix) and ".migrated" not in p}
     private, root = view.private(view.destination), view.root(view.destination)

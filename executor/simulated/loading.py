@@ -91,7 +91,9 @@ def _node(
         said = next(c.state for c in given.containers if c.ctid == ctid)
         if where is not None and said in (State.RUNNING, State.MOUNTED):
             node.roots[ctid] = where.root
-            roots_seen.update({ctid: m for m in node.mounts if m.point == where.root})
+            seen = [m for m in node.mounts if m.point == where.root]
+            if seen:
+                roots_seen[ctid] = seen[-1]  # of several the last, which covers the others
             node.mounts = tuple(m for m in node.mounts if m.point != where.root)
         if where is not None and said is State.RUNNING:
             node.running[ctid] = Standing(where.private, node.lun_at(where.private))
@@ -119,6 +121,24 @@ def _dirty(device: Device) -> bool:
 def _tree(given: NodeFacts) -> dict[str, Thing]:
     """Everything that the facts say is somewhere, the directories above it, and the containers' files."""
     tree: dict[str, Thing] = {CONF_DIR: Dir(0o755)}
+    _lay_paths(tree, given)
+    configs = {f"{c.ctid}.conf": File(c.config, 0o644) for c in given.containers}
+    scripts = {s.name: File(s.text, s.mode) for s in given.scripts}
+    for name in given.conf_names:
+        tree[f"{CONF_DIR}/{name}"] = scripts.get(name) or configs.get(name) or File(None, 0o644)
+    _lay_containers(tree, given)
+    for lock in given.locks:
+        alive = "pid" if lock.alive is not Known.NO else "dead pid"
+        tree[f"{_lockdir(given)}/{lock.ctid}.lck"] = File(f"{alive} of {lock.ctid}", 0o644)
+    for owner in given.owners:
+        tree[f"{OWNERS}/{owner.ctid}"] = File(f"{owner.run} {owner.control}", 0o600)
+    for name in list(tree):
+        _add_parents(tree, name)
+    return tree
+
+
+def _lay_paths(tree: dict[str, Thing], given: NodeFacts) -> None:
+    """What was looked at. Of what is mounted somewhere only the mount point is in the tree."""
     points = {m.point for m in given.mounts}
     for container in given.containers:
         where = vz.areas(container.ctid, container.config or "", given.vz_conf)
@@ -129,16 +149,14 @@ def _tree(given: NodeFacts) -> dict[str, Thing]:
             tree[path.path] = _thing(path)
         for name in path.entries or ():
             tree.setdefault(f"{path.path}/{name}", OPAQUE)
-        covered = path.path in points  # what shows is what is mounted there
-        if path.kind is PathKind.DIRECTORY and path.empty is False and not path.entries and not covered:
+        full = path.kind is PathKind.DIRECTORY and path.empty is False and not path.entries
+        if full and path.path not in points:
             tree.setdefault(path.path + "/...", OPAQUE)
-    configs = {f"{c.ctid}.conf": c.config for c in given.containers}
-    scripts = {s.name: s for s in given.scripts}
-    for name in given.conf_names:
-        script = scripts.get(name)
-        tree[f"{CONF_DIR}/{name}"] = (
-            File(script.text, script.mode) if script else File(configs.get(name), 0o644)
-        )
+
+
+def _lay_containers(tree: dict[str, Thing], given: NodeFacts) -> None:
+    """The files of every container whose private area is a plain directory with something in it."""
+    points = {m.point for m in given.mounts}
     for container in given.containers:
         where = vz.areas(container.ctid, container.config or "", given.vz_conf)
         if where is None or where.private in points:
@@ -147,14 +165,6 @@ def _tree(given: NodeFacts) -> dict[str, Thing]:
         if area.kind is PathKind.DIRECTORY and area.empty is False:
             tree.pop(where.private + "/...", None)
             tree[where.private + FILES] = FIRST
-    for lock in given.locks:
-        alive = "pid" if lock.alive is not Known.NO else "dead pid"
-        tree[f"{_lockdir(given)}/{lock.ctid}.lck"] = File(f"{alive} of {lock.ctid}", 0o644)
-    for owner in given.owners:
-        tree[f"{OWNERS}/{owner.ctid}"] = File(f"{owner.run} {owner.control}", 0o600)
-    for name in list(tree):
-        _add_parents(tree, name)
-    return tree
 
 
 def _thing(path: Path) -> Thing:
@@ -276,7 +286,7 @@ def derive(world: World, node: NodeState) -> NodeFacts:
         scripts=tuple(_script(node, name) for name in names if name.rpartition(".")[2] in HOOKS),
         devices=tuple(_device(world, node, d) for d in node.given.devices),
         mounts=mounts,
-        paths=tuple(_path(world, node, path) for path in _looked_at(node, containers)),
+        paths=tuple(_path(node, path) for path in _looked_at(node, containers)),
         locks=tuple(_lock(node, lockdir, n) for n in node.children(lockdir) if n.endswith(".lck")),
         owners=tuple(_owner(node, name) for name in node.children(OWNERS)),
         rooms=_rooms(world, node, mounts),
@@ -338,7 +348,7 @@ def _looked_at(node: NodeState, containers: tuple[Container, ...]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _path(world: World, node: NodeState, path: str) -> Path:
+def _path(node: NodeState, path: str) -> Path:
     listed = next((p.entries is not None for p in node.given.paths if p.path == path), False)
     thing = node.tree.get(path)
     if thing is None:

@@ -22,8 +22,8 @@ def _unwatched(command: Command | None) -> None:
 class SimulatedNode:
     """One session of one run with one node of ``world``.
 
-    ``watch`` is called after every single effect, with the command that it is of (None: it is of a fault). ``armed`` gives the fault for the next command, if there is one;
-    ``scene`` says what a fault's actions may touch.
+    ``watch`` is called after every single effect, with the command that it is of (None: it is of a fault).
+    ``armed`` gives the fault for the next command, if there is one; ``scene`` says what its actions may touch.
     """
 
     def __init__(

@@ -174,7 +174,7 @@ def _locked(node: NodeState, ctid: int, lockdir: str) -> bool:
     return node.text(f"{lockdir}/{ctid}.lck") in node.living
 
 
-def start(world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bool) -> Effects:
+def start(world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bool) -> Effects:  # noqa: C901 # one refusal after the other, as vzctl does
     """``vzctl start``."""
     where = areas_of(node, ctid)
     if where is None or not isinstance(node.tree.get(where.private), Dir | Link):

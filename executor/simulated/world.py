@@ -240,13 +240,13 @@ class World:
 
         ``same_luns`` pairs (node, device name) that are one LUN although no WWID says so: a hidden truth.
         """
-        from executor.simulated.loading import load
+        from executor.simulated.loading import load  # noqa: PLC0415 # each needs the other
 
         return load(facts, tuple(same_luns), writers)
 
     def facts(self, node: str) -> NodeFacts:
         """What ``node`` would say of itself now, to whoever asks."""
-        from executor.simulated.loading import facts_of
+        from executor.simulated.loading import facts_of  # noqa: PLC0415
 
         return facts_of(self, self.nodes[node])
 

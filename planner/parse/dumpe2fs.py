@@ -11,7 +11,9 @@ def superblock(text: str) -> tuple[Journal | None, Known]:
     (None, UNKNOWN) for anything that is not a superblock.
     """
     fields = {
-        name.strip(): value.strip() for name, colon, value in (line.partition(":") for line in text.splitlines()) if colon
+        name.strip(): value.strip()
+        for name, colon, value in (line.partition(":") for line in text.splitlines())
+        if colon
     }
     if "Filesystem features" not in fields:
         return None, Known.UNKNOWN

@@ -9,8 +9,30 @@ from planner.model import Mount
 from planner.parse import ParseError
 
 PSEUDO: Final = frozenset(
-    "autofs binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts devtmpfs efivarfs fusectl hugetlbfs mqueue "
-    "nsfs proc pstore rpc_pipefs securityfs sysfs tmpfs tracefs usbfs".split()
+    [
+        "autofs",
+        "binfmt_misc",
+        "bpf",
+        "cgroup",
+        "cgroup2",
+        "configfs",
+        "debugfs",
+        "devpts",
+        "devtmpfs",
+        "efivarfs",
+        "fusectl",
+        "hugetlbfs",
+        "mqueue",
+        "nsfs",
+        "proc",
+        "pstore",
+        "rpc_pipefs",
+        "securityfs",
+        "sysfs",
+        "tmpfs",
+        "tracefs",
+        "usbfs",
+    ]
 )
 """Types that hold no container and say nothing about one."""
 
@@ -42,7 +64,7 @@ def mount(line: str, *, elsewhere: bool) -> Mount | None:
 
 
 def plain(word: str) -> str:
-    """A word with ``\\040`` and the like turned back into the bytes that they stand for."""
+    r"""A word with ``\040`` and the like turned back into the bytes that they stand for."""
     raw = _OCTAL.sub(lambda match: chr(int(match[1], 8)), word)
     try:
         return raw.encode("latin-1").decode() if raw != word else word

@@ -55,7 +55,23 @@ def facts(node: str, answer: str) -> NodeFacts:
 
 
 KINDS = frozenset(
-    "boot vz tool vzconf confnames container script lock owner path device mount elsewhere bytes inodes".split()
+    [
+        "boot",
+        "vz",
+        "tool",
+        "vzconf",
+        "confnames",
+        "container",
+        "script",
+        "lock",
+        "owner",
+        "path",
+        "device",
+        "mount",
+        "elsewhere",
+        "bytes",
+        "inodes",
+    ]
 )
 
 

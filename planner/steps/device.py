@@ -5,7 +5,7 @@ from __future__ import annotations
 from planner.model import State
 from planner.plan import NothingToUndo, Step, Zone
 from planner.situation import Side, Situation
-from planner.steps import LOOKS_ONLY, SLOW_S, command, device_of, called, takes_back
+from planner.steps import LOOKS_ONLY, SLOW_S, called, command, device_of, takes_back
 
 
 def release_at_source(at: Situation) -> Step:

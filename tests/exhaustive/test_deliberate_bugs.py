@@ -31,7 +31,7 @@ def n01_start_without_force(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The undo of stop starts the container as an operator would: its own fence refuses (exit 105)."""
     real = vz.start
 
-    def start(world: World, at: NodeState, ctid: int, *, force: bool, skiplock: bool) -> Effects:  # noqa: ARG001
+    def start(world: World, at: NodeState, ctid: int, *, force: bool, skiplock: bool) -> Effects:  # noqa: ARG001 # that is the bug
         return real(world, at, ctid, force=False, skiplock=skiplock)
 
     patch.setattr(vz, "start", start)
@@ -50,7 +50,7 @@ def n02_nothing_settles(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return plan
 
 
-def n03_pivot_without_undo(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:  # noqa: ARG001
+def n03_pivot_without_undo(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """A pivot of several parts, config activated, start allowed, started, that failed half way and has no undo."""
     allow = next(step for step in plan.steps if step.id == "allow-start")
     steps: list[Step] = []

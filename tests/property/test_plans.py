@@ -25,20 +25,24 @@ NAMES = st.from_regex(r"[a-z][a-z0-9]{2,8}", fullmatch=True)
 def request(world: str, *, state: State = State.RUNNING) -> Request:
     nodes = read_world(WORLDS / world)
     source = nodes["hn1"]
-    containers = tuple(structs.replace(c, state=state) if c.ctid == 123 else c for c in source.containers)  # noqa: PLR2004
+    containers = tuple(structs.replace(c, state=state) if c.ctid == 123 else c for c in source.containers)
     return Request(Asked(123, "hn1", "hn2"), structs.replace(source, containers=containers), nodes["hn2"])
 
 
 def renamed(text: bytes, names: Mapping[str, str]) -> bytes:
     """``text`` with every whole word replaced at once, so that swapped names do not meet half way."""
     words = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    return re.sub(rf"(?<![0-9A-Za-z])(?:{words})(?![0-9A-Za-z])", lambda m: names[m[0]], text.decode()).encode()
+    return re.sub(
+        rf"(?<![0-9A-Za-z])(?:{words})(?![0-9A-Za-z])", lambda m: names[m[0]], text.decode()
+    ).encode()
 
 
 def comparable(plan: Plan) -> Plan:
     """Without digests, which are of the text and so change with any name."""
     guards = tuple(
-        structs.replace(s, do=structs.replace(s.do, argv=tuple(re.sub(r"^[0-9a-f]{64}$", "HASH", w) for w in s.do.argv)))
+        structs.replace(
+            s, do=structs.replace(s.do, argv=tuple(re.sub(r"^[0-9a-f]{64}$", "HASH", w) for w in s.do.argv))
+        )
         for s in plan.steps
     )
     return structs.replace(plan, facts=(), digest="", steps=guards)
@@ -95,7 +99,7 @@ def test_a_plan_survives_its_json(world: str) -> None:
 @pytest.mark.parametrize("world", MOVABLE)
 def test_another_container_does_not_change_the_plan(world: str) -> None:
     was = request(world)
-    others = tuple(c for c in was.source.containers if c.ctid == 123)  # noqa: PLR2004
+    others = tuple(c for c in was.source.containers if c.ctid == 123)
     assert others != was.source.containers
     alone = Request(was.asked, structs.replace(was.source, containers=others), was.destination)
     assert make_plan(alone).digest == make_plan(was).digest

@@ -85,7 +85,8 @@ class Driver:
         opened = Opened(run, plan, self.ssh, None)
         try:
             with Journal.create(self.state / "runs" / run, opened) as journal:
-                return control.apply(plan, site, journal, run, "test", Signals(), watch), watch, run
+                stop = control.apply(plan, site, journal, control="test", signals=Signals(), watch=watch)
+                return stop, watch, run
         finally:
             site.close()
 
@@ -94,7 +95,7 @@ class Driver:
         site = self.site()
         try:
             with Journal.open(self.state / "runs" / run) as journal:
-                return control.recover(site, journal, run, "test", Signals(), Telling())
+                return control.recover(site, journal, control="test", signals=Signals(), watch=Telling())
         finally:
             site.close()
 

@@ -156,10 +156,11 @@ def test_a_busy_mount_that_is_freed_moves_at_the_second_try(tmp_path: Path) -> N
 def test_a_config_edited_after_the_plan_was_shown_refuses_the_move(tmp_path: Path) -> None:
     with Sandbox("shared") as box:
         driver = Driver(box, tmp_path)
-        edit = {
-            (What.DO, "own-hn2"): lambda: box.hn1.sh(f"echo 'ONBOOT=\"no\"' >>/etc/vz/conf/{CTID}.conf") and None
-        }
-        stop, watch, _ = driver.apply(edit)
+
+        def edit() -> None:
+            box.hn1.sh(f"echo 'ONBOOT=\"no\"' >>/etc/vz/conf/{CTID}.conf")
+
+        stop, watch, _ = driver.apply({(What.DO, "own-hn2"): edit})
         assert stop.outcome is Outcome.REFUSED, (stop, watch.moves)
         assert "ONBOOT" in stop.because
         assert leftovers(box) == []

@@ -103,7 +103,9 @@ def test_there_and_back_by_the_command_line(world: str, running: bool, tmp_path:
             assert [m.point for m in after[node].mounts] == [m.point for m in before[node].mounts]
             assert after[node].devices == before[node].devices
         was, now = before["hn1"].container(CTID), after["hn1"].container(CTID)
-        assert was is not None and was.config is not None and now is not None
+        assert was is not None
+        assert was.config is not None
+        assert now is not None
         by_id = "/dev/disk/by-id/wwn-0x600508b4000971f0"
         assert now.state == was.state
         assert (now.config or "").replace(by_id, "/dev/sda1") == was.config

@@ -91,7 +91,9 @@ def test_only_our_own_fence_is_taken_out() -> None:
 
 NAMES = st.sampled_from(["VE_DEVICE", "NAME", "X_1"])
 VALUES = st.text(st.characters(exclude_characters='"\\$`\r\n', exclude_categories=["Cs", "Cc"]), max_size=20)
-LINES = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30), max_size=8)
+LINES = st.lists(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30), max_size=8
+)
 
 
 @given(LINES, NAMES, VALUES)

@@ -41,7 +41,11 @@ def command(node: str, verb: str = "own", *operands: str) -> Command:
 
 
 def step(name: str, node: str, zone: Zone, *, must: bool | None = False, probe: bool = False) -> Step:
-    undo = NothingToUndo("looks only") if must is None else Compensation(f"undo {name}", command(node, "disown"), must)
+    undo = (
+        NothingToUndo("looks only")
+        if must is None
+        else Compensation(f"undo {name}", command(node, "disown"), must)
+    )
     return Step(name, name, zone, command(node), undo, Probe(command(node, "probe-pivot")) if probe else None)
 
 
@@ -118,7 +122,12 @@ def test_nothing_goes_to_a_node_that_has_not_settled() -> None:
 
 
 def test_the_other_node_needs_no_settling() -> None:
-    lost = [*done("own", "stop", "look"), *ran(What.DO, "mount", LOST), *ran(What.SETTLE, "dst"), *ran(What.UNDO, "mount")]
+    lost = [
+        *done("own", "stop", "look"),
+        *ran(What.DO, "mount", LOST),
+        *ran(What.SETTLE, "dst"),
+        *ran(What.UNDO, "mount"),
+    ]
     expect(move(*lost), What.UNDO, "stop")
 
 
@@ -135,7 +144,9 @@ def test_a_node_that_cannot_settle_does_not_halt_the_cleaning_up() -> None:
 
 def test_an_undo_is_tried_again_with_a_growing_pause() -> None:
     failed = [*done("own"), *ran(What.DO, "stop", FAILED)]
-    pauses = [expect(move(*failed, *ran(What.UNDO, "stop", FAILED, n)), What.UNDO, "stop").after_s for n in range(3)]
+    pauses = [
+        expect(move(*failed, *ran(What.UNDO, "stop", FAILED, n)), What.UNDO, "stop").after_s for n in range(3)
+    ]
     assert pauses == list(PAUSES_S)
 
 
@@ -299,6 +310,8 @@ def test_a_plan_with_an_error_may_have_no_steps_but_is_never_runnable() -> None:
         (("make-dir", "/a\0b", "0755"), "", "NUL"),
     ],
 )
-def test_a_command_that_no_node_understands_cannot_be_made(argv: tuple[str, ...], stdin: str, problem: str) -> None:
+def test_a_command_that_no_node_understands_cannot_be_made(
+    argv: tuple[str, ...], stdin: str, problem: str
+) -> None:
     with pytest.raises(ValueError, match=problem):
         Command("hn1", argv, stdin, 60)

@@ -1,0 +1,456 @@
+"""The journal: what was written is read again, or refused with a remedy; never silently something else."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from executor.journal import (
+    Journal,
+    JournalError,
+    MemoryJournal,
+    list_runs,
+    new_run_id,
+    read_journal,
+    state_folder,
+)
+from planner.model import Asked
+from planner.plan import (
+    PLAN_VERSION,
+    Began,
+    Command,
+    Ended,
+    Entry,
+    Exited,
+    Lost,
+    NothingToUndo,
+    Opened,
+    Plan,
+    Probe,
+    Restarted,
+    Step,
+    Want,
+    What,
+    Wish,
+    Zone,
+)
+
+RUN = "20260101-120000-abcdef"
+
+
+def small_plan() -> Plan:
+    looks = NothingToUndo("looks only")
+    steps = (
+        Step("own", "own", Zone.PREPARE, Command("src", ("own", "123"), "", 60), looks),
+        Step(
+            "start",
+            "start",
+            Zone.PIVOT,
+            Command("dst", ("own", "123"), "", 60),
+            looks,
+            Probe(Command("dst", ("probe-pivot", "123"), "", 60)),
+        ),
+    )
+    settle = tuple(Command(node, ("settle",), "", 60) for node in ("src", "dst"))
+    return Plan(PLAN_VERSION, Asked(123, "src", "dst"), (), "a", "", "", steps, settle, None, None, (), "")
+
+
+OPENED = Opened(RUN, small_plan(), ("-p", "22"), "src")
+ENTRIES: tuple[Entry, ...] = (
+    OPENED,
+    Began(What.DO, "own"),
+    Ended(What.DO, "own", Exited(0, "two\nlines\n", "ä € \\ \" '\0\t")),
+    Wish(Want.UNWIND, "Ctrl-C"),
+)
+"""The four records that are cut and damaged below."""
+
+
+def folder_of(state: Path) -> Path:
+    return state / "runs" / RUN
+
+
+def written(state: Path, *more: Entry) -> Path:
+    """A closed journal of ``ENTRIES`` and ``more``; its file."""
+    with Journal.create(folder_of(state), OPENED) as journal:
+        for entry in (*ENTRIES[1:], *more):
+            journal.append(entry)
+    return folder_of(state) / "journal"
+
+
+def ends_of_records(data: bytes) -> list[int]:
+    return [at + 1 for at, byte in enumerate(data) if byte == ord("\n")]
+
+
+def entries_of(folder: Path) -> list[Entry]:
+    with Journal.open(folder) as journal:
+        return journal.entries
+
+
+def has_remedy(problem: JournalError, path: Path) -> bool:
+    """It names the file, and says after a semicolon what to do or what stands behind it."""
+    said = str(problem)
+    return said.startswith(f"{path}: ") and "; " in said
+
+
+# --- round trip
+
+
+def test_what_was_appended_is_read_again(tmp_path: Path) -> None:
+    written(tmp_path)
+    assert entries_of(folder_of(tmp_path)) == list(ENTRIES)
+
+
+def test_a_reopened_journal_goes_on_where_it_ended(tmp_path: Path) -> None:
+    written(tmp_path)
+    with Journal.open(folder_of(tmp_path)) as journal:
+        journal.append(Restarted())
+    with Journal.open(folder_of(tmp_path)) as journal:
+        assert journal.entries == [*ENTRIES, Restarted()]
+        assert journal.opened == OPENED
+        assert journal.plan == OPENED.plan
+        assert journal.past.done == {"own"}
+        assert journal.past.unwinding == "Ctrl-C"
+
+
+def test_the_past_is_the_same_before_and_after_reopening(tmp_path: Path) -> None:
+    more = (Began(What.DO, "start"), Ended(What.DO, "start", Lost("gone")), Restarted())
+    memory = MemoryJournal(OPENED)
+    with Journal.create(folder_of(tmp_path), OPENED) as journal:
+        for entry in (*ENTRIES[1:], *more):
+            journal.append(entry)
+            memory.append(entry)
+        before = vars(journal.past)
+        assert journal.entries == memory.entries
+    with Journal.open(folder_of(tmp_path)) as journal:
+        assert vars(journal.past) == before == vars(memory.past)
+
+
+@given(out=st.text(), err=st.text())
+def test_whatever_a_node_says_is_read_again_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, out: str, err: str
+) -> None:
+    ended = Ended(What.DO, "own", Exited(1, out, err))
+    folder = tmp_path_factory.mktemp("state") / "runs" / RUN
+    with Journal.create(folder, OPENED) as journal:
+        journal.append(Began(What.DO, "own"))
+        journal.append(ended)
+    assert entries_of(folder)[-1] == ended
+
+
+def test_a_record_is_flushed_to_disk_after_its_last_byte_and_before_append_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    write, fsync = os.write, os.fsync
+
+    def noted_write(descriptor: int, data: bytes) -> int:
+        calls.append("write")
+        return write(descriptor, data[:100])  # the kernel may take less than it was given
+
+    def noted_fsync(descriptor: int) -> None:
+        calls.append("fsync")
+        fsync(descriptor)
+
+    with Journal.create(folder_of(tmp_path), OPENED) as journal:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", noted_write)
+            patch.setattr(os, "fsync", noted_fsync)
+            journal.append(Wish(Want.UNWIND, "x" * 300))
+        assert calls == ["write"] * (len(calls) - 1) + ["fsync"]
+        assert len(calls) > 3
+    assert entries_of(folder_of(tmp_path)) == [OPENED, Wish(Want.UNWIND, "x" * 300)]
+
+
+def test_a_journal_is_never_begun_over_another_one(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match="nothing was begun") as refused:
+        Journal.create(folder_of(tmp_path), OPENED)
+    assert has_remedy(refused.value, path)
+    assert path.read_bytes() == before
+
+
+def test_a_run_without_a_journal_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    for look in (lambda: Journal.open(folder_of(tmp_path)), lambda: read_journal(tmp_path, RUN)):
+        with pytest.raises(JournalError, match="'vzplan runs' lists") as refused:
+            look()
+        assert has_remedy(refused.value, folder_of(tmp_path) / "journal")
+
+
+# --- torn by a crash
+
+
+def test_a_journal_cut_at_any_byte_holds_the_whole_records_before(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    data = path.read_bytes()
+    ends = ends_of_records(data)
+    assert len(ends) == len(ENTRIES)
+    for length in range(ends[0], len(data) + 1):
+        path.write_bytes(data[:length])
+        whole = [end for end in ends if end <= length]
+        assert list(read_journal(tmp_path, RUN).entries) == list(ENTRIES[: len(whole)]), length
+        assert path.read_bytes() == data[:length], "reading changed it"
+        assert entries_of(folder_of(tmp_path)) == list(ENTRIES[: len(whole)]), length
+        assert path.read_bytes() == data[: whole[-1]], "the torn record was not cut off"
+
+
+def test_a_journal_cut_inside_its_first_record_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    data = path.read_bytes()
+    for length in range(ends_of_records(data)[0]):
+        path.write_bytes(data[:length])
+        for look in (lambda: Journal.open(folder_of(tmp_path)), lambda: read_journal(tmp_path, RUN)):
+            with pytest.raises(JournalError, match="its folder can be removed") as refused:
+                look()
+            assert has_remedy(refused.value, path)
+        assert path.read_bytes() == data[:length]
+
+
+def test_what_is_appended_after_a_torn_record_stands_in_its_place(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    data = path.read_bytes()
+    third, fourth = ends_of_records(data)[2:]
+    for length in range(third, fourth):
+        path.write_bytes(data[:length])
+        with Journal.open(folder_of(tmp_path)) as journal:
+            journal.append(Restarted())
+        assert entries_of(folder_of(tmp_path)) == [*ENTRIES[:3], Restarted()]
+
+
+# --- damaged
+
+
+def test_a_journal_with_any_single_bit_flipped_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    data = path.read_bytes()
+    for at, byte in enumerate(data):
+        for damaged_byte in {byte ^ 1 << bit for bit in range(8)} | {ord("\n"), 0} - {byte}:
+            damaged = data[:at] + bytes([damaged_byte]) + data[at + 1 :]
+            path.write_bytes(damaged)
+            with pytest.raises(JournalError) as refused:
+                Journal.open(folder_of(tmp_path))
+            assert has_remedy(refused.value, path), (at, damaged_byte, str(refused.value))
+            with pytest.raises(JournalError):
+                read_journal(tmp_path, RUN)
+            assert path.read_bytes() == damaged
+
+
+@pytest.mark.parametrize(
+    "order",
+    [(0, 2, 3), (0, 1, 3), (1, 2, 3), (0, 1, 1, 2, 3), (0, 2, 1, 3), (1, 0, 2, 3), (0, 1, 2, 3, 3)],
+    ids=lambda order: "".join(map(str, order)),
+)
+def test_records_that_are_missing_repeated_or_in_another_order_are_refused(
+    tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    path = written(tmp_path)
+    records = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(records[number] for number in order))
+    for look in (lambda: Journal.open(folder_of(tmp_path)), lambda: read_journal(tmp_path, RUN)):
+        with pytest.raises(JournalError) as refused:
+            look()
+        assert has_remedy(refused.value, path)
+
+
+def test_a_journal_that_does_not_begin_with_a_plan_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    body = b'{"type":"Restarted"}'
+    checksum = hashlib.sha256(b"0 " + body).hexdigest()[:16].encode()
+    path.write_bytes(b"0 " + checksum + b" " + body + b"\n")
+    for look in (lambda: Journal.open(folder_of(tmp_path)), lambda: read_journal(tmp_path, RUN)):
+        with pytest.raises(JournalError, match="does not begin with a plan"):
+            look()
+
+
+# --- one controller at a time
+
+
+def test_a_second_controller_is_refused_while_the_first_is_at_work(tmp_path: Path) -> None:
+    with Journal.create(folder_of(tmp_path), OPENED) as first:
+        with pytest.raises(JournalError, match="its controller is at work") as refused:
+            Journal.open(folder_of(tmp_path))
+        assert has_remedy(refused.value, first.path)
+        first.append(Restarted())
+        first.close()
+        second = Journal.open(folder_of(tmp_path))
+        with pytest.raises(JournalError, match="its controller is at work"):
+            Journal.open(folder_of(tmp_path))
+        assert second.entries == [OPENED, Restarted()]
+        second.close()
+    assert entries_of(folder_of(tmp_path)) == [OPENED, Restarted()]
+
+
+def test_what_the_controller_starts_does_not_inherit_the_lock(tmp_path: Path) -> None:
+    with Journal.create(folder_of(tmp_path), OPENED) as journal:
+        assert not os.get_inheritable(journal._descriptor)
+    with Journal.open(folder_of(tmp_path)) as journal:
+        assert not os.get_inheritable(journal._descriptor)
+
+
+def test_a_refused_journal_can_be_opened_once_it_is_mended(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    data = path.read_bytes()
+    path.write_bytes(b"x" + data[1:])
+    with pytest.raises(JournalError):
+        Journal.open(folder_of(tmp_path))
+    path.write_bytes(data)
+    assert entries_of(folder_of(tmp_path)) == list(ENTRIES)
+
+
+def test_reading_a_journal_that_is_held_says_so_and_changes_nothing(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    with Journal.open(folder_of(tmp_path)) as journal:
+        before, looks = path.read_bytes(), path.stat()
+        record = read_journal(tmp_path, RUN)
+        assert record.alive
+        assert (record.run, record.plan, list(record.entries)) == (RUN, OPENED.plan, list(ENTRIES))
+        assert vars(record.past) == vars(journal.past)
+        after = path.stat()
+        assert (path.read_bytes(), after.st_mtime_ns, after.st_ctime_ns, after.st_ino) == (
+            before,
+            looks.st_mtime_ns,
+            looks.st_ctime_ns,
+            looks.st_ino,
+        )
+        journal.append(Restarted())
+        assert read_journal(tmp_path, RUN).entries[-1] == Restarted()
+
+
+def test_reading_a_journal_that_nobody_holds_says_so_and_changes_nothing(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_bytes(path.read_bytes() + b"4 torn")
+    before, looks = path.read_bytes(), path.stat()
+    record = read_journal(tmp_path, RUN)
+    assert not record.alive
+    assert list(record.entries) == list(ENTRIES)
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == (before, looks.st_mtime_ns)
+    assert entries_of(folder_of(tmp_path)) == list(ENTRIES), "reading left it held"
+
+
+# --- a full disk
+
+
+def full_after(taken: int) -> Callable[[int, bytes], int]:
+    """``os.write`` on a disk that has room for ``taken`` bytes more."""
+    write = os.write
+    left = [taken]
+
+    def limited(descriptor: int, data: bytes) -> int:
+        if data and not left[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        count = write(descriptor, data[: left[0]])
+        left[0] -= count
+        return count
+
+    return limited
+
+
+@pytest.mark.parametrize("taken", [0, 1, 17, 40])
+def test_when_the_disk_is_full_nothing_more_is_taken_and_what_was_there_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    path = written(tmp_path)
+    with Journal.open(folder_of(tmp_path)) as journal:
+        before = dict(vars(journal.past))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full_after(taken))
+            with pytest.raises(JournalError, match="'vzplan recover'") as refused:
+                journal.append(Began(What.UNDO, "own"))
+        assert os.strerror(errno.ENOSPC) in str(refused.value)
+        assert has_remedy(refused.value, path)
+        torn = path.read_bytes()
+        for _ in range(2):  # there is room again, but a torn record stands at the end
+            with pytest.raises(JournalError, match="recover the run"):
+                journal.append(Restarted())
+        assert path.read_bytes() == torn
+        assert journal.entries == list(ENTRIES)
+        assert vars(journal.past) == before
+    assert entries_of(folder_of(tmp_path)) == list(ENTRIES)
+
+
+def test_when_the_disk_does_not_confirm_a_record_nothing_more_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    written(tmp_path)
+    with Journal.open(folder_of(tmp_path)) as journal:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fails)
+            with pytest.raises(JournalError, match=os.strerror(errno.EIO)):
+                journal.append(Restarted())
+        with pytest.raises(JournalError, match="recover the run"):
+            journal.append(Restarted())
+        assert journal.entries == list(ENTRIES)
+    assert entries_of(folder_of(tmp_path))[: len(ENTRIES)] == list(ENTRIES)
+
+
+@pytest.mark.parametrize("taken", [0, 1, 100])
+def test_a_run_whose_journal_cannot_be_begun_does_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full_after(taken))
+        with pytest.raises(JournalError, match="nothing was begun"):
+            Journal.create(folder_of(tmp_path), OPENED)
+    with pytest.raises(JournalError, match="its folder can be removed"):
+        read_journal(tmp_path, RUN)
+
+
+# --- where it lies, and for whom
+
+
+def test_nobody_else_may_read_a_journal(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        path = written(tmp_path / "state")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(path.parent.parent.stat().st_mode) == 0o700
+
+
+def test_runs_are_listed_newest_first_and_only_those_with_a_journal(tmp_path: Path) -> None:
+    assert list_runs(tmp_path) == []
+    runs = ["20260101-120000-ffffff", "20251231-235959-000000", "20260101-120001-000000"]
+    for run in runs:
+        Journal.create(tmp_path / "runs" / run, OPENED).close()
+    (tmp_path / "runs" / "20270101-000000-aaaaaa").mkdir()
+    (tmp_path / "runs" / "notes.txt").write_text("no run")
+    assert list_runs(tmp_path) == [runs[2], runs[0], runs[1]]
+
+
+def test_two_runs_never_have_the_same_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("executor.journal.time.strftime", lambda *_: "20260101-120000-")
+    names = {new_run_id() for _ in range(50)}
+    assert len(names) == 50
+    assert all(name.startswith("20260101-120000-") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("environment", "euid", "folder"),
+    [
+        ({"VZPLAN_STATE": "/s", "XDG_STATE_HOME": "/x", "HOME": "/h"}, 0, "/s"),
+        ({"VZPLAN_STATE": "/s", "XDG_STATE_HOME": "/x", "HOME": "/h"}, 1000, "/s"),
+        ({"XDG_STATE_HOME": "/x", "HOME": "/h"}, 0, "/var/lib/vzplan"),
+        ({"VZPLAN_STATE": "", "XDG_STATE_HOME": "/x", "HOME": "/h"}, 0, "/var/lib/vzplan"),
+        ({"XDG_STATE_HOME": "/x", "HOME": "/h"}, 1000, "/x/vzplan"),
+        ({"XDG_STATE_HOME": "", "HOME": "/h"}, 1000, "/h/.local/state/vzplan"),
+        ({"HOME": "/h"}, 1000, "/h/.local/state/vzplan"),
+    ],
+)
+def test_the_state_folder_is_the_first_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], euid: int, folder: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: euid)
+    assert state_folder(environment) == Path(folder)
