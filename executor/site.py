@@ -93,22 +93,22 @@ class SimulatedSite:
             CodecError, FactsFileError: a file is missing, damaged or of another version; names file and place.
         """
         self.recorded = read_world(folder)
-        self._world = World.of(*self.recorded.values())
+        self.world = World.of(*self.recorded.values())
 
     def facts(self, *names: str, paths: tuple[str, ...] = ()) -> dict[str, NodeFacts]:
         """What the simulated nodes would say now."""
         del paths  # a recorded node can say no more than was recorded
-        return {name: self._world.facts(name) for name in names}
+        return {name: self.world.facts(name) for name in names}
 
     def nodes(self, run: str, control: str, names: tuple[str, ...], generation: int) -> Mapping[str, Node]:
         """See ``Site``."""
         del control  # nobody comes second to a world of one's own
-        return {name: SimulatedNode(self._world, name, run=run, generation=generation) for name in names}
+        return {name: SimulatedNode(self.world, name, run=run, generation=generation) for name in names}
 
     def save(self, folder: Path) -> None:
         """Write every node as it is now into ``folder``, one facts file a node."""
         for name in self.recorded:
-            write_facts(folder, self._world.facts(name))
+            write_facts(folder, self.world.facts(name))
 
     def close(self) -> None:
         """See ``Site``."""

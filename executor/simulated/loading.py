@@ -12,7 +12,19 @@ from typing import Final, TypeVar
 from msgspec import structs
 
 from executor.simulated import vz
-from executor.simulated.world import FILES, Data, Dir, File, Link, Lun, NodeState, Standing, Thing, World
+from executor.simulated.world import (
+    FILES,
+    Data,
+    Dir,
+    File,
+    Link,
+    Lun,
+    NodeState,
+    RootSeen,
+    Standing,
+    Thing,
+    World,
+)
 from planner.identity import identity
 from planner.model import (
     CONF_DIR,
@@ -56,7 +68,7 @@ def load(facts: Sequence[NodeFacts], same_luns: SameLuns, writers: frozenset[int
     world.clock, world.losses, world.late = 1, (), ()
     world.ran, world.meddled, world.writers = frozenset(), frozenset(), writers
     luns: dict[str, Lun] = {}
-    roots_seen: dict[int, Mount] = {}
+    roots_seen: dict[int, RootSeen] = {}
     for given in facts:
         world.nodes[given.node] = _node(given, same_luns, luns, roots_seen)
     world.luns, world.roots_seen = luns, roots_seen
@@ -68,7 +80,7 @@ def load(facts: Sequence[NodeFacts], same_luns: SameLuns, writers: frozenset[int
 
 
 def _node(
-    given: NodeFacts, same_luns: SameLuns, luns: dict[str, Lun], roots_seen: dict[int, Mount]
+    given: NodeFacts, same_luns: SameLuns, luns: dict[str, Lun], roots_seen: dict[int, RootSeen]
 ) -> NodeState:
     node = NodeState.__new__(NodeState)
     node.name, node.given, node.base = given.node, given, None
@@ -91,10 +103,12 @@ def _node(
         said = next(c.state for c in given.containers if c.ctid == ctid)
         if where is not None and said in (State.RUNNING, State.MOUNTED):
             node.roots[ctid] = where.root
-            seen = [m for m in node.mounts if m.point == where.root]
-            if seen:
-                roots_seen[ctid] = seen[-1]  # of several the last, which covers the others
-            node.mounts = tuple(m for m in node.mounts if m.point != where.root)
+            seen = _root_seen(node.mounts, where.root)
+            if seen is not None:
+                roots_seen[ctid] = seen
+            node.mounts = tuple(
+                m for m in node.mounts if m.point != where.root and (not seen or m != seen.inside)
+            )
         if where is not None and said is State.RUNNING:
             node.running[ctid] = Standing(where.private, node.lun_at(where.private))
     owned = {where.private for where in areas.values() if where is not None and where.hook_device}
@@ -105,6 +119,19 @@ def _node(
         if lock.alive is not Known.NO
     )
     return node
+
+
+def _root_seen(mounts: tuple[Mount, ...], root: str) -> RootSeen | None:
+    """Of several at one point the last, which covers the others; to processes inside it is mounted at "/"."""
+    mount = next((m for m in reversed(mounts) if m.point == root and not m.elsewhere), None)
+    if mount is None:
+        return None
+    same = (
+        m
+        for m in mounts
+        if m.elsewhere and m.point == "/" and (m.device, m.root) == (mount.device, mount.root)
+    )
+    return RootSeen(mount, next(same, None))
 
 
 def _lun_name(node: str, device: Device, same_luns: SameLuns) -> str:
@@ -314,22 +341,34 @@ def _device(world: World, node: NodeState, device: Device) -> Device:
 
 def _mounts(world: World, node: NodeState) -> tuple[Mount, ...]:
     """Mounts, with the containers' roots if the facts of this world show such."""
-    roots = []
+    roots: list[Mount] = []
     for ctid, root in node.roots.items():
-        seen = next((m for c, m in sorted(world.roots_seen.items()) if c == ctid), None)
-        if seen is None and world.roots_seen:
-            seen = next(iter(world.roots_seen.values()))
-        if seen is not None:
-            where = vz.areas_of(node, ctid)
-            private = node.running[ctid].private if ctid in node.running else where.private if where else root
-            below = node.mounted_at(private)
-            if seen.type == "simfs" or below is None:  # simfs shows the private area as its source
-                roots.append(
-                    structs.replace(seen, point=root, source=private if seen.type == "simfs" else seen.source)
-                )
-            else:  # a bind of the private area
-                roots.append(structs.replace(below, point=root))
+        seen = world.roots_seen.get(ctid) or next(iter(world.roots_seen.values()), None)
+        if seen is None:
+            continue
+        where = vz.areas_of(node, ctid)
+        private = node.running[ctid].private if ctid in node.running else where.private if where else root
+        mount = _root_mount(node, seen.mount, private, root)
+        roots.append(mount)
+        if seen.inside is not None and ctid in node.running:
+            roots.append(structs.replace(mount, point="/", elsewhere=True))
     return (*node.mounts, *roots)
+
+
+def _root_mount(node: NodeState, seen: Mount, private: str, root: str) -> Mount:
+    """A private area mounted as root: by simfs, which names it as its source, or else by a bind mount."""
+    if seen.type == "simfs":
+        return structs.replace(seen, point=root, source=private)
+    below: Mount | None = None
+    for mount in node.mounts:
+        top = mount.point.rstrip("/") + "/"
+        covers = not mount.elsewhere and (private + "/").startswith(top)
+        if covers and (below is None or len(mount.point) >= len(below.point)):
+            below = mount
+    if below is None:
+        return structs.replace(seen, point=root)
+    rest = private[len(below.point.rstrip("/")) :]
+    return structs.replace(below, point=root, root=(below.root.rstrip("/") + rest) or "/")
 
 
 def _looked_at(node: NodeState, containers: tuple[Container, ...]) -> list[str]:

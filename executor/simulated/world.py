@@ -65,6 +65,13 @@ class Standing(NamedTuple):
     lun: str | None
 
 
+class RootSeen(NamedTuple):
+    """How a mounted root area showed in the facts: in the node's namespace, and to the container's own processes."""
+
+    mount: Mount
+    inside: Mount | None
+
+
 class Late(NamedTuple):
     """A command that nobody waits for any more and whose effect is still to come, ``after`` more commands."""
 
@@ -219,7 +226,7 @@ class World:
     ran: frozenset[tuple[str, int]]  # where each container has ever been running since the world began
     meddled: frozenset[str]  # nodes on which an operator did something by hand
     late: tuple[Late, ...]
-    roots_seen: Mapping[int, Mount]  # how a container's mounted root looked in the facts, if they show it
+    roots_seen: Mapping[int, RootSeen]  # of containers whose mounted root the facts showed
 
     def fork(self) -> World:
         """An independent copy: what happens in one does not happen in the other."""
