@@ -152,8 +152,8 @@ def recover(
     raise typer.Exit(commands.recover(run, json=json, verbose=verbose))
 
 
-def main() -> None:
-    """Entry point. Every error that we know how to put in words is one line on stderr; none is a traceback."""
+def main(words: list[str] | None = None) -> None:
+    """Entry point; ``words`` stand for the command line. Every error that we know how to put in words is one line on stderr; none is a traceback."""
     from cli.errors import UserError
     from cli.output import plain
     from executor.facts_files import FactsFileError
@@ -161,7 +161,7 @@ def main() -> None:
     from planner.codec import CodecError
 
     try:
-        app()
+        app(words)
     except UserError as problem:
         print(f"vzplan: {plain(str(problem))}", file=sys.stderr)
         sys.exit(problem.code)

@@ -57,7 +57,7 @@ def with_history(request: Request) -> Request:
         request,
         source=structs.replace(
             source,
-            scripts=(*source.scripts, script),
+            scripts=tuple(sorted((*source.scripts, script), key=lambda s: s.name)),
             conf_names=tuple(sorted((*source.conf_names, script.name, f"{CTID}.conf.migrated"))),
         ),
     )

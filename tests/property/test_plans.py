@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from executor.facts_files import read_world
 from planner.codec import decode_facts, decode_plan, encode
 from planner.make import make_plan
-from planner.model import Asked, NodeFacts, Request, State
+from planner.model import Asked, NodeFacts, Request
 from planner.plan import Plan
+from tests.worlds import CTID, WORLDS, bundled
 
-WORLDS = Path(__file__).parents[2] / "fixtures" / "nodes"
 MOVABLE = ("shared", "san")
 NAMES = st.from_regex(r"[a-z][a-z0-9]{2,8}", fullmatch=True)
-
-
-def request(world: str, *, state: State = State.RUNNING) -> Request:
-    nodes = read_world(WORLDS / world)
-    source = nodes["hn1"]
-    containers = tuple(structs.replace(c, state=state) if c.ctid == 123 else c for c in source.containers)
-    return Request(Asked(123, "hn1", "hn2"), structs.replace(source, containers=containers), nodes["hn2"])
 
 
 def renamed(text: bytes, names: Mapping[str, str]) -> bytes:
@@ -57,7 +48,7 @@ def test_renaming_hosts_container_and_device_gives_the_renamed_plan(
     if source == destination:
         destination += "x"
     names = {"hn1": source, "hn2": destination, "123": str(ctid), "sda1": f"x{device}", "sdm1": f"y{device}"}
-    was = request(world)
+    was = bundled(world)
     now = Request(
         Asked(ctid, source, destination),
         decode_facts(renamed(encode(was.source), names), source),
@@ -67,12 +58,11 @@ def test_renaming_hosts_container_and_device_gives_the_renamed_plan(
     assert comparable(make_plan(now)) == expected
 
 
-@pytest.mark.parametrize("world", MOVABLE)
-@pytest.mark.parametrize("state", [State.RUNNING, State.STOPPED])
+@pytest.mark.parametrize("world", WORLDS)
 @given(data=st.data())
 @settings(max_examples=20)
-def test_the_order_of_facts_does_not_matter(world: str, state: State, data: st.DataObject) -> None:
-    was = request(world, state=state)
+def test_the_order_of_facts_does_not_matter(world: str, data: st.DataObject) -> None:
+    was = WORLDS[world]
 
     def shuffled(facts: NodeFacts) -> NodeFacts:
         changed = {}
@@ -86,20 +76,20 @@ def test_the_order_of_facts_does_not_matter(world: str, state: State, data: st.D
 
 @pytest.mark.parametrize("world", MOVABLE)
 def test_the_same_request_gives_the_same_bytes(world: str) -> None:
-    assert encode(make_plan(request(world))) == encode(make_plan(request(world)))
+    assert encode(make_plan(bundled(world))) == encode(make_plan(bundled(world)))
 
 
 @pytest.mark.parametrize("world", MOVABLE)
 def test_a_plan_survives_its_json(world: str) -> None:
-    plan = make_plan(request(world))
+    plan = make_plan(bundled(world))
     assert decode_plan(encode(plan), "x") == plan
     assert plan.runnable
 
 
 @pytest.mark.parametrize("world", MOVABLE)
 def test_another_container_does_not_change_the_plan(world: str) -> None:
-    was = request(world)
-    others = tuple(c for c in was.source.containers if c.ctid == 123)
+    was = bundled(world)
+    others = tuple(c for c in was.source.containers if c.ctid == CTID)
     assert others != was.source.containers
     alone = Request(was.asked, structs.replace(was.source, containers=others), was.destination)
     assert make_plan(alone).digest == make_plan(was).digest
