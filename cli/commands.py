@@ -21,6 +21,7 @@ from executor.facts_files import write_facts
 from executor.gather import GatherError
 from executor.journal import (
     Journal,
+    JournalError,
     MemoryJournal,
     list_runs,
     new_run_id,
@@ -84,7 +85,8 @@ def apply(aim: Aim, *, out: Path | None, yes: bool, json: bool, verbose: bool) -
         with heeded() as signals, _journal(site, run, plan) as journal:
             where = f"{socket.gethostname()}:{state_folder(os.environ)}"
             progress = _Progress(plan, quiet=json)
-            stop = control.apply(plan, site, journal, control=where, signals=signals, watch=progress)
+            with _no_way_on(run):
+                stop = control.apply(plan, site, journal, control=where, signals=signals, watch=progress)
         if isinstance(site, SimulatedSite) and out is not None:
             site.save(out)
         return _report(stop, None if isinstance(site, SimulatedSite) else run, json=json)
@@ -94,21 +96,18 @@ def facts(nodes: list[str], ssh: str, out: Path | None) -> int:
     """Print or write facts; an unreachable node does not keep the others from being written."""
     for node in nodes:
         _host(node)
-    failed = False
-    for node in nodes:
-        site = LiveSite(_words("--ssh", ssh), node if is_here(node) else None)
-        try:
-            found = site.facts(node)[node]
-        except GatherError as problem:
-            print(f"vzplan: {output.plain(str(problem))}", file=sys.stderr)
-            failed = True
-            continue
-        finally:
-            site.close()
-        if out is None:
-            print(pretty(found), end="")
+    here = next((node for node in nodes if is_here(node)), None)
+    site = LiveSite(_words("--ssh", ssh), here)
+    try:
+        answers = site.answers(*nodes)
+    finally:
+        site.close()
+    for answer in answers.values():
+        if isinstance(answer, GatherError):
+            print(f"vzplan: {output.plain(str(answer))}", file=sys.stderr)
         else:
-            print(write_facts(out, found))
+            print(pretty(answer) if out is None else f"{write_facts(out, answer)}\n", end="")
+    failed = any(isinstance(answer, GatherError) for answer in answers.values())
     return ExitCode.REFUSED if failed else ExitCode.OK
 
 
@@ -150,7 +149,8 @@ def recover(run: str, *, json: bool, verbose: bool) -> int:
             with heeded() as signals:
                 where = f"{socket.gethostname()}:{state}"
                 progress = _Progress(journal.plan, quiet=json)
-                stop = control.recover(site, journal, control=where, signals=signals, watch=progress)
+                with _no_way_on(run):
+                    stop = control.recover(site, journal, control=where, signals=signals, watch=progress)
         finally:
             site.close()
     return _report(stop, run, json=json)
@@ -168,6 +168,8 @@ def _site(aim: Aim, *, verbose: bool = False) -> Iterator[tuple[Site, Asked]]:
     else:
         source = _host(aim.source) if aim.source else this_machine()
         here = next((name for name in (source, destination) if is_here(name)), None)
+        if here is not None and os.geteuid() != 0:
+            raise UserError(f"{here} is this machine: work on its containers as root, or name other nodes")
         ssh = _words("--ssh", aim.ssh)
         default = ssh if source == here else ()
         peer_ssh = default if aim.peer_ssh is None else _words("--peer-ssh", aim.peer_ssh)
@@ -201,6 +203,15 @@ def _journal(site: Site, run: str, plan: Plan) -> Iterator[Journal | MemoryJourn
             yield journal
     else:
         yield MemoryJournal(Opened(run, plan))
+
+
+@contextmanager
+def _no_way_on(run: str) -> Iterator[None]:
+    """A run whose journal cannot be written stops where it is, and says so by its exit code."""
+    try:
+        yield
+    except JournalError as problem:
+        raise UserError(f"{problem} {run}", ExitCode.IN_DOUBT) from None
 
 
 def _ask() -> None:

@@ -153,7 +153,10 @@ def recover(
 
 
 def main(words: list[str] | None = None) -> None:
-    """Entry point; ``words`` stand for the command line. Every error that we know how to put in words is one line on stderr; none is a traceback."""
+    """Entry point; ``words`` stand for the command line.
+
+    Every error that we know how to put in words is one line on stderr; none is a traceback.
+    """
     from cli.errors import UserError
     from cli.output import plain
     from executor.facts_files import FactsFileError

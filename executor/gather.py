@@ -45,9 +45,29 @@ def gather(nodes: Mapping[str, Reader], paths: tuple[str, ...] = ()) -> dict[str
     Raises:
         GatherError: one of them could not be asked.
     """
+    found = {}
+    for name, answer in ask_each(nodes, paths).items():
+        if isinstance(answer, GatherError):
+            raise answer
+        found[name] = answer
+    return found
+
+
+def ask_each(nodes: Mapping[str, Reader], paths: tuple[str, ...] = ()) -> dict[str, NodeFacts | GatherError]:
+    """As ``gather``, but a node that could not be asked does not keep the others from being heard."""
+
+    def answer(name: str) -> NodeFacts | GatherError:
+        return _answer(name, nodes[name], paths)
+
     with ThreadPoolExecutor(max_workers=min(32, len(nodes) or 1)) as pool:
-        asked = {name: pool.submit(_ask, name, node, paths) for name, node in nodes.items()}
-        return {name: answer.result() for name, answer in asked.items()}
+        return dict(zip(nodes, pool.map(answer, nodes), strict=True))
+
+
+def _answer(name: str, node: Reader, paths: tuple[str, ...]) -> NodeFacts | GatherError:
+    try:
+        return _ask(name, node, paths)
+    except GatherError as problem:
+        return problem
 
 
 def _ask(name: str, node: Reader, paths: tuple[str, ...]) -> NodeFacts:

@@ -95,10 +95,13 @@ class ShellNode:
         outcome = self._ask(texts, "vzplan_run", words, command.deadline_s, KEEP_BYTES)
         if isinstance(outcome, Exited):
             self._known.add(verb)
+        else:
+            self._generation += 1  # what may still be at work there belongs to the one before
         return outcome
 
     def read(self, script: str, deadline_s: int, limit_bytes: int) -> NodeOutcome:
         """Run a script that only looks, outside any run; up to ``limit_bytes`` of what it says are kept."""
+        # Lost, it leaves nothing behind that could do harm: the next session is of the same generation.
         return self._ask("", "vzplan_read", (str(deadline_s), script), deadline_s, limit_bytes)
 
     def close(self) -> None:
@@ -130,25 +133,22 @@ class ShellNode:
         line = f"{before}{function} {nonce} {' '.join(map(_quoted, words))}\n"
         answer = self._converse(line.encode(), nonce.encode(), deadline_s + GRACE_S, keep)
         if isinstance(answer, Lost):
-            self._lose()
+            self.close()
             return answer
         if answer.status == KILLED:
-            self._lose()
+            self.close()
             return Lost(
                 f"ended by SIGKILL: its deadline of {deadline_s} s passed, or the node ran out of memory"
             )
         return answer
-
-    def _lose(self) -> None:
-        self.close()
-        self._generation += 1
 
     def _connect(self) -> Lost | None:
         try:
             if self._ssh is None:
                 process = local[self._shell[0]][self._shell[1:]]
             else:
-                process = local["ssh"][(*self._ssh, *SSH_DEFAULTS, "--", self.name, "exec /bin/sh")]
+                user = () if "@" in self.name else ("-o", "User=root")
+                process = local["ssh"][(*self._ssh, *SSH_DEFAULTS, *user, "--", self.name, "exec /bin/sh")]
             self._process = process.popen(
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

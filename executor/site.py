@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from executor.facts_files import read_world, write_facts
-from executor.gather import gather
+from executor.gather import GatherError, ask_each, gather
 from executor.node import Node
 from executor.shell import ShellNode
 from executor.simulated.node import SimulatedNode
@@ -63,7 +63,14 @@ class LiveSite:
         Raises:
             GatherError: a node could not be asked; names it and says why.
         """
-        return gather({name: self._shells.get(name) or self._open(name, "", "", 0) for name in names}, paths)
+        return gather(self._readers(names), paths)
+
+    def answers(self, *names: str) -> dict[str, NodeFacts | GatherError]:
+        """As ``facts``, but a node that could not be asked does not keep the others from being heard."""
+        return ask_each(self._readers(names))
+
+    def _readers(self, names: tuple[str, ...]) -> dict[str, ShellNode]:
+        return {name: self._shells.get(name) or self._open(name, "", "", 0) for name in names}
 
     def nodes(self, run: str, control: str, names: tuple[str, ...], generation: int) -> Mapping[str, Node]:
         """See ``Site``. The connections that gathered the facts stay open for the next gathering."""
