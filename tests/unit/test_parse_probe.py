@@ -1,0 +1,615 @@
+"""Whole answers of the probe: read exactly, or refused as a whole."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from executor.gather import GatherError, gather, probe
+from executor.node import NodeOutcome
+from planner.codec import decode_facts, pretty
+from planner.model import (
+    Container,
+    Device,
+    Filesystem,
+    Journal,
+    Known,
+    Lock,
+    Mount,
+    NodeFacts,
+    Owner,
+    PathKind,
+    Room,
+    Script,
+    State,
+)
+from planner.model import Path as Place
+from planner.parse import ParseError
+from planner.parse.probe import KINDS, facts
+from planner.plan import Exited, Lost
+
+CAPTURED = Path(__file__).resolve().parents[2] / "fixtures/captured"
+CASES = ["sandbox", "rhel6"]
+LOCAL = "3600605b0000000000000000000000001"
+YES, NO, UNKNOWN = Known.YES, Known.NO, Known.UNKNOWN
+
+
+def answer(case: str) -> str:
+    return (CAPTURED / f"probe-{case}.txt").read_text()
+
+
+def word(text: str | bytes) -> str:
+    return b64encode(text.encode() if isinstance(text, str) else text).decode() or "-"
+
+
+def whole(*lines: str) -> str:
+    """An answer of these records, and of those without which there is none."""
+    records = ("boot b", "vz yes", *lines)
+    return "\n".join((*records, f"end {len(records)}", ""))
+
+
+def directory(path: str, *, empty: bool, entries: tuple[str, ...] | None = None) -> Place:
+    return Place(path, PathKind.DIRECTORY, path, empty, entries)
+
+
+def absent(path: str) -> Place:
+    return Place(path, PathKind.ABSENT, None, None, None)
+
+
+def ext4(uuid: str, needs_recovery: Known, journal: Journal = Journal.INTERNAL) -> Filesystem:
+    return Filesystem("ext4", uuid, journal, needs_recovery)
+
+
+# --- a sandbox node
+
+
+def test_a_sandbox_node_is_read_as_it_is() -> None:
+    found = facts("hn1", answer("sandbox"))
+    assert found.node == "hn1"
+    assert found.boot_id == "9039d119-dc65-460d-bfd6-db2cc3b9b623"
+    assert found.vz_running is YES
+    assert found.vz_conf is not None
+    assert found.vz_conf.startswith("VIRTUOZZO=yes\nLOCKDIR=/vz/lock\n")
+    assert {"vzctl", "mke2fs", "dumpe2fs"} <= set(found.tools)
+    assert [(c.ctid, c.state) for c in found.containers] == [
+        (101, State.RUNNING),
+        (123, State.RUNNING),
+        (125, State.STOPPED),
+        (126, State.STOPPED),
+    ]
+    assert found.conf_names == (
+        "101.conf",
+        "123.conf",
+        "123.start",
+        "125.conf",
+        "126.conf",
+        "vps.postumount",
+        "vps.premount",
+    )
+    assert found.scripts[0] == Script("123.start", 0o700, "#!/bin/sh\nexit 0\n")
+    assert [(s.name, s.mode) for s in found.scripts[1:]] == [
+        ("vps.postumount", 0o755),
+        ("vps.premount", 0o755),
+    ]
+    assert found.locks == (Lock(101, NO), Lock(123, YES), Lock(124, UNKNOWN))
+    assert found.owners == (Owner(123, "20261123-163503-1a2b", "control.example.org:/var/lib/vzplan"),)
+    assert found.rooms == (
+        Room("/vz", 235431 * 1024, 229365 * 1024, 65497),
+        Room("/vz/root/123", 86491 * 1024, 82329 * 1024, 24513),
+    )
+
+
+def test_configs_of_a_sandbox_node_are_kept_to_the_byte() -> None:
+    found = facts("hn1", answer("sandbox"))
+    texts = {c.ctid: c.config for c in found.containers}
+    assert texts[123] is not None
+    assert 'VE_DEVICE="/dev/sda1"\n' in texts[123]
+    assert texts[125] is None  # NAME in Latin-1
+    assert texts[126] == 'VE_PRIVATE="/vz/private/126"\r\nDISABLED=yes\r\n'
+
+
+def test_paths_of_a_sandbox_node() -> None:
+    found = facts("hn1", answer("sandbox"))
+    assert found.paths == (
+        directory("/etc/vz", empty=False, entries=("conf", "vz.conf")),
+        Place("/etc/vz/vz.conf", PathKind.FILE, "/etc/vz/vz.conf", None, None),
+        absent("/nowhere/at"),
+        absent("/nowhere/at/all"),
+        directory("/vz/dump", empty=False, entries=("Dump.101",)),
+        directory("/vz/lock", empty=False, entries=("101.lck", "123.lck", "124.lck")),
+        directory("/vz/private", empty=False, entries=("101", "123", "125", "126")),
+        directory("/vz/private/101", empty=False),
+        directory("/vz/private/123", empty=False),
+        directory("/vz/private/125", empty=True),
+        Place("/vz/private/126", PathKind.SYMLINK, "/vz/private/125", None, None),
+        directory("/vz/root", empty=False, entries=("101", "123")),
+        directory("/vz/root/101", empty=False),
+        directory("/vz/root/123", empty=False),
+        absent("/vz/root/125"),
+        absent("/vz/root/126"),
+    )
+
+
+def test_devices_of_a_sandbox_node_are_all_held() -> None:
+    found = facts("hn1", answer("sandbox"))
+    by_id = "/dev/disk/by-id/wwn-0x600508b4000971f"
+    sizes = {"7:0": 536870912, "7:1": 268435456, "7:2": 100663296, "7:3": 100663296}
+    assert [(d.number, d.names, d.wwid) for d in found.devices] == [
+        ("7:2", (by_id + "0", "/dev/sda1"), "3600508b4000971f0"),
+        ("7:3", (by_id + "1", "/dev/sdb1"), "3600508b4000971f1"),
+        ("7:0", ("/dev/vda1",), None),
+        ("7:1", ("/dev/vda2",), None),
+    ]
+    for device in found.devices:
+        assert device.size_bytes == sizes[device.number]
+        assert device.read_only is NO
+        assert device.exclusive is NO
+        assert device.start_sector is None
+        assert device.holders == ()
+        assert device.filesystem is not None
+        assert device.filesystem == ext4(device.filesystem.uuid or "", YES)
+    lun = found.device("/dev/sda1")
+    assert lun is not None
+    assert lun.filesystem == ext4("1bc09249-2a2c-c88e-0d90-abfb625dc77b", YES)
+
+
+def test_mounts_of_a_sandbox_node_elsewhere_come_after_its_own() -> None:
+    found = facts("hn1", answer("sandbox"))
+    own = [m.point for m in found.mounts if not m.elsewhere]
+    assert own == [
+        "/",
+        "/vz",
+        "/proc/sys/kernel/random/boot_id",
+        "/proc/partitions",
+        "/vz/root/101",
+        "/vz/private/123",
+        "/vz/root/123",
+        "/mnt/with blank",
+    ]
+    # What a container sees as its root, and what only another namespace has.
+    assert found.mounts[len(own) :] == (
+        Mount("/", "7:1", "/private/101", "ext4", "/dev/vda2", read_only=False, elsewhere=True),
+        Mount("/", "7:2", "/", "ext4", "/dev/sda1", read_only=False, elsewhere=True),
+        Mount("/media", "7:3", "/", "ext4", "/dev/sdb1", read_only=False, elsewhere=True),
+    )
+    spare = found.device("/dev/sdb1")
+    assert spare is not None
+    assert [m.point for m in found.mounts_of(spare)] == ["/media"]
+
+
+# --- a node of RHEL 6 class
+
+
+def test_a_node_of_rhel_6_is_read_as_it_is() -> None:
+    found = facts("hn1", answer("rhel6"))
+    assert found.boot_id == "0b6c1c0e-1f0a-4d7e-9c7b-2f9d3a6f5e11"
+    assert found.containers == (
+        Container(
+            101,
+            State.RUNNING,
+            'ONBOOT="yes"\nVE_ROOT="/vz/root/$VEID"\nVE_PRIVATE="/vz/private/$VEID"\nHOSTNAME="mail.example.org"\n',
+        ),
+        Container(102, State.SUSPENDED, None),
+        Container(123, State.RUNNING, 'VE_PRIVATE="/vz/private/$VEID"\r\nVE_DEVICE="/dev/mapper/mpathb"\r\n'),
+    )
+    assert found.conf_names == (
+        "0.conf",
+        "101.conf",
+        "102.conf",
+        "123.conf",
+        "123.mount",
+        "ve-basic.conf-sample",
+        "vps.mount",
+    )
+    assert found.scripts == (
+        Script("123.mount", 0o755, "#!/bin/bash\n. /etc/vz/vz.conf\n"),
+        Script("vps.mount", 0o644, ""),
+    )
+    assert found.locks == (Lock(101, NO), Lock(102, UNKNOWN))
+    assert found.owners == (Owner(123, "20120612-110000-0f1e", "admin.example.org:/var/lib/vzplan"),)
+    assert len(found.rooms) == 8
+
+
+def test_paths_of_a_node_of_rhel_6_keep_the_names_that_one_record_lists() -> None:
+    found = facts("hn1", answer("rhel6"))
+    assert len(found.paths) == 10
+    # Recorded twice, the second time without names.
+    names = ("101", "102", "123", "with blank")
+    assert found.path("/vz/private") == Place("/vz/private", PathKind.SYMLINK, "/vz2/private", None, names)
+    assert found.path("/vz/private/102") == Place(
+        "/vz/private/102", PathKind.DIRECTORY, "/vz2/private/102", True, None
+    )
+    assert found.path("/vz/root/102") == absent("/vz/root/102")
+    assert found.path("/vz/private/104") == absent("/vz/private/104")
+    assert found.path("/vz/elsewhere").kind is PathKind.UNKNOWN
+
+
+def test_devices_of_a_node_of_rhel_6() -> None:
+    found = facts("hn1", answer("rhel6"))
+    rows = {
+        "8:0": Device(("/dev/sda",), "8:0", 146815733760, NO, LOCAL, None, (), NO, None),
+        "8:1": Device(
+            ("/dev/disk/by-uuid/9d2a", "/dev/sda1"),
+            "8:1",
+            524288000,
+            NO,
+            LOCAL,
+            2048,
+            (),
+            NO,
+            Filesystem("ext3", "9d2a", Journal.INTERNAL, YES),
+        ),
+        "8:2": Device(("/dev/sda2",), "8:2", 146290393088, NO, LOCAL, 1026048, ("dm-0", "dm-2"), NO, None),
+        "8:16": Device(
+            ("/dev/sdb",), "8:16", 10737418240, NO, "3600508b4000971f0", None, ("dm-3",), NO, None
+        ),
+        "8:33": Device(
+            ("/dev/sdc1",),
+            "8:33",
+            1073741824,
+            YES,
+            None,
+            63,
+            (),
+            UNKNOWN,
+            Filesystem("ext3", "0a1b", None, UNKNOWN),  # dumpe2fs said nothing
+        ),
+        "8:48": Device(
+            ("/dev/sdd",),
+            "8:48",
+            10737418240,
+            UNKNOWN,  # blockdev said nothing
+            "36:00:50:8b",  # colons in a WWID are its own
+            None,
+            (),
+            YES,
+            Filesystem("btrfs", "77aa", None, UNKNOWN),
+        ),
+        "8:64": Device(("/dev/sde",), "8:64", 1073741824, NO, "3600508b4000971f9", None, (), YES, None),
+        "253:0": Device(
+            ("/dev/dm-0", "/dev/mapper/vg_hn1-lv_root"),
+            "253:0",
+            21474836480,
+            NO,
+            f"20969472@{LOCAL}@1028096",
+            None,
+            (),
+            NO,
+            ext4("aaaa", YES),
+        ),
+        "253:3": Device(
+            ("/dev/disk/by-id/dm-name-mpathb", "/dev/dm-3", "/dev/mapper/mpathb"),
+            "253:3",
+            10737418240,
+            NO,
+            "3600508b4000971f0",
+            None,
+            (),
+            NO,
+            ext4("4b9f6a4e-3a07-4f0c-9d0a-6f0c7b7e1a23", YES),
+        ),
+        "252:1": Device(
+            ("/dev/vdb1",),
+            "252:1",
+            1048576,
+            NO,
+            "data_disk_7",
+            63,
+            (),
+            YES,
+            ext4("cccc", NO, Journal.EXTERNAL),
+        ),
+    }
+    assert {device.number: device for device in found.devices} == rows
+    assert list(found.devices) == sorted(found.devices, key=lambda d: d.names)
+
+
+def test_a_mount_seen_twice_elsewhere_is_there_once() -> None:
+    found = facts("hn1", answer("rhel6"))
+    elsewhere = [m for m in found.mounts if m.elsewhere]
+    assert elsewhere == [
+        Mount(
+            "/old/private area",
+            "253:3",
+            "/",
+            "ext4",
+            "/dev/mapper/mpathb",
+            read_only=False,
+            elsewhere=True,
+        )
+    ]
+    mpath = found.device("/dev/mapper/mpathb")
+    assert mpath is not None
+    assert [m.point for m in found.mounts_of(mpath)] == ["/vz/private/123", "/old/private area"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_facts_are_in_order_and_survive_a_file(case: str) -> None:
+    found = facts("hn1", answer(case))
+    assert found.in_order() == found
+    assert decode_facts(pretty(found).encode(), "hn1.json") == found
+
+
+# --- what is not whole is refused
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_answer_cut_after_any_line_is_refused(case: str) -> None:
+    lines = answer(case).splitlines(keepends=True)
+    for end in range(len(lines)):
+        with pytest.raises(ParseError, match="not whole"):
+            facts("hn1", "".join(lines[:end]))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_answer_cut_within_any_line_is_refused(case: str) -> None:
+    lines = answer(case).splitlines(keepends=True)
+    start = 0
+    for line in lines:
+        for end in {start + 1, start + len(line) // 2, start + len(line) - 1} - {len(answer(case)) - 1}:
+            with pytest.raises(ParseError):
+                facts("hn1", answer(case)[:end])
+        start += len(line)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_answer_that_lacks_any_line_in_the_middle_is_refused(case: str) -> None:
+    lines = answer(case).splitlines(keepends=True)
+    for number in range(len(lines)):
+        for count in (1, 2, 7):
+            if number + count < len(lines):
+                with pytest.raises(ParseError, match="not whole"):
+                    facts("hn1", "".join(lines[:number] + lines[number + count :]))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_answer_with_a_line_more_is_refused(case: str) -> None:
+    for more in ("\n", "Connection closed.\n", "tool vzctl\n", "end 1\n"):
+        with pytest.raises(ParseError, match="not whole"):
+            facts("hn1", answer(case) + more)
+        with pytest.raises(ParseError, match="not whole"):
+            facts("hn1", more + answer(case))
+
+
+def test_what_its_end_says_is_shown() -> None:
+    with pytest.raises(ParseError, match="its last line is nothing"):
+        facts("hn1", "")
+    with pytest.raises(ParseError, match="its last line is 'vz yes'"):
+        facts("hn1", "boot b\nvz yes\n")
+    with pytest.raises(ParseError) as caught:
+        facts("hn1", "x" * 100_000)
+    assert len(str(caught.value)) < 300
+
+
+def test_the_smallest_answer_is_read() -> None:
+    found = facts("hn1", whole())
+    assert found == NodeFacts(1, "hn1", "b", YES, None, (), (), (), (), (), (), (), (), (), ())
+
+
+def test_an_unknown_record_is_refused_and_named() -> None:
+    for line in ("sock 1 2", "", " tool x", "Tool x", "warning: tool x", "end 2", "tools x"):
+        kind = line.partition(" ")[0]
+        with pytest.raises(ParseError, match=f"has a record '{kind}', which is none of its own"):
+            facts("hn1", whole(line))
+
+
+@pytest.mark.parametrize("kind", ["boot", "vz"])
+def test_a_record_that_must_be_there_once_is(kind: str) -> None:
+    rest = {"boot": "vz yes", "vz": "boot b"}[kind]
+    with pytest.raises(ParseError):
+        facts("hn1", f"{rest}\nend 1\n")
+    with pytest.raises(ParseError):
+        facts("hn1", whole(f"{kind} yes"))
+
+
+CTID_WORDS = f"{word('CTID 5 exist mounted running')}"
+NOT_BASE64 = ["%%%%", "YQ", "YQ=", "YQ==x", "Y Q==", "gr\u00fcn", "YQ==\x00", "--"]
+
+
+@pytest.mark.parametrize("bad", NOT_BASE64)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "vzconf {}",
+        "confnames {}",
+        f"container 5 {CTID_WORDS} {{}}",
+        "container 5 {} -",
+        "script {} 755 -",
+        "script YQ== 755 {}",
+        "owner 5 {} YQ==",
+        "owner 5 YQ== {}",
+        "path {} file YQ== - -",
+        "path YQ== file {} - -",
+        "path YQ== directory YQ== no .{}",
+        f"device 8:1 {{}} {word('-:-:1:-:-')} 0 - yes -",
+        "device 8:1 YQ== {} 0 - yes -",
+        f"device 8:1 YQ== {word('-:-:1:-:-')} 0 {{}} yes -",
+        f"device 8:1 YQ== {word('-:-:1:ext4:-')} 0 - yes {{}}",
+    ],
+)
+def test_what_is_no_base64_is_refused(line: str, bad: str) -> None:
+    facts("hn1", whole(line.format(word("-:-:1:-:-") if line.startswith("device 8:1 YQ== {} ") else "YQ==")))
+    with pytest.raises(ParseError):
+        facts("hn1", whole(line.format(bad)))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "container x - -",
+        "container 5 -",
+        "container 5 - - -",
+        "container",
+        "script YQ== 999 -",
+        "script YQ== rwx -",
+        "lock 5 maybe",
+        "lock 5",
+        "lock x yes",
+        "owner 5 YQ==",
+        "path YQ== nothing - - -",
+        "path YQ== file -",
+        f"device 8:1 YQ== {word('-:-:1:-')} 0 - yes -",
+        f"device 8:1 YQ== {word('-:-:big:-:-')} 0 - yes -",
+        f"device 8:1 YQ== {word('-:x:1:-:-')} 0 - yes -",
+        f"device 8:1 YQ== {word('-:-:1:-:-')} 0 - perhaps -",
+        f"device 8:1 YQ== {word('-:-:1:-:-')} 0 -",
+        "mount nonsense",
+        "elsewhere nonsense",
+    ],
+)
+def test_a_record_of_another_shape_is_refused(line: str) -> None:
+    with pytest.raises(ParseError):
+        facts("hn1", whole(line))
+
+
+def test_vz_says_yes_no_or_unknown() -> None:
+    with pytest.raises(ParseError):
+        facts("hn1", "boot b\nvz perhaps\nend 2\n")
+    assert facts("hn1", "boot b\nvz unknown\nend 2\n").vz_running is UNKNOWN
+
+
+def test_texts_that_are_not_utf_8_are_none_and_names_never_match() -> None:
+    latin = word(b'NAME="caf\xe9"\n')
+    name = word(b"caf\xe9")
+    found = facts(
+        "hn1",
+        whole(
+            f"vzconf {latin}",
+            f"confnames {name}",
+            f"container 5 {CTID_WORDS} {latin}",
+            f"script {name} 755 {latin}",
+            f"path {name} file {name} - -",
+        ),
+    )
+    assert found.vz_conf is None
+    assert found.containers == (Container(5, State.RUNNING, None),)
+    assert found.conf_names == ("caf\\xe9",)
+    assert found.scripts == (Script("caf\\xe9", 0o755, None),)
+    assert found.paths == (Place("caf\\xe9", PathKind.FILE, "caf\\xe9", None, None),)
+
+
+def test_an_empty_config_is_a_text_and_no_vz_conf_is_none() -> None:
+    found = facts("hn1", whole(f"container 5 {CTID_WORDS} -"))
+    assert found.containers == (Container(5, State.RUNNING, ""),)
+    assert found.vz_conf is None
+
+
+def test_a_directory_that_was_listed_and_is_empty_is_not_one_that_was_not_listed() -> None:
+    listed = facts("hn1", whole(f"path {word('/d')} directory {word('/d')} yes .-")).paths[0]
+    assert listed.entries == ()
+    unlisted = facts("hn1", whole(f"path {word('/d')} directory {word('/d')} yes -")).paths[0]
+    assert unlisted.entries is None
+
+
+TEXTS = st.text(st.characters(exclude_characters="\n"), max_size=60)
+WORDS = st.sampled_from(
+    [
+        "-",
+        "5",
+        "0",
+        "yes",
+        "no",
+        "absent",
+        "directory",
+        "755",
+        "8:1",
+        "YQ==",
+        ".YQ==",
+        "/",
+        word("-:-:1:ext4:u"),
+        word(b"\xff"),
+        "rw",
+        "ext4",
+        "40%",
+        "9" * 5000,
+    ]
+)
+RECORDS = st.builds(
+    lambda kind, words: " ".join((kind, *words)),
+    st.sampled_from(sorted(KINDS)),
+    st.lists(st.one_of(WORDS, TEXTS), max_size=8),
+)
+
+
+def read(text: str) -> None:
+    """Facts that can be written down, or a ParseError: nothing else."""
+    try:
+        found = facts("hn1", text)
+    except ParseError:
+        return
+    assert decode_facts(pretty(found).encode(), "hn1.json") == found
+
+
+@given(st.text())
+def test_no_text_makes_anything_but_a_parse_error(text: str) -> None:
+    read(text)
+    lines = text.splitlines()
+    read("\n".join((*lines, f"end {len(lines)}")))
+
+
+@given(st.lists(RECORDS, max_size=6))
+def test_no_records_make_anything_but_a_parse_error(records: list[str]) -> None:
+    read(whole(*records))
+
+
+@given(
+    st.integers(0, 102), st.text(st.characters(exclude_categories=["Cs"]), max_size=10), st.integers(0, 60)
+)
+def test_no_damage_to_an_answer_makes_anything_but_a_parse_error(line: int, junk: str, at: int) -> None:
+    lines = answer("sandbox").splitlines()
+    lines[line] = lines[line][:at] + junk + lines[line][at + 1 :]
+    read("\n".join(lines))
+
+
+# --- gathering
+
+
+class Fixed:
+    """A node that gives one answer, and remembers what it was asked."""
+
+    def __init__(self, outcome: NodeOutcome) -> None:
+        """``outcome``: to whatever it is asked."""
+        self.outcome = outcome
+        self.scripts: list[str] = []
+
+    def read(self, script: str, deadline_s: int, limit_bytes: int) -> NodeOutcome:
+        assert deadline_s > 0
+        assert limit_bytes > len(answer("sandbox"))
+        self.scripts.append(script)
+        return self.outcome
+
+
+def test_every_node_is_asked_once_and_paths_are_quoted() -> None:
+    nodes = {name: Fixed(Exited(0, answer("rhel6"))) for name in ("hn1", "hn2")}
+    found = gather(nodes, ("/a b", "$(touch /pwned)", "it's"))
+    assert list(found) == ["hn1", "hn2"]
+    assert found["hn2"].node == "hn2"
+    assert [len(node.scripts) for node in nodes.values()] == [1, 1]
+    first, _, rest = nodes["hn1"].scripts[0].partition("\n")
+    assert first == "set -- '/a b' '$(touch /pwned)' 'it'\"'\"'s'"
+    assert rest == probe()
+
+
+def test_no_nodes_give_no_facts() -> None:
+    assert gather({}) == {}
+
+
+def test_a_node_that_cannot_be_asked_is_named_with_what_to_do() -> None:
+    nodes = {"hn1": Fixed(Exited(0, answer("rhel6"))), "hn2": Fixed(Lost("no route to host"))}
+    with pytest.raises(
+        GatherError, match=r"^hn2 gave no facts: no route to host; see that 'ssh root@hn2 true'"
+    ):
+        gather(nodes)
+
+
+def test_an_answer_that_makes_no_sense_is_refused_with_what_the_node_said_last() -> None:
+    with pytest.raises(GatherError, match=r"^hn1 gave no facts: .*not whole.* \(sh: base64: not found\)$"):
+        gather({"hn1": Fixed(Exited(2, "boot b\n", "first\nsh: base64: not found\n"))})
+    with pytest.raises(
+        GatherError, match=r"^hn1 gave no facts: .*its last line is nothing \(exit status 127\)$"
+    ):
+        gather({"hn1": Fixed(Exited(127))})
