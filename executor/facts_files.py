@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -48,14 +49,20 @@ def write_facts(folder: Path, found: NodeFacts) -> Path:
     Raises:
         FactsFileError: it cannot be written.
     """
-    path = folder / f"{found.node.replace('/', '_')}.json"
+    if not re.fullmatch(r"[A-Za-z0-9_.@:\[\]%-]+", found.node):
+        raise FactsFileError(f"{folder}: {found.node!r} cannot be the name of a file; nothing was written")
+    path = folder / f"{found.node}.json"
+    part = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
-        with os.fdopen(descriptor, "w") as file:
+        part = Path(name)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(pretty(found))
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
+        part.chmod(0o644)
+        part.replace(path)
     except OSError as problem:
+        if part is not None:
+            part.unlink(missing_ok=True)
         raise FactsFileError(f"{path}: {problem.strerror}; nothing was written") from None
     return path

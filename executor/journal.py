@@ -22,6 +22,8 @@ from planner.plan import Entry, Opened, Plan
 from planner.saga import Past
 
 NAME: Final = "journal"
+LOOKS: Final = 10
+"""How often a journal that seems taken is tried again: a look at it takes no longer than that."""
 
 
 class JournalError(Exception):
@@ -60,7 +62,8 @@ class Journal:
         self._descriptor = descriptor
         self._broken = False
         for entry in entries:
-            self._note(entry)
+            self.past = self._noted(entry)
+            self.entries.append(entry)
 
     @classmethod
     def create(cls, folder: Path, opened: Opened) -> Journal:
@@ -70,6 +73,7 @@ class Journal:
             JournalError: it exists, or cannot be written.
         """
         path = folder / NAME
+        descriptor = -1
         try:
             folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             folder.mkdir(mode=0o700)
@@ -78,8 +82,11 @@ class Journal:
             _write(descriptor, _record(0, opened))
             for directory in (folder, folder.parent):
                 _sync_directory(directory)
-        except OSError as problem:
-            raise JournalError(f"{path}: {problem.strerror}; nothing was begun") from None
+        except (OSError, JournalError) as problem:
+            if descriptor >= 0:
+                os.close(descriptor)
+            why = problem.strerror if isinstance(problem, OSError) else problem
+            raise JournalError(f"{path}: {why}; nothing was begun") from None
         return cls(path, descriptor, [opened])
 
     @classmethod
@@ -120,6 +127,8 @@ class Journal:
         """
         if self._broken:
             raise JournalError(f"{self.path}: an earlier record could not be written; recover the run")
+        # Not to be written down is what could not be read again.
+        past = self._noted(entry)
         record = _record(len(self.entries), entry)
         try:
             _write(self._descriptor, record)
@@ -128,7 +137,8 @@ class Journal:
             raise JournalError(
                 f"{self.path}: {problem.strerror}; nothing more is done. Make room, then 'vzplan recover'"
             ) from None
-        self._note(entry)
+        self.past = past
+        self.entries.append(entry)
 
     def close(self) -> None:
         """Let go of the file and its lock."""
@@ -144,12 +154,14 @@ class Journal:
         """Close."""
         self.close()
 
-    def _note(self, entry: Entry) -> None:
+    def _noted(self, entry: Entry) -> Past:
+        """The past with one more entry; this journal's own stays as it is."""
+        past = self.past.copy()
         try:
-            self.past.note(entry)
+            past.note(entry)
         except ValueError as problem:
             raise JournalError(f"{self.path}: record {len(self.entries)}: {problem}") from None
-        self.entries.append(entry)
+        return past
 
 
 class Record(NamedTuple):
@@ -172,6 +184,7 @@ def read_journal(state: Path, run: str) -> Record:
     try:
         with path.open("rb") as file:
             alive = not _try_lock(file.fileno(), fcntl.LOCK_SH)
+            fcntl.flock(file.fileno(), fcntl.LOCK_UN)  # looking keeps nobody from taking it up
             entries, _ = _replayed(path, file.read())
     except OSError as problem:
         raise JournalError(f"{path}: {problem.strerror}; 'vzplan runs' lists the runs of this host") from None
@@ -257,6 +270,10 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def _lock(descriptor: int, path: Path) -> None:
+    for _ in range(LOOKS):
+        if _try_lock(descriptor, fcntl.LOCK_EX):
+            return
+        time.sleep(0.02)  # someone may only be looking
     if not _try_lock(descriptor, fcntl.LOCK_EX):
         raise JournalError(f"{path}: its controller is at work; wait for it ('vzplan status')")
 

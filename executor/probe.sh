@@ -63,16 +63,18 @@ locks() { # LOCKDIR
     for file in "$1"/*.lck; do
         name=${file##*/}
         case ${name%.lck} in *[!0-9]* | '' | 0*) continue ;; esac
-        pid=$(head -n 1 "$file" 2>/dev/null | tr -cd 0-9)
-        alive=no
-        [ -n "$pid" ] || alive=unknown
-        [ -z "$pid" ] || [ ! -d "/proc/$pid" ] || alive=yes
+        pid=$(head -n 1 "$file" 2>/dev/null)
+        case $pid in
+            '' | *[!0-9]*) alive=unknown ;;
+            *) if [ -d "/proc/$pid" ]; then alive=yes; else alive=no; fi ;;
+        esac
         echo "lock ${name%.lck} $alive"
     done
 }
 
 owners() {
     for file in "$VZPLAN_HOME"/owners/*; do
+        case ${file##*/} in *[!0-9]* | 0*) continue ;; esac
         [ -f "$file" ] || continue
         echo "owner ${file##*/} $(sed -n 's/^run=//p' "$file" | coded) $(sed -n 's/^control=//p' "$file" | coded)"
     done
@@ -136,6 +138,10 @@ areas() { # "HOW<tab>PATH" for each path to look at: dir (what is there), list (
         }' "$@"
 }
 
+listed() { # DIRECTORY -> the names in it, one a line, and "/", which is none; nothing if they cannot be read
+    found=$(ls -1A "$1/" 2>/dev/null && echo /) && printf '%s' "$found"
+}
+
 path() { # HOW PATH: what lies there
     kind=other
     empty=-
@@ -144,8 +150,13 @@ path() { # HOW PATH: what lies there
         kind=symlink
     elif [ -d "$2" ]; then
         kind=directory
-        # shellcheck disable=SC2010 # asked only whether there is anything
-        if ls -1A "$2" | grep -q -v -x lost+found; then empty=no; else empty=yes; fi
+        # A directory that cannot be read is not called empty.
+        case $(listed "$2") in
+            '') ;;
+            / | "lost+found
+/") empty=yes ;;
+            *) empty=no ;;
+        esac
     elif [ -f "$2" ]; then
         kind='file'
     elif [ ! -e "$2" ]; then
@@ -153,7 +164,10 @@ path() { # HOW PATH: what lies there
         return
     fi
     # Of a link to a directory the names behind it are wanted too.
-    [ "$1" = dir ] || [ ! -d "$2" ] || entries=.$(ls -1A "$2/" | coded)
+    if [ "$1" != dir ] && [ -d "$2" ]; then
+        names=$(listed "$2")
+        [ -z "$names" ] || entries=.$(printf '%s' "${names%/}" | coded)
+    fi
     echo "path $(word "$2") $kind $(word "$(readlink -f "$2")") $empty $entries"
 }
 
@@ -170,11 +184,11 @@ names() { # "MAJOR MINOR NAME..." in hexadecimal for every block device that has
 device() { # NUMBER NAME...
     device_number=$1
     shift
-    [ "$(cat "/sys/dev/block/$device_number/size" 2>/dev/null)" != 0 ] || return
+    case $(cat "/sys/dev/block/$device_number/size" 2>/dev/null) in '' | 0) return ;; esac # no device behind the name
     id=$(identity "$1")
     type=${id%:*}
     type=${type##*:}
-    case $(LC_ALL=C timeout -s KILL 30 mke2fs -n "$1" </dev/null 2>&1; echo "status $?") in
+    case $(LC_ALL=C timeout -s KILL 30 mke2fs -n -F "$1" </dev/null 2>&1; echo "status $?") in
         *'status 0') free=yes ;;
         *'in use'* | *'is mounted'*) free=no ;;
         *) free=unknown ;;
@@ -197,7 +211,8 @@ devices() {
 
 mounts() { # each line of mountinfo, without what is of no interest: pseudo filesystems, the same mount seen twice
     sed 's/^/mount /' /proc/self/mountinfo
-    cat /proc/[0-9]*/mountinfo 2>/dev/null | cut -d ' ' -f 3- | sort -u | grep ' - [^ ]* /' | sed 's/^/elsewhere 0 0 /'
+    cat /proc/[0-9]*/mountinfo 2>/dev/null | cut -d ' ' -f 3- | sort -u |
+        grep -e '^[1-9]' -e ' - [^ ]* /' | sed 's/^/elsewhere 0 0 /' # of a device, or with a path as its source
 }
 
 # --------------------------------------------------------------------------------------------------------------

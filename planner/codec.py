@@ -6,6 +6,7 @@ Text in, text out: reading and writing files is the business of others.
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any, Final
 
 import msgspec
@@ -89,7 +90,7 @@ def decode_entry(text: bytes, where: str) -> Entry:
     """
     try:
         return _ENTRY.decode(text)
-    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CodecError(
             where, str(error), "the journal is damaged; see 'When something goes wrong'"
         ) from None
@@ -97,8 +98,10 @@ def decode_entry(text: bytes, where: str) -> Entry:
 
 def _peek(text: bytes, where: str) -> dict[str, Any]:
     try:
-        top = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        top = json.loads(text, object_pairs_hook=_no_key_twice, parse_constant=_no_constant)
+    except RecursionError:
+        raise CodecError(where, "nested too deeply", "is this the right file?") from None
+    except ValueError as error:
         raise CodecError(
             where, f"not JSON: {error}", "the file is cut short or damaged; gather it again"
         ) from None
@@ -107,3 +110,16 @@ def _peek(text: bytes, where: str) -> dict[str, Any]:
             where, f"Expected `object`, got `{type(top).__name__}` - at `$`", "is this the right file?"
         )
     return top
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is a word of Python's, not of JSON's")
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Which of two would count depends on who reads it."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(n for n in names if names.count(n) > 1)!r} stands there twice")
+    return found

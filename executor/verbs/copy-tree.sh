@@ -33,6 +33,7 @@ receiver='
     shift 3
     start=$(sed "s/.*) //" /proc/$$/stat | cut -d " " -f 20)
     echo "$$ $start $(cat /proc/sys/kernel/random/boot_id)" >"$run/pids/copy-$$" || exit 1
+    exec 9>>"$run/lock" # open, not taken: so that settle finds every process of it
     rsync "$@"
     status=$?
     sync

@@ -33,8 +33,8 @@ beside() { # PATH -> a name in the same directory that only this run uses
     printf '%s/.vzplan-%s-%s' "${1%/*}" "$VZPLAN_RUN" "${1##*/}"
 }
 
-start_time() { # PID -> when it started, in ticks since boot (proc(5), stat, field 22); empty if it is gone
-    sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20
+start_time() { # PID -> ticks since boot (proc(5), stat, field 22); empty if it is gone, or dead and not waited for
+    sed -e 's/.*) //' -e '/^[ZX]/d' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20
 }
 
 # --- mounts and devices ---------------------------------------------------------------------------------------
@@ -124,7 +124,8 @@ identity() { # DEVICE -> WWID:START:SIZE:TYPE:UUID, "-" for what is not known (p
 }
 
 in_use() { # DEVICE: may something on this node hold it? (mke2fs -n opens it exclusively and writes nothing)
-    ! mke2fs -n "$1" </dev/null >/dev/null 2>&1
+    # -F: old ones ask first whether a whole disk is meant; one that is held is refused all the same.
+    ! mke2fs -n -F "$1" </dev/null >/dev/null 2>&1
 }
 
 dirty() { # DEVICE: does any node have it mounted read-write? [seen] needs_recovery, read after a flush

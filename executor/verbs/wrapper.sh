@@ -8,8 +8,8 @@ vzplan_refuse() { # nothing was done
     exit 120
 }
 
-vzplan_start_time() { # PID -> ticks since boot (proc(5), stat, field 22); empty if it is gone
-    sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20
+vzplan_start_time() { # PID -> ticks since boot (proc(5), stat, field 22); empty if it is gone, or dead and not waited for
+    sed -e 's/.*) //' -e '/^[ZX]/d' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20
 }
 
 vzplan_log() { # one durable line in the node's own log
@@ -19,6 +19,16 @@ vzplan_log() { # one durable line in the node's own log
 
 vzplan_note() { # NAME TEXT: durably
     printf '%s\n' "$2" | dd of="$run/$1" conv=fsync 2>/dev/null || vzplan_refuse "cannot write $run/$1"
+}
+
+vzplan_holders() { # -> processes that have the run's lock open: its commands, and whatever they started
+    # shellcheck disable=SC2012 # one ls for all of them; what it says is numbers and links
+    ls -l /proc/[0-9]*/fd 2>/dev/null | lock="$run/lock" awk '
+        /^\/proc\// { pid = substr($0, 7); sub(/\/.*/, "", pid) }
+        substr($0, length($0) - length(" -> " ENVIRON["lock"]) + 1) == " -> " ENVIRON["lock"] && !(pid in seen) {
+            seen[pid]
+            print pid
+        }'
 }
 
 vzplan_end_all() { # end every process group that an earlier command of this run left here
@@ -39,6 +49,10 @@ vzplan_settle() {
     [ "${stored:-0}" -le "$VZPLAN_GENERATION" ] ||
         vzplan_refuse "another controller has taken this run over (generation $stored)"
     vzplan_end_all
+    # And those whose group has lost its leader. Not this session's: it opens the lock only below.
+    for pid in $(vzplan_holders); do
+        kill -s KILL "$pid" 2>/dev/null
+    done
     exec 9>>"$run/lock"
     flock -w 20 9 || {
         echo "something of this run is still at work here" >&2

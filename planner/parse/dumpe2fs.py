@@ -10,18 +10,18 @@ def superblock(text: str) -> tuple[Journal | None, Known]:
 
     (None, UNKNOWN) for anything that is not a superblock.
     """
-    fields = {
-        name.strip(): value.strip()
-        for name, colon, value in (line.partition(":") for line in text.splitlines())
-        if colon
-    }
-    if "Filesystem features" not in fields:
+    # A volume's label may hold a newline, and then says whatever it likes on lines of its own; no real field stands
+    # before it, and of the label's 16 bytes not enough is left for a whole one of those that are asked for here.
+    lines = [line.partition(":") for line in text.splitlines()]
+    fields = {name: value.strip() for name, colon, value in lines if colon}
+    if "Filesystem features" not in fields or "Filesystem state" not in fields:  # or it was cut in the middle
         return None, Known.UNKNOWN
     features = fields["Filesystem features"].split()
+    elsewhere = {"Journal UUID", "Journal device"} & fields.keys()
     if "has_journal" not in features:
         journal = Journal.NONE
-    elif "Journal inode" in fields:
+    elif fields.get("Journal inode", "").isdecimal() and not elsewhere:
         journal = Journal.INTERNAL
     else:
-        journal = Journal.EXTERNAL  # "Journal UUID", "Journal device"
+        journal = Journal.EXTERNAL
     return journal, Known.YES if "needs_recovery" in features else Known.NO

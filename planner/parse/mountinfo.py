@@ -65,8 +65,4 @@ def mount(line: str, *, elsewhere: bool) -> Mount | None:
 
 def plain(word: str) -> str:
     r"""A word with ``\040`` and the like turned back into the bytes that they stand for."""
-    raw = _OCTAL.sub(lambda match: chr(int(match[1], 8)), word)
-    try:
-        return raw.encode("latin-1").decode() if raw != word else word
-    except UnicodeError:
-        return raw
+    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), word)

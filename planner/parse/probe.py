@@ -7,6 +7,7 @@ that are half there would read as "no".
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections import defaultdict
@@ -37,9 +38,9 @@ def facts(node: str, answer: str) -> NodeFacts:
     Raises:
         ParseError: the answer is cut short, or a record is not one of the probe's.
     """
-    lines = answer.splitlines()
-    if not lines or lines[-1] != f"end {len(lines) - 1}":
-        last = repr(lines[-1][:80]) if lines else "nothing"
+    lines = answer.removesuffix("\n").split("\n")  # not splitlines: names may hold what that calls a line's end
+    if lines[-1] != f"end {len(lines) - 1}":
+        last = repr(lines[-1][:80]) if lines[-1] else "nothing"
         raise ParseError(f"the probe's answer is not whole; its last line is {last}")
     records: defaultdict[str, list[str]] = defaultdict(list)
     for line in lines[:-1]:
@@ -102,22 +103,24 @@ def _facts(node: str, records: defaultdict[str, list[str]]) -> NodeFacts:
 
 def _container(line: str) -> Container:
     ctid, said, config = line.split(" ")
-    return Container(int(ctid), status.state(int(ctid), _text(said) or ""), _text(config))
+    return Container(_ctid(ctid), status.state(_ctid(ctid), _text(said) or ""), _text(config))
 
 
 def _script(line: str) -> Script:
     name, mode, text = line.split(" ")
+    if not re.fullmatch("[0-7]{1,4}", mode):
+        raise ParseError(f"{mode[:40]!r} is not a file's mode")
     return Script(_sure(name), int(mode, 8), _text(text))
 
 
 def _lock(line: str) -> Lock:
     ctid, alive = line.split(" ")
-    return Lock(int(ctid), Known(alive))
+    return Lock(_ctid(ctid), Known(alive))
 
 
 def _owner(line: str) -> Owner:
     ctid, run, control = line.split(" ")
-    return Owner(int(ctid), _sure(run), _sure(control))
+    return Owner(_ctid(ctid), _sure(run), _sure(control))
 
 
 def _paths(lines: list[str]) -> tuple[Path, ...]:
@@ -155,6 +158,12 @@ def _device(line: str) -> Device:
         exclusive=Known(free),
         filesystem=filesystem,
     )
+
+
+def _ctid(word: str) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,9}", word):
+        raise ParseError(f"{word[:40]!r} is not a container's number")
+    return int(word)
 
 
 def _once(mounts: list[Mount]) -> list[Mount]:

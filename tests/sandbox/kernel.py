@@ -16,6 +16,7 @@ CLONE_NEWUTS: Final = 0x04000000
 CLONE_NEWPID: Final = 0x20000000
 PR_SET_PDEATHSIG: Final = 1
 LOOP_CONFIGURE: Final = 0x4C0A
+BLKROSET: Final = 0x125D
 LOOP_CTL_GET_FREE: Final = 0x4C82
 LO_FLAGS_AUTOCLEAR: Final = 4
 LOOP_MAJOR: Final = 7
@@ -59,6 +60,7 @@ def attach_loop(image: Path) -> tuple[int, int]:
                 if problem.errno != errno.EBUSY:  # someone else was quicker
                     raise
             else:
+                fcntl.ioctl(device, BLKROSET, struct.pack("i", 0))  # of whoever had this loop device before
                 return device, minor
     finally:
         os.close(control)

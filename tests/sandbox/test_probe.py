@@ -448,3 +448,76 @@ def test_a_lazily_unmounted_disk_is_held_though_no_mount_shows(san: Sandbox) -> 
         assert other.exclusive is Known.YES
         assert other.filesystem is not None
         assert other.filesystem.needs_recovery is Known.YES
+
+
+def damage(node: Node, directory: str) -> None:
+    """Zero a directory's block on the spare disk and mount it at /mnt: its names can no longer be read."""
+    node.sh(f"""mount /dev/sdb1 /mnt; mkdir -p /mnt/private/5; : >/mnt/private/5/data; umount /mnt
+        b=$(debugfs -R 'blocks {directory}' /dev/sdb1 2>/dev/null | tr -d ' \\n')
+        dd if=/dev/zero of=/dev/sdb1 bs=1024 seek="$b" count=1 conv=notrunc 2>/dev/null
+        blockdev --flushbufs /dev/sdb1; mount /dev/sdb1 /mnt""")
+
+
+def test_a_directory_that_cannot_be_read_is_not_called_empty(san: Sandbox) -> None:
+    node = san.hn1
+    damage(node, "/private/5")
+    write(node, "/etc/vz/conf/5.conf", "VE_PRIVATE=/mnt/private/5\n")
+    assert ask(node).path("/mnt/private/5").empty is None
+
+
+def test_names_that_cannot_be_listed_are_not_called_absent(san: Sandbox) -> None:
+    node = san.hn1
+    damage(node, "/private")
+    write(node, "/etc/vz/conf/6.conf", "DUMPDIR=/mnt/private\n")
+    assert ask(node).path("/mnt/private").entries is None
+
+
+def test_a_device_node_without_a_device_does_not_refuse_the_whole_node(san: Sandbox) -> None:
+    node = san.hn1
+    node.sh("mknod /dev/stale b 250 7")
+    ask(node)
+
+
+def test_a_mount_point_with_a_form_feed_does_not_refuse_the_whole_node(san: Sandbox) -> None:
+    node = san.hn1
+    node.sh('d=$(printf \'/mnt/a\\fb\'); mkdir "$d"; mount --bind /vz "$d"')
+    assert "/mnt/a\fb" in [m.point for m in ask(node).mounts]
+
+
+def test_a_lock_whose_number_is_followed_by_more_is_not_called_dead(san: Sandbox) -> None:
+    node = san.hn1
+    write(node, "/vz/lock/123.lck", "1 2\n")  # init, as vzctl's %d reads it; the probe reads 12
+    assert ask(node).locks != (Lock(123, Known.NO),)
+
+
+def test_a_stray_file_among_owners_does_not_refuse_the_whole_node(san: Sandbox) -> None:
+    node = san.hn1
+    node.sh("mkdir -p /var/lib/vzplan/owners; : >'/var/lib/vzplan/owners/123 old'")
+    ask(node)
+
+
+def test_a_mount_elsewhere_of_a_relative_source_is_seen(san: Sandbox) -> None:
+    node = san.hn1
+    mount = 'ctypes.CDLL(None).mount(b"sda1", b"/mnt", b"ext4", 0, None)'
+    script = f'import ctypes, os; {mount}; open("/tmp/did", "w"); os.execvp("sleep", ["sleep", "600"])'
+    with process(node, f"cd /dev; exec unshare -m --propagation private python3 -c '{script}'"):
+        assert [m.point for m in held(ask(node))[2]] == ["/mnt"]
+
+
+def test_a_whole_disk_is_asked_though_old_mke2fs_wants_an_answer_first(san: Sandbox) -> None:
+    node = san.hn1
+    # mke2fs 1.41 .. 1.42 (RHEL 6, 7), check_plausibility: a SCSI disk with minor % 16 == 0, unless -F is given.
+    write(
+        node,
+        "/root/mke2fs",
+        """#!/bin/sh
+case " $* " in *" -F "*) exec /sbin/mke2fs "$@" ;; esac
+echo "$2 is entire device, not just one partition!"; printf 'Proceed anyway? (y,n) '
+read -r answer && [ "$answer" = y ] || exit 1
+exec /sbin/mke2fs "$@"
+""",
+    )
+    node.sh("chmod 755 /root/mke2fs")
+    disk = ask(node, path="/root:/sbin:/usr/sbin:/bin:/usr/bin").device("/dev/sda1")
+    assert disk is not None
+    assert disk.exclusive is Known.YES

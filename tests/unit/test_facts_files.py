@@ -243,10 +243,10 @@ def test_a_file_replaces_an_older_one_and_can_be_read_by_all(tmp_path: Path) -> 
 
 
 def test_a_node_name_never_leads_out_of_the_folder(tmp_path: Path) -> None:
-    path = write_facts(tmp_path / "facts", structs.replace(facts(), node="../../etc/passwd"))
-    assert path.parent == tmp_path / "facts"
-    assert [found.name for found in tmp_path.iterdir()] == ["facts"]
-    assert list(read_world(tmp_path / "facts")) == ["../../etc/passwd"]
+    for name in ("../../etc/passwd", "a/b", "", "..\n"):
+        with pytest.raises(FactsFileError, match="cannot be the name of a file; nothing was written"):
+            write_facts(tmp_path / "facts", structs.replace(facts(), node=name))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("method", ["chmod", "replace"])
@@ -271,3 +271,28 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     with pytest.raises(FactsFileError, match=r"file/sub/hn1\.json: Not a directory; nothing was written"):
         write_facts(tmp_path / "file" / "sub", facts())
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_json_that_is_nested_without_end_is_refused_and_named(tmp_path: Path) -> None:
+    (tmp_path / "hn1.json").write_bytes(b"[" * 100_000)
+    with pytest.raises(CodecError, match=r"hn1\.json: nested too deeply"):
+        read_world(tmp_path)
+
+
+def test_a_key_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
+    text = pretty(facts()).encode().replace(b'"version": 1', b'"version": 1, "node": "other"', 1)
+    (tmp_path / "hn1.json").write_bytes(text)
+    with pytest.raises(CodecError, match="'node' stands there twice"):
+        read_world(tmp_path)
+
+
+def test_nothing_is_left_of_a_file_that_could_not_be_put_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Path, *_: object) -> None:
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(FactsFileError, match="nothing was written"):
+        write_facts(tmp_path, facts())
+    assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,8 @@ from planner.parse.dumpe2fs import superblock
 CAPTURED = Path(__file__).resolve().parents[2] / "fixtures/captured"
 NOT_READ = (None, Known.UNKNOWN)
 
+STATE = "Filesystem state: clean\n"
+
 
 def captured(case: str) -> str:
     return (CAPTURED / f"dumpe2fs-{case}.txt").read_bytes().decode(errors="replace")
@@ -49,7 +51,7 @@ def test_what_is_no_superblock_says_nothing(case: str) -> None:
 
 
 def test_an_answer_cut_before_its_journal_never_looks_like_an_internal_one() -> None:
-    assert superblock(captured("truncated"))[0] is Journal.EXTERNAL
+    assert superblock(captured("truncated")) == (None, Known.UNKNOWN)
     for case in ("ext4-mounted", "rhel6-mounted", "external-journal"):
         lines = captured(case).splitlines(keepends=True)
         whole = superblock(captured(case))
@@ -82,13 +84,13 @@ def test_clean_is_said_while_mounted_too_and_proves_nothing() -> None:
 
 
 def test_a_feature_is_a_whole_word() -> None:
-    text = "Filesystem features: has_journal not_needs_recovery needs_recovery_x\nJournal inode: 8\n"
+    text = f"Filesystem features: has_journal not_needs_recovery needs_recovery_x\n{STATE}Journal inode: 8\n"
     assert superblock(text) == (Journal.INTERNAL, Known.NO)
-    assert superblock("Filesystem features: has_journal_not\nJournal inode: 8\n")[0] is Journal.NONE
+    assert superblock(f"Filesystem features: has_journal_not\n{STATE}Journal inode: 8\n")[0] is Journal.NONE
 
 
 def test_the_colon_may_be_followed_by_any_blanks() -> None:
-    text = "Filesystem features:\thas_journal\tneeds_recovery  \r\nJournal inode:\t8\r\n"
+    text = f"Filesystem features:\thas_journal\tneeds_recovery  \r\n{STATE}Journal inode:\t8\r\n"
     assert superblock(text) == (Journal.INTERNAL, Known.YES)
 
 
@@ -102,3 +104,15 @@ def test_no_text_makes_it_fail(text: str) -> None:
     superblock(text)
     journal, needs_recovery = superblock(f"Filesystem features: {text}")
     assert (journal is None) == (needs_recovery is Known.UNKNOWN)
+
+
+def test_a_label_with_a_newline_does_not_make_an_external_journal_internal() -> None:
+    text = captured("external-journal").replace(
+        "Filesystem volume name:   <none>", "Filesystem volume name:   x\nJournal inode:"
+    )
+    assert superblock(text)[0] is Journal.EXTERNAL
+
+
+def test_features_cut_short_do_not_read_as_not_mounted() -> None:
+    text = captured("ext4-mounted")
+    assert superblock(text[: text.index(" needs_recovery")])[1] is Known.UNKNOWN

@@ -613,3 +613,20 @@ def test_an_answer_that_makes_no_sense_is_refused_with_what_the_node_said_last()
         GatherError, match=r"^hn1 gave no facts: .*its last line is nothing \(exit status 127\)$"
     ):
         gather({"hn1": Fixed(Exited(127))})
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["container -5 - -", "container 1_0 - -", "container \u0665 - -", "lock 0 yes", "script YQ== -755 -"],
+)
+def test_a_number_that_is_none_is_refused(line: str) -> None:
+    lines = ("boot b", "vz yes", line)
+    with pytest.raises(ParseError):
+        facts("hn1", "\n".join((*lines, f"end {len(lines)}", "")))
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\x0c", "\x85", "\x1c"])
+def test_what_python_calls_a_line_end_is_part_of_a_name(odd: str) -> None:
+    lines = ("boot b", "vz yes", f"elsewhere 0 0 8:1 / /mnt/a{odd}b rw - ext4 /dev/sda1 rw")
+    found = facts("hn1", "\n".join((*lines, f"end {len(lines)}", "")))
+    assert found.mounts[0].point == f"/mnt/a{odd}b"

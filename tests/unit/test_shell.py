@@ -1,0 +1,790 @@
+"""A real shell on this machine: what goes in arrives, what comes out is understood, and a lost session does no harm.
+
+Nothing here needs root, vzctl or ssh.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from executor import shell as shell_module
+from executor import verbs
+from executor.node import NodeOutcome
+from executor.shell import KEEP_BYTES, ShellNode
+from planner.parse.config import FENCE
+from planner.plan import Command, Exited, Lost
+from planner.verbs import REFUSED
+
+CTID = "4000000001"  # no container has so high a number
+RUN = "run-1"
+CONTROL = "control.example:/root/state"
+SHELLS = (("dash",), ("bash", "--posix"))
+BUSYBOX = ("busybox", "sh")
+"""It takes its own tools for those of the node, and its ``timeout`` holds the run's lock for up to a second longer."""
+NOBODY = 2**31 - 1  # no process has so high a number
+
+ODD_NAMES = (
+    " two  words ",
+    "*[a-z]?.*",
+    "$HOME ${x} $(touch pwned) `touch pwned`",
+    "-rf",
+    "--",
+    "'\"''\\",
+    "\\n\\0%s%d%",
+    "a;b&c|d<e>f#~!{a,b}(a)=",
+    "~",
+    "tab\there bell\a\x1b[0m",
+    "ä€𝄞\u200b",
+)
+
+
+class Here:
+    """This machine as a node, in one of the shells, with a home of its own below ``tmp_path``."""
+
+    def __init__(self, words: tuple[str, ...], tmp_path: Path) -> None:
+        """Skip the test if there is no such shell."""
+        program = shutil.which(words[0])
+        if program is None:
+            pytest.skip(f"{words[0]} is not installed")
+        self.words = (program, *words[1:])
+        self.home = tmp_path / "home"
+        self.tmp = tmp_path
+        self.heard: list[tuple[str, bytes]] = []
+        self._sessions: list[ShellNode] = []
+        # What the session calls "sh" is the same shell.
+        self._path = tmp_path / "bin"
+        self._path.mkdir()
+        (self._path / "sh").symlink_to(program)
+        # What is lost without it is seen in tests/sandbox; here it would only wait for what others have to write.
+        (self._path / "sync").symlink_to("/bin/true")
+
+    def session(self, run: str = RUN, generation: int = 1, words: tuple[str, ...] = ()) -> ShellNode:
+        node = ShellNode(
+            "here",
+            None,
+            run=run,
+            control=CONTROL,
+            generation=generation,
+            home=str(self.home),
+            shell=words or self.words,
+            speak=lambda name, data: self.heard.append((name, data)),
+        )
+        node._environment["PATH"] = f"{self._path}:{node._environment['PATH']}"
+        self._sessions.append(node)
+        return node
+
+    @property
+    def folder(self) -> Path:
+        return self.home / "node" / RUN
+
+    @property
+    def log(self) -> list[str]:
+        return (self.folder / "log").read_text().splitlines()
+
+    @property
+    def holder(self) -> int:
+        return int((self.folder / "holder").read_text().split()[0])
+
+    def close(self) -> None:
+        for node in self._sessions:
+            node.close()
+
+
+@pytest.fixture(params=SHELLS, ids=" ".join)
+def here(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Here]:
+    place = Here(request.param, tmp_path)
+    yield place
+    place.close()
+
+
+@pytest.fixture(params=(*SHELLS, BUSYBOX), ids=" ".join)
+def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ShellNode]:
+    """A session that only looks."""
+    place = Here(request.param, tmp_path)
+    yield place.session(run="", generation=0)
+    place.close()
+    assert not place.home.exists(), "looking left something behind"
+
+
+@pytest.fixture
+def owned(here: Here) -> ShellNode:
+    """A session of a run that owns the container."""
+    node = here.session()
+    assert run(node, "own", CTID) == Exited(0)
+    return node
+
+
+@pytest.fixture
+def ended() -> Iterator[list[int]]:
+    """Processes of the test's own that must not outlive it, whatever it finds."""
+    pids: list[int] = []
+    yield pids
+    for pid in pids:
+        if not is_gone(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def run(node: ShellNode, *argv: str | Path, stdin: str = "", deadline_s: int = 60) -> NodeOutcome:
+    return node.run(Command("here", tuple(map(str, argv)), stdin, deadline_s))
+
+
+def status(outcome: NodeOutcome) -> int:
+    assert isinstance(outcome, Exited), outcome
+    return outcome.status
+
+
+def is_refused(outcome: NodeOutcome, why: str) -> bool:
+    return status(outcome) == REFUSED and isinstance(outcome, Exited) and why in outcome.err
+
+
+def fails(outcome: NodeOutcome, why: str) -> bool:
+    return status(outcome) == 1 and isinstance(outcome, Exited) and why in outcome.err
+
+
+def is_gone(pid: int) -> bool:
+    """Ended; a zombie that nobody has waited for yet has ended, too."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def wait_until(happened: Callable[[], object]) -> None:
+    """For what another process does and tells nobody of."""
+    limit = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < limit, "it never happened"
+        time.sleep(0.005)
+
+
+def wait_until_gone(*pids: int) -> None:
+    wait_until(lambda: all(map(is_gone, pids)))
+
+
+def says(monkeypatch: pytest.MonkeyPatch, verb: str, text: str) -> None:
+    """``verb`` does something else for once."""
+    real = verbs.text
+    monkeypatch.setattr(verbs, "text", lambda name: text if name == verb else real(name))
+
+
+# --- the run on the node
+
+
+def test_owning_and_giving_up_leaves_nothing_behind(here: Here) -> None:
+    node = here.session()
+    assert run(node, "own", CTID) == Exited(0)
+    assert (here.home / "owners" / CTID).read_text() == f"run={RUN}\ncontrol={CONTROL}\n"
+    assert here.folder.is_dir()
+    assert run(node, "own", CTID) == Exited(0), "owning twice"
+    assert run(node, "disown", CTID) == Exited(0)
+    assert list(here.home.iterdir()) == []
+    assert run(node, "disown", CTID) == Exited(0), "giving up twice"
+    assert list(here.home.iterdir()) == []
+
+
+def test_giving_up_leaves_what_other_runs_have(here: Here) -> None:
+    first, second = here.session(), here.session("run-2")
+    assert run(first, "own", CTID) == Exited(0)
+    assert run(second, "own", "4000000002") == Exited(0)
+    assert run(first, "disown", "4000000002") == Exited(0), "the record is another run's"
+    assert (here.home / "owners" / "4000000002").exists()
+    assert not here.folder.exists()
+    assert run(second, "disown", CTID) == Exited(0), "the record is another run's"
+    assert (here.home / "owners" / CTID).exists()
+
+
+def test_without_the_runs_folder_nothing_is_done(here: Here) -> None:
+    node = here.session()
+    made = here.tmp / "made"
+    assert is_refused(run(node, "make-dir", made, "0755"), "no folder here")
+    assert is_refused(run(node, "make-file", made, "0644", stdin="x"), "no folder here")
+    assert not made.exists()
+    assert not here.home.exists()
+
+
+def test_a_second_run_cannot_own_and_is_told_where_to_look(here: Here, owned: ShellNode) -> None:
+    second = here.session("run-2")
+    outcome = run(second, "own", CTID)
+    assert fails(outcome, f"run={RUN}")
+    assert fails(outcome, f"control={CONTROL}")
+    assert (here.home / "owners" / CTID).read_text() == f"run={RUN}\ncontrol={CONTROL}\n"
+    assert run(second, "disown", CTID) == Exited(0)
+    assert run(owned, "own", CTID) == Exited(0), "the first still owns it"
+
+
+def test_an_old_controller_that_wakes_up_can_do_nothing_any_more(here: Here, owned: ShellNode) -> None:
+    new = here.session(generation=1001)
+    made = here.tmp / "made"
+    assert is_refused(run(new, "make-dir", made, "0755"), "the run here is at 1\n"), "it has not settled"
+    assert run(new, "settle") == Exited(0)
+    assert isinstance(run(owned, "make-dir", made, "0755"), Lost), "settling ended the old session"
+    for old in (owned, here.session(), here.session(generation=1000)):
+        assert is_refused(run(old, "make-dir", made, "0755"), "the run here is at 1001")
+        assert is_refused(run(old, "own", CTID), "the run here is at 1001")
+        assert is_refused(run(old, "disown", CTID), "the run here is at 1001")
+        assert is_refused(run(old, "settle"), "another controller has taken this run over")
+    assert not made.exists()
+    assert run(new, "make-dir", made, "0755") == Exited(0)
+    assert run(new, "disown", CTID) == Exited(0)
+
+
+def test_settling_twice_and_settling_where_nothing_was_done_is_harmless(here: Here) -> None:
+    node = here.session(generation=7)
+    assert run(node, "settle") == Exited(0)
+    assert run(node, "settle") == Exited(0)
+    assert run(node, "own", CTID) == Exited(0)
+    assert run(node, "settle") == Exited(0)
+    assert run(node, "disown", CTID) == Exited(0)
+    assert list(here.home.iterdir()) == []
+
+
+def test_with_the_tools_of_busybox_a_run_works_once_each_lock_is_free(tmp_path: Path) -> None:
+    place = Here(BUSYBOX, tmp_path)
+    node, path = place.session(), tmp_path / ODD_NAMES[2]
+    text = TEXTS["every character up to U+02FF"]
+
+    def patiently(*argv: str | Path, stdin: str = "") -> NodeOutcome:
+        outcomes = [run(node, *argv, stdin=stdin)]
+
+        def let_in() -> bool:
+            if is_refused(outcomes[-1], "still at work here"):
+                outcomes.append(run(node, *argv, stdin=stdin))
+            return not is_refused(outcomes[-1], "still at work here")
+
+        wait_until(let_in)
+        return outcomes[-1]
+
+    assert patiently("own", CTID) == Exited(0)
+    assert patiently("make-file", path, "0644", stdin=text) == Exited(0)
+    assert path.read_bytes() == text.encode()
+    assert patiently("settle") == Exited(0)
+    assert patiently("remove-made", path) == Exited(0)
+    assert patiently("disown", CTID) == Exited(0)
+    place.close()
+    assert list(place.home.iterdir()) == []
+
+
+def test_after_a_reboot_nothing_is_done_before_the_node_has_settled(here: Here, owned: ShellNode) -> None:
+    (here.folder / "boot").write_text("another boot\n")
+    assert is_refused(run(owned, "make-dir", here.tmp / "made", "0755"), "booted since")
+    assert run(owned, "settle") == Exited(0)
+    assert run(owned, "make-dir", here.tmp / "made", "0755") == Exited(0)
+
+
+def test_the_node_itself_knows_what_was_done_to_it(here: Here, owned: ShellNode) -> None:
+    made = here.tmp / "two words"
+    assert run(owned, "make-dir", made, "0755") == Exited(0)
+    assert status(run(owned, "remove-dir", "/proc/self/status")) == 1
+    assert run(owned, "settle") == Exited(0)
+    assert here.log == [
+        f"began own {CTID}",
+        "ended own 0",
+        f"began make-dir {made} 0755",
+        "ended make-dir 0",
+        "began remove-dir /proc/self/status",
+        "ended remove-dir 1",
+        "settled 1",
+    ]
+
+
+def test_what_the_run_writes_on_the_node_is_for_its_owner_only(here: Here, owned: ShellNode) -> None:
+    assert run(owned, "make-file", here.tmp / "made", "0644", stdin="x") == Exited(0)
+    for path in (here.home, *here.home.rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+# --- what is said
+
+
+def test_more_than_a_pipe_holds_on_both_streams_at_once_is_read(reader: ShellNode) -> None:
+    out, err = "o" * 1023, "e" * 1023
+    script = f"i=0; while [ $i -lt 1000 ]; do echo {out}; echo {err} >&2; i=$((i + 1)); done; exit 3"
+    outcome = reader.read(script, 60, 2_000_000)
+    assert isinstance(outcome, Exited)
+    assert outcome.status == 3
+    assert outcome.out == f"{out}\n" * 1000
+    check_bounded(outcome.err, f"{err}\n" * 1000, KEEP_BYTES)
+
+
+@pytest.mark.parametrize(("first", "second"), [("", ">&2"), (">&2", "")], ids=["out-first", "err-first"])
+def test_more_than_a_pipe_holds_on_one_stream_after_the_other_is_read(
+    reader: ShellNode, first: str, second: str
+) -> None:
+    script = f"seq 100000 {first}; seq 100000 {second}"
+    outcome = reader.read(script, 60, 5000)
+    said = "".join(f"{number}\n" for number in range(1, 100001))
+    assert isinstance(outcome, Exited)
+    assert outcome.status == 0
+    check_bounded(outcome.out, said, 5000)
+    check_bounded(outcome.err, said, KEEP_BYTES)
+
+
+def test_a_verb_that_says_more_than_a_pipe_holds_does_not_hang(
+    here: Here, owned: ShellNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(monkeypatch, "remove-made", "seq 100000; seq 100000 >&2; exit 9")
+    outcome = run(owned, "remove-made", "/x")
+    said = "".join(f"{number}\n" for number in range(1, 100001))
+    assert isinstance(outcome, Exited)
+    assert outcome.status == 9
+    check_bounded(outcome.out, said, KEEP_BYTES)
+    check_bounded(outcome.err, said, KEEP_BYTES)
+    assert "".join(data.decode() for _, data in here.heard if data).endswith(said), "who listens hears all"
+    assert {name for name, _ in here.heard} == {"here"}
+
+
+def check_bounded(kept: str, said: str, limit: int) -> None:
+    gap = f"\n[... {len(said) - 2 * limit} bytes left out ...]\n"
+    assert kept == said[:limit] + gap + said[-limit:]
+
+
+@pytest.mark.parametrize("said", ["", "x", "x\n", "\n", "\n\n\n", "a\r\nb\r", "ä€\a", "%s\\n$x"])
+def test_what_is_said_comes_back_as_it_was(reader: ShellNode, said: str) -> None:
+    octal = "".join(f"\\{byte:03o}" for byte in said.encode())
+    outcome = reader.read(f"printf '{octal}'; printf '{octal}' >&2; exit 5", 60, 1000)
+    assert outcome == Exited(5, said, said)
+
+
+def test_what_looks_like_a_trailer_is_not_mistaken_for_it(reader: ShellNode) -> None:
+    lines = ["", "0" * 32 + " 0", "", "0" * 32, "vzplan_run", " 0", "f" * 32 + " 255", ""]
+    text = "\n".join(lines)
+    for _ in range(2):
+        script = f"cat <<'END'\n{text}END\ncat >&2 <<'END'\n{text}END\nexit 4"
+        assert reader.read(script, 60, 10_000) == Exited(4, text, text)
+
+
+def test_bytes_that_are_no_text_do_not_end_the_session(reader: ShellNode) -> None:
+    assert reader.read(r"printf '\377\000\200'", 60, 1000) == Exited(0, "\ufffd\0\ufffd", "")
+    assert reader.read("echo more", 60, 1000) == Exited(0, "more\n", "")
+
+
+@pytest.mark.parametrize("number", [0, 1, 126, 127, 255])
+def test_an_exit_status_means_only_what_the_command_says(reader: ShellNode, number: int) -> None:
+    assert reader.read(f"exit {number}", 60, 1000) == Exited(number)
+
+
+def test_looking_needs_no_run_and_leaves_nothing_behind(reader: ShellNode) -> None:
+    assert reader.read('cat; pwd; echo "[$VZPLAN_RUN]"', 60, 1000) == Exited(0, "/\n[]\n", "")
+
+
+def test_a_command_never_reads_what_is_meant_for_the_session(
+    here: Here, owned: ShellNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(monkeypatch, "remove-made", "cat")
+    assert run(owned, "remove-made", "/x") == Exited(0)
+    assert run(owned, "remove-made", "/x") == Exited(0)
+    assert owned.read("cat", 60, 1000) == Exited(0)
+    assert here.log[-1] == "ended remove-made 0"
+
+
+def test_what_a_login_prints_is_no_answer(here: Here) -> None:
+    node = here.session(
+        words=(
+            here.words[0],
+            *here.words[1:],
+            "-c",
+            'echo motd; echo warning >&2; exec "$@"',
+            "x",
+            *here.words,
+        )
+    )
+    assert node.read("echo out; echo err >&2", 60, 1000) == Exited(0, "out\n", "err\n")
+
+
+# --- what goes in
+
+
+TEXTS = {
+    "nothing": "",
+    "no newline at its end": "VE_ROOT=/vz/root/$VEID",
+    "newlines at its end": "a\n\n\n",
+    "newlines only": "\n\n",
+    "quotes": "'\"'\\''\"\\\"`''\n",
+    "backslashes": "\\\n\\\\n\\0\\c\\x41 % %s %%\n",
+    "what a shell would run": "$(touch pwned) `touch pwned` ${HOME} $HOME $$ !! ~ *\n; exit 1 &\n",
+    "a here document": "<<EOF\nEOF\n<<'END'\n",
+    "an option": "-n -e\n",
+    "carriage returns": "a\r\nb\r",
+    "every character up to U+02FF": "".join(map(chr, range(1, 0x300))),
+    "other characters": "€ 𝄞 \u200b\u2028\ufeff\uffff",
+    "one long line": "x" * 200_000,
+    "200 kB of odd lines": "'$x\\ \"ä`\n" * 18_000,
+}
+
+
+def test_standard_input_arrives_as_it_is(here: Here, owned: ShellNode) -> None:
+    for number, (name, text) in enumerate(TEXTS.items()):
+        path = here.tmp / f"file{number}"
+        assert run(owned, "make-file", path, "0640", stdin=text) == Exited(0), name
+        assert path.read_bytes() == text.encode(), name
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+        path.unlink()
+    assert sorted(p.name for p in here.tmp.iterdir()) == ["bin", "home"]
+    assert not Path("/pwned").exists()
+
+
+def test_a_file_that_is_made_again_is_left_as_it_is(here: Here, owned: ShellNode) -> None:
+    path = here.tmp / "file"
+    assert run(owned, "make-file", path, "0640", stdin="x") == Exited(0)
+    before = path.stat()
+    assert run(owned, "make-file", path, "0640", stdin="x") == Exited(0)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert run(owned, "remove-made", path) == Exited(0)
+    assert run(owned, "remove-made", path) == Exited(0)
+    assert sorted(p.name for p in here.tmp.iterdir()) == ["bin", "home"]
+
+
+def test_operands_arrive_as_they_are(here: Here, owned: ShellNode) -> None:
+    top = here.tmp / "top"
+    for name in ODD_NAMES:
+        top.mkdir()
+        folder, file = top / name, top / name / name
+        assert run(owned, "make-dir", folder, "0750") == Exited(0), name
+        assert run(owned, "make-file", file, "0600", stdin=name) == Exited(0), name
+        assert [p.name for p in top.iterdir()] == [p.name for p in folder.iterdir()] == [name]
+        assert file.read_text() == name
+        assert run(owned, "rename-file", file, f"{file}2") == Exited(0), name
+        assert [p.name for p in folder.iterdir()] == [f"{name}2"]
+        Path(f"{file}2").rename(file)
+        assert run(owned, "remove-made", file) == Exited(0), name
+        assert run(owned, "remove-made", folder) == Exited(0), name
+        top.rmdir()
+    assert not Path("/pwned").exists()
+
+
+# --- verbs that make and remove
+
+
+def test_what_someone_else_made_is_neither_changed_nor_removed(here: Here, owned: ShellNode) -> None:
+    file, folder, link = here.tmp / "file", here.tmp / "folder", here.tmp / "link"
+    file.write_text("theirs")
+    folder.mkdir()
+    link.symlink_to(here.tmp / "nowhere")
+    for path in (file, folder, link):
+        assert fails(run(owned, "make-file", path, "0644", stdin="theirs"), "did not make it")
+        assert fails(run(owned, "make-dir", path, "0755"), "did not make it")
+        assert run(owned, "remove-made", path) == Exited(0)
+        assert run(owned, "remove-made-tree", path) == Exited(0)
+    assert file.read_text() == "theirs"
+    assert folder.is_dir()
+    assert link.is_symlink()
+
+
+def test_what_another_run_made_is_not_this_runs(here: Here, owned: ShellNode) -> None:
+    second = here.session("run-2")
+    assert run(second, "own", "4000000002") == Exited(0)
+    file = here.tmp / "file"
+    assert run(second, "make-file", file, "0644", stdin="x") == Exited(0)
+    assert fails(run(owned, "make-file", file, "0644", stdin="x"), "did not make it")
+    assert run(owned, "remove-made", file) == Exited(0)
+    assert file.exists()
+    assert run(second, "remove-made", file) == Exited(0)
+    assert not file.exists()
+
+
+def test_a_file_that_was_changed_since_is_not_made_again(here: Here, owned: ShellNode) -> None:
+    file = here.tmp / "file"
+    assert run(owned, "make-file", file, "0644", stdin="ours\n") == Exited(0)
+    file.write_text("theirs\n")
+    assert fails(run(owned, "make-file", file, "0644", stdin="ours\n"), "was changed")
+    assert file.read_text() == "theirs\n"
+    assert not list(here.tmp.glob(".vzplan-*"))
+
+
+def test_a_tree_that_this_run_made_goes_with_all_in_it(here: Here, owned: ShellNode) -> None:
+    top = here.tmp / "top"
+    assert run(owned, "make-dir", top, "0755") == Exited(0)
+    (top / "-rf" / "x").mkdir(parents=True)
+    (top / "out").symlink_to(here.home)
+    assert fails(run(owned, "remove-made", top), "is not empty")
+    assert run(owned, "remove-made-tree", top) == Exited(0)
+    assert not top.exists()
+    assert here.folder.is_dir()
+    assert run(owned, "remove-made-tree", top) == Exited(0)
+
+
+def test_renaming_never_overwrites_and_can_be_repeated(here: Here, owned: ShellNode) -> None:
+    old, new = here.tmp / "123.conf", here.tmp / "123.conf.migrated"
+    assert fails(run(owned, "rename-file", old, new), "is not a file")
+    old.write_text("a")
+    new.write_text("b")
+    assert fails(run(owned, "rename-file", old, new), "both there")
+    assert (old.read_text(), new.read_text()) == ("a", "b")
+    new.unlink()
+    assert run(owned, "rename-file", old, new) == Exited(0)
+    assert run(owned, "rename-file", old, new) == Exited(0)
+    assert (old.exists(), new.read_text()) == (False, "a")
+    old.hardlink_to(new)  # as it is half way
+    assert run(owned, "rename-file", old, new) == Exited(0)
+    assert (old.exists(), new.read_text()) == (False, "a")
+
+
+def test_only_an_empty_directory_is_removed_as_one(here: Here, owned: ShellNode) -> None:
+    folder, link = here.tmp / "folder", here.tmp / "link"
+    folder.mkdir()
+    (folder / "file").touch()
+    link.symlink_to(folder)
+    assert fails(run(owned, "remove-dir", folder), "is not empty")
+    assert fails(run(owned, "remove-dir", link), "is not a directory")
+    assert fails(run(owned, "remove-dir", folder / "file"), "is not a directory")
+    (folder / "file").unlink()
+    assert run(owned, "remove-dir", folder) == Exited(0)
+    assert run(owned, "remove-dir", folder) == Exited(0)
+    assert not folder.exists()
+
+
+CONFIGS = {
+    "usual": 'VE_ROOT="/vz/root/$VEID"\nONBOOT="yes"\n',
+    "no newline at its end": 'ONBOOT="yes"',
+    "empty": "",
+    "carriage returns": "A=1\r\nB=2\r\n",
+    "odd": "\\n %s '$x' \"`\n\n\n# ä\n",
+    "a disable of its own": "DISABLED=no\n",
+}
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_a_config_that_was_fenced_and_unfenced_is_as_it_was(
+    here: Here, owned: ShellNode, config: str
+) -> None:
+    path = here.tmp / "123.conf"
+    path.write_text(config, newline="")
+    path.chmod(0o644)
+    for _ in range(2):
+        assert run(owned, "fence", path, stdin=FENCE) == Exited(0)
+        assert path.read_bytes() == (FENCE + config).encode()
+    for _ in range(2):
+        assert run(owned, "unfence", path, stdin=FENCE) == Exited(0)
+        assert path.read_bytes() == config.encode()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert sorted(p.name for p in here.tmp.iterdir()) == ["123.conf", "bin", "home"]
+
+
+def test_what_others_wrote_into_a_fenced_config_stays(here: Here, owned: ShellNode) -> None:
+    path = here.tmp / "123.conf"
+    path.write_text("A=1\n")
+    assert run(owned, "fence", path, stdin=FENCE) == Exited(0)
+    path.write_text(f"# theirs\n{path.read_text()}B=2\n")
+    assert run(owned, "unfence", path, stdin=FENCE) == Exited(0)
+    assert path.read_text() == "# theirs\nA=1\nB=2\n"
+
+
+def test_a_fence_that_someone_changed_is_left_to_a_person(here: Here, owned: ShellNode) -> None:
+    path = here.tmp / "123.conf"
+    first, _, _ = FENCE.partition("\n")
+    changed = f"{first}\nDISABLED=no\nA=1\n"
+    path.write_text(changed)
+    assert fails(run(owned, "unfence", path, stdin=FENCE), "by hand")
+    assert path.read_text() == changed
+
+
+def test_the_destination_is_guarded_against_what_is_left_there(here: Here, owned: ShellNode) -> None:
+    private, dumps = here.tmp / "private", here.tmp / "dump"
+    argv = ("guard-destination", CTID, private, dumps)
+    assert fails(run(owned, *argv), "is not there")
+    private.mkdir()
+    assert run(owned, *argv) == Exited(0)
+    dumps.mkdir()
+    (dumps / f"Dump.{CTID}").touch()
+    assert fails(run(owned, *argv), "is there now")
+
+
+# --- lost sessions
+
+
+def test_a_look_past_its_deadline_is_lost_and_its_processes_are_gone(here: Here, ended: list[int]) -> None:
+    pids = here.tmp / "pids"
+    node = here.session()
+    outcome = node.read(f"sleep 600 & echo $$ $! >{pids}; sleep 600; echo never", 1, 1000)
+    assert isinstance(outcome, Lost)
+    ended += map(int, pids.read_text().split())
+    assert len(ended) == 2
+    wait_until_gone(*ended)
+    assert node.read("echo again", 60, 1000) == Exited(0, "again\n")
+
+
+def test_a_verb_past_its_deadline_is_lost_and_the_run_goes_on_only_after_settling(
+    here: Here, owned: ShellNode, ended: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids = here.tmp / "pids"
+    with monkeypatch.context() as patch:
+        says(patch, "remove-dir", f"sleep 600 & echo $$ $! >{pids}; sleep 600; echo never")
+        outcome = run(owned, "remove-dir", "/x", deadline_s=1)
+    assert isinstance(outcome, Lost)
+    assert "deadline of 1 s" in outcome.reason
+    ended += map(int, pids.read_text().split())
+    wait_until_gone(*ended)
+    goes_on_only_after_settling(here, owned)
+
+
+def test_a_killed_session_is_lost_and_the_run_goes_on_only_after_settling(
+    here: Here, owned: ShellNode
+) -> None:
+    os.kill(owned._process.pid, signal.SIGKILL)
+    assert isinstance(run(owned, "make-dir", here.tmp / "first", "0755"), Lost)
+    assert not here.tmp.joinpath("first").exists()
+    goes_on_only_after_settling(here, owned)
+
+
+def test_a_command_that_kills_its_own_session_is_lost(
+    here: Here, owned: ShellNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        says(patch, "remove-dir", f"kill -s KILL {owned._process.pid}; echo done")
+        assert isinstance(run(owned, "remove-dir", "/x"), Lost)
+    goes_on_only_after_settling(here, owned)
+
+
+def goes_on_only_after_settling(here: Here, node: ShellNode) -> None:
+    made = here.tmp / "made"
+    assert is_refused(run(node, "make-dir", made, "0755"), "generation 2")
+    assert not made.exists()
+    assert run(node, "settle") == Exited(0)
+    assert here.log[-1] == "settled 2"
+    assert run(node, "make-dir", made, "0755") == Exited(0)
+    assert run(node, "own", CTID) == Exited(0)
+    assert run(node, "remove-made", made) == Exited(0)
+    assert run(node, "disown", CTID) == Exited(0)
+    assert list(here.home.iterdir()) == []
+
+
+def test_what_a_command_given_up_left_running_is_ended_by_settling(
+    here: Here, owned: ShellNode, ended: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids, late = here.tmp / "pids", here.tmp / "late"
+    with monkeypatch.context() as patch:
+        patch.setattr(shell_module, "GRACE_S", -1000)  # the controller gives up at once, the node much later
+        says(
+            patch,
+            "remove-dir",
+            f"trap '' HUP TERM\nsleep 1000 & echo $$ $! >{pids}.new; mv {pids}.new {pids}; sleep 1000; touch {late}",
+        )
+        outcome = run(owned, "remove-dir", "/x", deadline_s=1000)
+    assert isinstance(outcome, Lost)
+    assert "no answer" in outcome.reason
+    wait_until(pids.exists)
+    ended += map(int, pids.read_text().split())
+    assert not any(map(is_gone, ended)), "it is still at work"
+    same = here.session()
+    assert is_refused(run(same, "make-dir", here.tmp / "made", "0755"), "still at work here")
+    assert run(owned, "settle") == Exited(0)
+    wait_until_gone(*ended)
+    assert not late.exists()
+    assert is_refused(run(same, "make-dir", here.tmp / "made", "0755"), "generation 1")
+    assert run(owned, "make-dir", here.tmp / "made", "0755") == Exited(0)
+
+
+def test_settling_spares_a_process_that_only_has_the_number_of_ours(here: Here, owned: ShellNode) -> None:
+    pids, boot = here.folder / "pids", (here.folder / "boot").read_text()
+    start = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    (pids / "copy-1").write_text(f"{os.getpid()} 1 {boot}")
+    (pids / "copy-2").write_text(f"{os.getpid()} {start} another-boot\n")
+    (pids / "copy-3").write_text(f"{NOBODY} {start} {boot}")
+    (pids / "copy-4").write_text("")  # a power cut came between
+    assert run(owned, "settle") == Exited(0)  # and this test goes on
+    assert sorted(p.name for p in pids.iterdir() if p.name != "copy-4") == ["session-1"]
+
+
+@pytest.mark.parametrize("words", [("/nonexistent/sh",), ("false",), (sys.executable, "-c", "print(1)")])
+def test_a_node_that_cannot_be_reached_is_lost_and_can_be_tried_again(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    node = ShellNode("here", None, run=RUN, generation=1, home=str(tmp_path / "home"), shell=words)
+    for _ in range(2):
+        outcome = run(node, "own", CTID)
+        assert isinstance(outcome, Lost)
+        assert outcome.reason.startswith("cannot be ")
+        assert isinstance(node.read("true", 60, 1000), Lost)
+    node.close()
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("name", ["", "-oProxyCommand=x", "a b", "a;b", "$(x)", "a\n", "ä"])
+def test_what_cannot_be_the_name_of_a_host_is_none(name: str) -> None:
+    with pytest.raises(ValueError, match="not the name of a host"):
+        ShellNode(name, ())
+
+
+# --- vzctl's lock
+
+
+def test_the_lock_holder_outlives_its_session_and_settling_until_it_is_released(
+    here: Here, owned: ShellNode, ended: list[int]
+) -> None:
+    lock = here.tmp / f"{CTID}.lck"
+    assert run(owned, "hold-lock", CTID, here.tmp) == Exited(0)
+    pid = here.holder
+    ended.append(pid)
+    assert lock.read_text() == f"{pid}\n"
+    assert not list(here.tmp.glob(".vzplan-*"))
+    held = {str(p.readlink()) for p in Path(f"/proc/{pid}/fd").iterdir()}
+    assert held == {"/dev/null"}, "it holds the run's lock or the session's pipes"
+    assert run(owned, "hold-lock", CTID, here.tmp) == Exited(0)
+    owned.close()
+    later = here.session(generation=2)
+    assert run(later, "settle") == Exited(0)
+    assert run(later, "hold-lock", CTID, here.tmp) == Exited(0)
+    assert here.holder == pid
+    assert lock.read_text() == f"{pid}\n"
+    assert not is_gone(pid)
+    assert run(later, "release-lock", CTID, here.tmp) == Exited(0)
+    wait_until_gone(pid)
+    assert not lock.exists()
+    assert run(later, "release-lock", CTID, here.tmp) == Exited(0)
+
+
+def test_a_lock_that_a_living_process_holds_is_left_to_it(here: Here, owned: ShellNode) -> None:
+    lock = here.tmp / f"{CTID}.lck"
+    lock.write_text(f"{os.getpid()}\n")
+    assert fails(run(owned, "hold-lock", CTID, here.tmp), f"held by process {os.getpid()}")
+    assert not (here.folder / "holder").exists()
+    assert run(owned, "release-lock", CTID, here.tmp) == Exited(0)
+    assert lock.read_text() == f"{os.getpid()}\n"
+
+
+@pytest.mark.parametrize("stale", [f"{NOBODY}\n", f"{NOBODY}\nstarting\n", ""])
+def test_the_lock_of_a_dead_process_is_taken_over(
+    here: Here, owned: ShellNode, ended: list[int], stale: str
+) -> None:
+    lock = here.tmp / f"{CTID}.lck"
+    lock.write_text(stale)
+    assert run(owned, "hold-lock", CTID, here.tmp) == Exited(0)
+    ended.append(here.holder)
+    assert lock.read_text() == f"{here.holder}\n"
+    assert run(owned, "release-lock", CTID, here.tmp) == Exited(0)
+    wait_until_gone(ended[0])
+    assert not lock.exists()
+
+
+def test_a_holder_that_has_died_is_replaced(here: Here, owned: ShellNode, ended: list[int]) -> None:
+    lock = here.tmp / f"{CTID}.lck"
+    (here.folder / "holder").write_text(f"{NOBODY} 1\n")
+    lock.write_text(f"{NOBODY}\n")
+    assert run(owned, "hold-lock", CTID, here.tmp) == Exited(0)
+    ended.append(here.holder)
+    assert not is_gone(here.holder)
+    assert lock.read_text() == f"{here.holder}\n"
+    assert run(owned, "release-lock", CTID, here.tmp) == Exited(0)
+    wait_until_gone(*ended)
+
+
+def test_settling_ends_what_a_command_left_running_even_if_its_group_lost_its_leader(
+    here: Here, owned: ShellNode, ended: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids = here.tmp / "pids"
+    with monkeypatch.context() as patch:  # as if a node out of memory had taken `timeout`
+        says(patch, "remove-dir", f"echo $$ >{pids}; kill -s KILL $PPID; exec sleep 1000 >/dev/null 2>&1")
+        assert isinstance(run(owned, "remove-dir", "/x"), Lost)
+    ended.append(int(pids.read_text()))
+    assert not is_gone(ended[0])
+    assert run(owned, "settle") == Exited(0)
+    wait_until_gone(*ended)
