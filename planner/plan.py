@@ -70,11 +70,13 @@ class Compensation(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     """What takes a step back. Idempotent, and harmless if the step never happened.
 
     ``blocking``: it mounts, holds or starts data; unless it is proved to have worked, nothing more is done.
+    ``forgets``: it takes away what the node knows of the run; not done while something else is left there to be undone.
     """
 
     title: str
     do: Command
     blocking: bool
+    forgets: bool = False
 
 
 class NothingToUndo(Struct, frozen=True, forbid_unknown_fields=True, tag=True):

@@ -218,6 +218,9 @@ def _unwind(plan: Plan, past: Past) -> Run | Stop:
         undo = step.undo
         if step.id not in past.begun or step.id in past.undone or not isinstance(undo, Compensation):
             continue
+        if undo.forgets and any(command.node == undo.do.node for command in left):
+            left.append(undo.do)  # a later try needs to know what this run made there
+            continue
         tries = past.tries(What.UNDO, step.id)
         if tries < len(PAUSES_S):
             move = _settled(plan, past, Run(What.UNDO, step.id, undo.do, PAUSES_S[tries]))

@@ -108,6 +108,11 @@ def _no_mounts(scene: Scene) -> None:
     scene.here.stubborn |= {"mount"}
 
 
+def _no_removals(scene: Scene) -> None:
+    """Nothing can be removed here, until someone mends it: a file system gone read-only, a process inside."""
+    scene.here.stubborn |= {"remove"}
+
+
 def _all_will(scene: Scene) -> None:
     scene.here.stubborn = frozenset()
 
@@ -195,6 +200,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("will-not-start-once", before=_no_starts, after=_all_will),
     Kind("will-not-mount", before=_no_mounts),
     Kind("will-not-mount-once", before=_no_mounts, after=_all_will),
+    Kind("will-not-be-removed", before=_no_removals),
     # people
     Kind("operator-starts-at-source", before=_operator_starts("source")),
     Kind("operator-stops-at-source", before=_operator_stops("source")),

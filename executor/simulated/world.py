@@ -122,7 +122,7 @@ class NodeState:
     living: frozenset[str]  # processes that hold a lock, as the lock file names them
     busy: frozenset[str]  # mount points in which something stands: they cannot be unmounted
     hushed: bool  # hooks do nothing and say that all is well
-    stubborn: frozenset[str]  # "start", "mount": what fails here until someone mends it
+    stubborn: frozenset[str]  # "start", "mount", "remove": what fails here until someone mends it
     will_start: tuple[object, frozenset[int]]  # memo of ``boot.auto_starts``, by identity of ``disk``
 
     def fork(self) -> NodeState:

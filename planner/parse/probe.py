@@ -38,7 +38,9 @@ def facts(node: str, answer: str) -> NodeFacts:
     Raises:
         ParseError: the answer is cut short, or a record is not one of the probe's.
     """
-    lines = answer.removesuffix("\n").split("\n")  # not splitlines: names may hold what that calls a line's end
+    lines = answer.removesuffix("\n").split(
+        "\n"
+    )  # not splitlines: names may hold what that calls a line's end
     if lines[-1] != f"end {len(lines) - 1}":
         last = repr(lines[-1][:80]) if lines[-1] else "nothing"
         raise ParseError(f"the probe's answer is not whole; its last line is {last}")

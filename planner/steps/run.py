@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.model import State
-from planner.plan import NothingToUndo, Step, Zone
+from planner.plan import Compensation, NothingToUndo, Step, Zone
 from planner.situation import Side, Situation
 from planner.steps import LOOKS_ONLY, ONLY_FORWARD, SLOW_S, command, device_of, takes_back
 
@@ -15,7 +15,9 @@ def own(at: Situation, side: Side) -> Step:
         title=f"record this run as owner of {at.ctid}",
         zone=Zone.PREPARE,
         do=command(side, "own", at.ctid),
-        undo=takes_back("remove the record", command(side, "disown", at.ctid), must=False),
+        undo=Compensation(
+            "remove the record", command(side, "disown", at.ctid), blocking=False, forgets=True
+        ),
     )
 
 

@@ -315,3 +315,37 @@ def test_a_command_that_no_node_understands_cannot_be_made(
 ) -> None:
     with pytest.raises(ValueError, match=problem):
         Command("hn1", argv, stdin, 60)
+
+
+def test_a_node_on_which_something_is_left_keeps_what_it_knows_of_the_run() -> None:
+    forgetting = Step(
+        "own",
+        "own",
+        Zone.PREPARE,
+        command("src"),
+        Compensation("forget", command("src", "disown"), blocking=False, forgets=True),
+    )
+    made = plan(
+        forgetting,
+        step("make", "src", Zone.PREPARE),
+        step("stop", "src", Zone.FREEZE),
+        *PLAN.steps[4:],
+    )
+    past = Past(made)
+    for what, at, outcome in (
+        (What.DO, "own", OK),
+        (What.DO, "make", OK),
+        (What.DO, "stop", FAILED),
+        (What.UNDO, "stop", OK),
+        *((What.UNDO, "make", FAILED) for _ in PAUSES_S),
+    ):
+        past.note(Began(what, at))
+        past.note(Ended(what, at, outcome))
+    stopped = next_move(made, past)
+    assert isinstance(stopped, Stop)
+    assert stopped.outcome is Outcome.UNWOUND_NOT_CLEANED
+    assert [c.argv[0] for c in stopped.left] == ["disown", "disown"]
+    past.note(Restarted())
+    again = next_move(made, past)
+    assert isinstance(again, Run)
+    assert (again.what, again.at) == (What.SETTLE, "src")

@@ -62,10 +62,9 @@ def remove_made(here: Here, path: str) -> Twin:
     if made not in node.tree:
         return DONE
     if path in node.tree:
-        if node.is_dir(path):
-            stuck = _not_removable(here, path)
-            if stuck is not None:
-                return stuck
+        stuck = _not_removable(here, path)
+        if stuck is not None:
+            return stuck
         node.drop(path)
         yield
     yield from here.sync()
@@ -82,6 +81,8 @@ def remove_made_tree(here: Here, path: str) -> Twin:
     if path in node.tree:
         if node.mounts_within(path):
             return die(f"still mounted: {node.mounts_within(path)}")
+        if "remove" in node.stubborn:
+            return die(f"{path} cannot be deleted")
         yield from _delete(here, path)
     yield from here.sync()
     node.drop(made)
@@ -146,6 +147,8 @@ def retire_area(here: Here, ctid: str, private: str, aside: str) -> Twin:
         return DONE
     if here.note("retiring") is None:
         return die(f"{aside} is there, and this run did not put it there")
+    if "remove" in node.stubborn:
+        return die(f"{aside} cannot be deleted")
     yield from _delete(here, aside)
     yield from here.sync()
     return DONE
@@ -203,6 +206,8 @@ def _replace(here: Here, path: str, text: str) -> Generator[None, None, None]:
 
 
 def _not_removable(here: Here, path: str) -> End | None:
+    if "remove" in here.node.stubborn:
+        return die(f"{path} cannot be removed")
     if here.node.mounts_within(path):
         return die(f"still mounted: {here.node.mounts_within(path)}")
     if here.node.children(path):
