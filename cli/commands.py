@@ -8,17 +8,19 @@ import shlex
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
-from msgspec import Struct
+from msgspec import structs
 
 from cli import output
+from cli.aim import Aim
 from cli.errors import UserError
 from cli.exit_codes import OF_OUTCOME, ExitCode
 from executor import control, verbs
 from executor.facts_files import write_facts
-from executor.gather import GatherError
+from executor.gather import Ask, GatherError
 from executor.journal import (
     Journal,
     JournalError,
@@ -31,22 +33,12 @@ from executor.journal import (
 from executor.signals import heeded
 from executor.site import LiveSite, SimulatedSite, Site, is_here, this_machine
 from planner.codec import pretty
-from planner.model import Asked, NodeFacts, Options
+from planner.make import make_plan
+from planner.model import Asked, NodeFacts
 from planner.plan import Exited, Lost, Opened, Outcome, Plan, Run, Stop, What
 from planner.saga import next_move, words
 
 HOST = re.compile(r"(?!-)[A-Za-z0-9_.:@\[\]-]{1,255}")
-
-
-class Aim(Struct, frozen=True):
-    """The flags that say what is to move from where to where."""
-
-    ctid: int
-    destination: str
-    source: str | None
-    ssh: str
-    peer_ssh: str | None
-    simulate: Path | None
 
 
 def show(aim: Aim, *, json: bool, verbose: bool) -> int:
@@ -55,7 +47,11 @@ def show(aim: Aim, *, json: bool, verbose: bool) -> int:
         plan = control.plan_now(asked, site)
     print(pretty(plan) if json else output.plan_text(plan, verbose=verbose), end="")
     if verbose and not json:
-        print(output.verb_texts(plan, verbs.text))
+        print(
+            output.verb_texts(
+                plan, verbs.text, {"what they share": verbs.library(), "around each": verbs.wrapper()}
+            )
+        )
     return ExitCode.OK if plan.runnable else ExitCode.REFUSED
 
 
@@ -75,31 +71,36 @@ def apply(aim: Aim, *, out: Path | None, yes: bool, json: bool, verbose: bool) -
     if out is not None and aim.simulate is None:
         raise UserError("-o/--out goes with --simulate: it is where the simulated nodes are written")
     with _site(aim, verbose=verbose) as (site, asked):
-        plan = control.plan_now(asked, site)
+        request = control.look(asked, site)
+        plan = make_plan(request)
         print(output.plan_text(plan), end="", file=sys.stderr if json else sys.stdout)
         if not plan.runnable:
             return _report(Stop(Outcome.REFUSED, "see the errors above", ()), None, json=json)
         if not yes:
             _ask()
         run = new_run_id()
-        with heeded() as signals, _journal(site, run, plan) as journal:
+        with heeded(_acknowledged(run)) as signals, _journal(site, run, plan) as journal:
             where = f"{socket.gethostname()}:{state_folder(os.environ)}"
             progress = _Progress(plan, quiet=json)
             with _no_way_on(run):
-                stop = control.apply(plan, site, journal, control=where, signals=signals, watch=progress)
+                stop = control.apply(request, site, journal, control=where, signals=signals, watch=progress)
         if isinstance(site, SimulatedSite) and out is not None:
             site.save(out)
         return _report(stop, None if isinstance(site, SimulatedSite) else run, json=json)
 
 
-def facts(nodes: list[str], ssh: str, out: Path | None) -> int:
+def facts(nodes: list[str], *, measure: int | None, ssh: str, peer_ssh: str | None, out: Path | None) -> int:
     """Print or write facts; an unreachable node does not keep the others from being written."""
     for node in nodes:
         _host(node)
     here = next((node for node in nodes if is_here(node)), None)
     site = LiveSite(_words("--ssh", ssh), here)
     try:
-        answers = site.answers(*nodes)
+        peer = _words("--peer-ssh", peer_ssh or "")
+        asks = {
+            n: Ask(measured=measure, peers=tuple(p for p in nodes if p != n), peer_ssh=peer) for n in nodes
+        }
+        answers = site.answers(*nodes, asks=asks)
     finally:
         site.close()
     for answer in answers.values():
@@ -115,7 +116,11 @@ def runs(*, open_only: bool) -> int:
     """One line a run, newest first."""
     state = state_folder(os.environ)
     for run in list_runs(state):
-        record = read_journal(state, run)
+        try:
+            record = read_journal(state, run)
+        except JournalError as problem:  # of one run; the others can be told of all the same
+            print(f"{run}  {output.plain(str(problem))}")
+            continue
         move = next_move(record.plan, record.past)
         finished = isinstance(move, Stop) and not move.left and not record.alive
         if open_only and finished:
@@ -146,7 +151,7 @@ def recover(run: str, *, json: bool, verbose: bool) -> int:
     with Journal.open(state / "runs" / _run(run)) as journal:
         site = LiveSite(journal.opened.ssh, journal.opened.here, _speaker(verbose=verbose))
         try:
-            with heeded() as signals:
+            with heeded(_acknowledged(run)) as signals:
                 where = f"{socket.gethostname()}:{state}"
                 progress = _Progress(journal.plan, quiet=json)
                 with _no_way_on(run):
@@ -175,7 +180,10 @@ def _site(aim: Aim, *, verbose: bool = False) -> Iterator[tuple[Site, Asked]]:
         peer_ssh = default if aim.peer_ssh is None else _words("--peer-ssh", aim.peer_ssh)
         site = LiveSite(ssh, here, _speaker(verbose=verbose))
     try:
-        yield site, Asked(aim.ctid, source, destination, Options(peer_ssh=peer_ssh))
+        for node in aim.options.also_seen_by:
+            _host(node)
+        options = structs.replace(aim.options, peer_ssh=peer_ssh, rsync=_words("--rsync", aim.rsync))
+        yield site, Asked(aim.ctid, source, destination, options)
     except GatherError as problem:
         raise UserError(str(problem), ExitCode.REFUSED) from None
     finally:
@@ -183,7 +191,7 @@ def _site(aim: Aim, *, verbose: bool = False) -> Iterator[tuple[Site, Asked]]:
 
 
 def _recorded_source(aim: Aim, recorded: dict[str, NodeFacts]) -> str:
-    for name in filter(None, (aim.source, aim.destination)):
+    for name in filter(None, (aim.source, aim.destination, *aim.options.also_seen_by)):
         if name not in recorded:
             raise UserError(f"{aim.simulate} has no node {name}; it has {', '.join(recorded)}")
     if aim.source:
@@ -205,6 +213,19 @@ def _journal(site: Site, run: str, plan: Plan) -> Iterator[Journal | MemoryJourn
         yield MemoryJournal(Opened(run, plan))
 
 
+def _acknowledged(run: str) -> Callable[[str], None]:
+    """What is said when a signal comes: at once, since the step that is under way may take long."""
+
+    def say(name: str) -> None:
+        _say(
+            f"\n{name}: taken back as soon as this step has ended, unless the point of no return is passed; "
+            f"once more: stop here, and 'vzplan recover {run}' does it",
+            sys.stderr,
+        )
+
+    return say
+
+
 @contextmanager
 def _no_way_on(run: str) -> Iterator[None]:
     """A run whose journal cannot be written stops where it is, and says so by its exit code."""
@@ -212,12 +233,14 @@ def _no_way_on(run: str) -> Iterator[None]:
         yield
     except JournalError as problem:
         raise UserError(f"{problem} {run}", ExitCode.IN_DOUBT) from None
+    except KeyboardInterrupt:
+        raise UserError(f"stopped in the middle; 'vzplan recover {run}' ends it", ExitCode.IN_DOUBT) from None
 
 
 def _ask() -> None:
     if not sys.stdin.isatty():
         raise UserError("there is no terminal to ask at; say --yes to start without being asked")
-    print("\nstart? type 'yes': ", end="", flush=True)
+    print("\nstart? type 'yes': ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip() != "yes":
         raise UserError("not started; nothing was changed", ExitCode.REFUSED)
 
@@ -225,21 +248,26 @@ def _ask() -> None:
 def _report(stop: Stop, run: str | None, *, json: bool) -> int:
     code = OF_OUTCOME[stop.outcome]
     if json:
-        print(
-            pretty(
-                {
-                    "run": run,
-                    "outcome": stop.outcome,
-                    "because": stop.because,
-                    "left": stop.left,
-                    "exit": code,
-                }
-            ),
-            end="",
-        )
+        answer = {
+            "run": run,
+            "outcome": stop.outcome,
+            "because": stop.because,
+            "left": stop.left,
+            "exit": code,
+        }
+        _say(pretty(answer).removesuffix("\n"), sys.stdout)
     else:
-        print("\n" + output.stop_text(stop, run), end="")
+        _say("\n" + output.stop_text(stop, run).removesuffix("\n"), sys.stdout)
     return code
+
+
+def _say(text: str, stream: TextIO) -> None:
+    """Print it. A closed terminal, or a reader that has gone, stops no migration (L10): then nobody is told."""
+    try:
+        print(text, file=stream, flush=True)
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _Progress:
@@ -250,12 +278,15 @@ class _Progress:
         self._stream = sys.stderr if quiet else sys.stdout
 
     def began(self, move: Run) -> None:
-        print(output.move_line(self._plan, move), file=self._stream, flush=True)
+        self._tell(output.move_line(self._plan, move))
 
     def ended(self, move: Run, outcome: Exited | Lost) -> None:
         good = isinstance(outcome, Exited) and (outcome.status == 0 or move.what is What.PROBE)
         if not good:
-            print(f"         {output.plain(words(outcome))}", file=self._stream, flush=True)
+            self._tell(f"         {output.plain(words(outcome))}")
+
+    def _tell(self, line: str) -> None:
+        _say(line, self._stream)
 
 
 def _speaker(*, verbose: bool) -> Callable[[str, bytes], None] | None:
@@ -265,7 +296,7 @@ def _speaker(*, verbose: bool) -> Callable[[str, bytes], None] | None:
 
     def speak(node: str, said: bytes) -> None:
         for line in said.decode(errors="replace").splitlines():
-            print(f"         {node}: {output.plain(line)}", file=sys.stderr, flush=True)
+            _say(f"         {node}: {output.plain(line)}", sys.stderr)
 
     return speak
 

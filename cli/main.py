@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
+from collections.abc import Callable
+from enum import StrEnum
+from functools import wraps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.aim import Aim
 from cli.exit_codes import ExitCode
+from planner.model import Options
 
 app = typer.Typer(
     name="vzplan",
@@ -21,6 +27,14 @@ app = typer.Typer(
 )
 
 CTID_MAX = 2**31 - 1
+
+
+class YesNo(StrEnum):
+    """As vzmigrate has it."""
+
+    YES = "yes"
+    NO = "no"
+
 
 Ctid = Annotated[int, typer.Argument(metavar="CTID", help="Number of the container.", min=1, max=CTID_MAX)]
 Dest = Annotated[str, typer.Argument(metavar="DEST", help="Hardware node that it moves to.")]
@@ -43,55 +57,118 @@ Simulate = Annotated[
         metavar="DIR", help="Work on the nodes recorded in DIR instead of real ones; DIR stays as it is."
     ),
 ]
+DstDevice = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DEV", help="The device that it is to own at DEST (the same LUN: it is handed over)."
+    ),
+]
+DstShared = Annotated[
+    bool, typer.Option("--dst-shared", help="It is to share a filesystem at DEST, although it owns one now.")
+]
+SameDevice = Annotated[
+    bool,
+    typer.Option(
+        "--same-device", help="Your word that both nodes see one device; the challenge still decides."
+    ),
+]
+AlsoSeenBy = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NODE", help="A further node that sees the device; once for each of them."),
+]
+InstallHooks = Annotated[
+    bool,
+    typer.Option("--install-hooks", help="Give it premount and postumount scripts that mount its device."),
+]
+RemoveArea = Annotated[
+    YesNo, typer.Option(help="Whether the source's private area is deleted once it has moved.")
+]
+Rsync = Annotated[
+    str, typer.Option(metavar="OPTIONS", help="Further options for rsync, such as --bwlimit=5000.")
+]
+Precopy = Annotated[
+    int,
+    typer.Option(metavar="N", min=0, max=99, help="Passes of the copy while it is up, before it goes down."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Print the command of every step, and the sh behind it.")
 ]
 
 
-@app.command()
-def show(
+def aim(
     ctid: Ctid,
     dest: Dest,
     source: From = None,
+    dst_device: DstDevice = None,
+    dst_shared: DstShared = False,
+    same_device: SameDevice = False,
+    also_seen_by: AlsoSeenBy = None,
+    install_hooks: InstallHooks = False,
+    remove_area: RemoveArea = YesNo.YES,
+    rsync: Rsync = "",
+    precopy: Precopy = 1,
     ssh: Ssh = "",
     peer_ssh: PeerSsh = None,
     simulate: Simulate = None,
-    json: Json = False,
-    verbose: Verbose = False,
-) -> None:
-    """Print the plan: every step, what takes it back, the point of no return. Changes nothing."""
-    from cli import commands
-
-    raise typer.Exit(
-        commands.show(commands.Aim(ctid, dest, source, ssh, peer_ssh, simulate), json=json, verbose=verbose)
+) -> Aim:
+    """What show, check and apply have in common: which container, from where to where, and how."""
+    return Aim(
+        ctid=ctid,
+        destination=dest,
+        source=source,
+        ssh=ssh,
+        peer_ssh=peer_ssh,
+        rsync=rsync,
+        simulate=simulate,
+        options=Options(
+            dst_device=dst_device,
+            dst_shared=dst_shared,
+            same_device=same_device,
+            also_seen_by=tuple(also_seen_by or ()),
+            install_hooks=install_hooks,
+            remove_area=remove_area is YesNo.YES,
+            precopy=precopy,
+        ),
     )
 
 
+def aimed(command: Callable[..., None]) -> Callable[..., None]:
+    """``command`` with the words of ``aim`` before its own; it is called with the ``Aim`` that they make."""
+    common = inspect.signature(aim, eval_str=True).parameters
+    own = [p for name, p in inspect.signature(command, eval_str=True).parameters.items() if name != "at"]
+
+    @wraps(command)
+    def run(**words: object) -> None:
+        command(aim(**{name: words.pop(name) for name in common}), **words)  # type: ignore[arg-type]
+
+    run.__signature__ = inspect.Signature([*common.values(), *own])  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in (*common.values(), *own)}
+    return run
+
+
 @app.command()
-def check(
-    ctid: Ctid,
-    dest: Dest,
-    source: From = None,
-    ssh: Ssh = "",
-    peer_ssh: PeerSsh = None,
-    simulate: Simulate = None,
-    json: Json = False,
-) -> None:
+@aimed
+def show(at: Aim, json: Json = False, verbose: Verbose = False) -> None:
+    """Print the plan: every step, what takes it back, the point of no return. Changes nothing."""
+    from cli import commands
+
+    raise typer.Exit(commands.show(at, json=json, verbose=verbose))
+
+
+@app.command()
+@aimed
+def check(at: Aim, json: Json = False) -> None:
     """Print only what speaks against the move. Changes nothing."""
     from cli import commands
 
-    raise typer.Exit(commands.check(commands.Aim(ctid, dest, source, ssh, peer_ssh, simulate), json=json))
+    raise typer.Exit(commands.check(at, json=json))
 
 
 @app.command()
+@aimed
 def apply(
-    ctid: Ctid,
-    dest: Dest,
-    source: From = None,
-    ssh: Ssh = "",
-    peer_ssh: PeerSsh = None,
-    simulate: Simulate = None,
+    at: Aim,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -105,14 +182,18 @@ def apply(
     """Move the container; take everything back if something goes wrong before the point of no return."""
     from cli import commands
 
-    aim = commands.Aim(ctid, dest, source, ssh, peer_ssh, simulate)
-    raise typer.Exit(commands.apply(aim, out=out, yes=yes, json=json, verbose=verbose))
+    raise typer.Exit(commands.apply(at, out=out, yes=yes, json=json, verbose=verbose))
 
 
 @app.command()
 def facts(
     nodes: Annotated[list[str], typer.Argument(metavar="NODE...", help="Hardware nodes to ask.")],
+    measure: Annotated[
+        int | None,
+        typer.Option(metavar="CTID", min=1, max=CTID_MAX, help="Count the files of this container, too."),
+    ] = None,
     ssh: Ssh = "",
+    peer_ssh: PeerSsh = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", metavar="DIR", help="Write DIR/NODE.json for each, instead of printing."),
@@ -121,7 +202,7 @@ def facts(
     """Print, or write, all that vzplan knows of a node. Changes nothing there."""
     from cli import commands
 
-    raise typer.Exit(commands.facts(nodes, ssh, out))
+    raise typer.Exit(commands.facts(nodes, measure=measure, ssh=ssh, peer_ssh=peer_ssh, out=out))
 
 
 @app.command()
@@ -164,7 +245,8 @@ def main(words: list[str] | None = None) -> None:
     from planner.codec import CodecError
 
     try:
-        app(words)
+        # Not click's own ways of ending: its exit code for a broken pipe is one that means something else here.
+        sys.exit(app(words, standalone_mode=False))
     except UserError as problem:
         print(f"vzplan: {plain(str(problem))}", file=sys.stderr)
         sys.exit(problem.code)
@@ -172,12 +254,19 @@ def main(words: list[str] | None = None) -> None:
         print(f"vzplan: {plain(str(problem))}", file=sys.stderr)
         sys.exit(ExitCode.USAGE)
     except BrokenPipeError:
-        # Whoever read our output has gone ("| head"); a run that was under way can be recovered.
+        # Whoever read our output has gone ("| head"), before anything was begun.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.IN_DOUBT)
-    except KeyboardInterrupt:
-        print("vzplan: stopped; see 'vzplan runs --open'", file=sys.stderr)
-        sys.exit(ExitCode.IN_DOUBT)
+        sys.exit(ExitCode.USAGE)
+    except (KeyboardInterrupt, typer.Abort):
+        print("vzplan: stopped; nothing was begun", file=sys.stderr)
+        sys.exit(ExitCode.USAGE)
+    except Exception as problem:
+        # What typer has to say of a wrong word; it brings its own copy of click, and gives no name to its errors.
+        show = getattr(problem, "show", None)
+        if show is None:
+            raise
+        show()
+        sys.exit(ExitCode.USAGE)
 
 
 if __name__ == "__main__":

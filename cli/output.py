@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import ndiff
 from typing import Final
 
@@ -107,13 +107,14 @@ def command_line(command: Command) -> str:
     return plain(f"{command.node}: {shlex.join(command.argv)}")
 
 
-def verb_texts(plan: Plan, text: Callable[[str], str]) -> str:
-    """The sh behind every verb of the plan, once each."""
+def verb_texts(plan: Plan, text: Callable[[str], str], around: Mapping[str, str]) -> str:
+    """The sh behind every command that the plan may lead to, once each, and what is put around it."""
     commands = [
         c for s in plan.steps for c in (s.do, s.undo.do if isinstance(s.undo, Compensation) else s.do)
     ]
-    verbs = dict.fromkeys(c.argv[0] for c in commands)
-    return "".join(f"\n--- {verb}\n{text(verb)}" for verb in verbs)
+    commands += [step.probe.do for step in plan.steps if step.probe is not None]
+    texts = {verb: text(verb) for verb in dict.fromkeys(c.argv[0] for c in commands)}
+    return "".join(f"\n--- {name}\n{said}" for name, said in {**texts, **around}.items())
 
 
 def stop_text(stop: Stop, run: str | None) -> str:

@@ -11,13 +11,13 @@ from typing import Final
 from msgspec import Struct, structs
 
 from executor.engine import Watch, walk
-from executor.gather import GatherError
+from executor.gather import Ask, GatherError
 from executor.journal import Journal, MemoryJournal
 from executor.signals import Signals
 from executor.site import Site
 from planner.codec import pretty
 from planner.make import make_plan
-from planner.model import Asked, NodeFacts, Request
+from planner.model import Asked, NodeFacts, Request, Usage
 from planner.plan import Plan, Restarted, Run, Stop, Want, What, Wish
 from planner.situation import unseen
 
@@ -38,27 +38,42 @@ def source_of(ctid: int, world: dict[str, NodeFacts], destination: str) -> Choic
     others = [name for name in having if name != destination] or having
     if len(others) == 1:
         return Choice(others[0], "")
-    where = ", ".join(others) if others else "none of " + ", ".join(world)
-    return Choice(None, f"container {ctid} is on {where}: name the source with --from")
+    if not others:
+        return Choice(None, f"none of {', '.join(world)} has a container {ctid}")
+    return Choice(None, f"container {ctid} is on {', '.join(others)}: name the source with --from")
 
 
-def plan_now(asked: Asked, site: Site) -> Plan:
-    """Gather facts of both nodes and plan."""
-    return make_plan(_request(asked, site))
+def look(asked: Asked, site: Site, usage: tuple[Usage, ...] | None = None) -> Request:
+    """Gather what a plan is made from: every node in one round trip, all at once.
 
-
-def _request(asked: Asked, site: Site) -> Request:
-    """Both nodes in one round trip; the destination once more if the container lies where nobody had looked."""
-    facts = site.facts(asked.source, asked.destination)
-    request = Request(asked, facts[asked.source], facts[asked.destination])
+    The destination is asked once more if the container lies where nobody had looked. ``usage``: what was counted
+    before and is not counted again, since it may take long.
+    """
+    options = asked.options
+    counted = asked.ctid if usage is None else None
+    asks = {asked.source: Ask(measured=counted, peers=(asked.destination,), peer_ssh=options.peer_ssh)}
+    facts = site.facts(asked.source, asked.destination, *options.also_seen_by, asks=asks)
+    source = facts[asked.source]
+    request = Request(
+        asked,
+        source if usage is None else structs.replace(source, usage=usage),
+        facts[asked.destination],
+        tuple(facts[name] for name in options.also_seen_by),
+    )
     paths = unseen(request)
     if not paths:
         return request
-    return structs.replace(request, destination=site.facts(asked.destination, paths=paths)[asked.destination])
+    again = site.facts(asked.destination, asks={asked.destination: Ask(paths=paths)})
+    return structs.replace(request, destination=again[asked.destination])
+
+
+def plan_now(asked: Asked, site: Site) -> Plan:
+    """Gather facts and plan."""
+    return make_plan(look(asked, site))
 
 
 def apply(
-    plan: Plan,
+    request: Request,
     site: Site,
     journal: Journal | MemoryJournal,
     *,
@@ -66,17 +81,17 @@ def apply(
     signals: Signals,
     watch: Watch,
 ) -> Stop:
-    """Walk a plan to its end, or back.
+    """Walk the journal's plan, made from ``request``, to its end or back.
 
     The owner records come first (they make the run's folder on both nodes). Then facts are gathered once more and
     planned again: a plan that differs from the one that was agreed to is a wish to stop, and ends as REFUSED.
     ``control`` says where this controller is ("HOST:STATE-FOLDER"), for whoever finds the owner records.
     """
-    run = journal.opened.run
+    plan, run = journal.plan, journal.opened.run
     nodes = site.nodes(run, control, plan.nodes, 1)
     reached = walk(journal, nodes, heed=signals.wish, watch=watch, until=_after_owning)
     if isinstance(reached, Run):
-        wish = _second_look(plan, site, run)
+        wish = _second_look(request, plan, site, run)
         if wish is not None:
             journal.append(wish)
         reached = walk(journal, nodes, heed=signals.wish, watch=watch)
@@ -97,10 +112,10 @@ def recover(site: Site, journal: Journal, *, control: str, signals: Signals, wat
     return reached
 
 
-def _second_look(plan: Plan, site: Site, run: str) -> Wish | None:
+def _second_look(request: Request, plan: Plan, site: Site, run: str) -> Wish | None:
     """A wish to stop, if the nodes are no longer as they were when the plan was agreed to."""
     try:
-        again = plan_again(plan, site, run)
+        again = plan_again(request, site, run)
     except GatherError as problem:
         return Wish(Want.REFUSE, f"the second look failed: {problem}")
     if again.digest == plan.digest:
@@ -108,9 +123,9 @@ def _second_look(plan: Plan, site: Site, run: str) -> Wish | None:
     return Wish(Want.REFUSE, "the nodes are no longer as they were shown:\n" + difference(plan, again))
 
 
-def plan_again(plan: Plan, site: Site, run: str) -> Plan:
+def plan_again(request: Request, site: Site, run: str) -> Plan:
     """The plan as it would be made now, this run's own records not counted."""
-    now = _request(plan.asked, site)
+    now = look(request.asked, site, request.source.usage)
     return make_plan(
         structs.replace(
             now, source=without_run(now.source, run), destination=without_run(now.destination, run)

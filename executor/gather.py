@@ -9,6 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, Protocol
 
+from msgspec import Struct
+
 from executor import verbs
 from executor.node import NodeOutcome
 from planner.model import NodeFacts
@@ -17,6 +19,8 @@ from planner.parse.probe import facts
 from planner.plan import Lost
 
 DEADLINE_S: Final = 300
+COUNTING_S: Final = 7500
+"""With a container's files to be counted, where its filesystem has no count of its own."""
 LIMIT_BYTES: Final = 64 * 1024 * 1024
 """More than a node with thousands of containers and mounts says; an answer cut short is noticed anyway."""
 
@@ -39,40 +43,68 @@ def probe() -> str:
     return verbs.library() + files(__package__).joinpath("probe.sh").read_text()
 
 
-def gather(nodes: Mapping[str, Reader], paths: tuple[str, ...] = ()) -> dict[str, NodeFacts]:
-    """Facts of every node; ``paths`` are looked at beside what is always looked at.
+class Ask(Struct, frozen=True):
+    """What a node is asked beside what it is always asked."""
+
+    paths: tuple[str, ...] = ()  # further paths to look at
+    measured: int | None = None  # a container whose files are counted
+    peers: tuple[str, ...] = ()  # nodes that it should reach by ssh
+    peer_ssh: tuple[str, ...] = ()  # options for that
+
+    def script(self) -> str:
+        """The probe for it."""
+        ssh = shlex.join(("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *self.peer_ssh))
+        lines = "".join(
+            f"    if look {ssh} {shlex.quote(peer if '@' in peer else f'root@{peer}')} true; then\n"
+            f'        echo "reach $(word {shlex.quote(peer)}) yes"\n    else\n'
+            f'        echo "reach $(word {shlex.quote(peer)}) no"\n    fi\n'
+            for peer in self.peers
+        )
+        return (
+            f"measured={self.measured or ''}\nexport measured\nreach_peers() {{\n    :\n{lines}}}\n"
+            f"set -- {shlex.join(self.paths)}\n{probe()}"
+        )
+
+
+NOTHING_MORE: Final = Ask()
+
+
+def gather(nodes: Mapping[str, Reader], asks: Mapping[str, Ask] | None = None) -> dict[str, NodeFacts]:
+    """Facts of every node; ``asks`` are by node.
 
     Raises:
         GatherError: one of them could not be asked.
     """
     found = {}
-    for name, answer in ask_each(nodes, paths).items():
+    for name, answer in ask_each(nodes, asks).items():
         if isinstance(answer, GatherError):
             raise answer
         found[name] = answer
     return found
 
 
-def ask_each(nodes: Mapping[str, Reader], paths: tuple[str, ...] = ()) -> dict[str, NodeFacts | GatherError]:
+def ask_each(
+    nodes: Mapping[str, Reader], asks: Mapping[str, Ask] | None = None
+) -> dict[str, NodeFacts | GatherError]:
     """As ``gather``, but a node that could not be asked does not keep the others from being heard."""
 
     def answer(name: str) -> NodeFacts | GatherError:
-        return _answer(name, nodes[name], paths)
+        return _answer(name, nodes[name], (asks or {}).get(name, NOTHING_MORE))
 
     with ThreadPoolExecutor(max_workers=min(32, len(nodes) or 1)) as pool:
         return dict(zip(nodes, pool.map(answer, nodes), strict=True))
 
 
-def _answer(name: str, node: Reader, paths: tuple[str, ...]) -> NodeFacts | GatherError:
+def _answer(name: str, node: Reader, ask: Ask) -> NodeFacts | GatherError:
     try:
-        return _ask(name, node, paths)
+        return _ask(name, node, ask)
     except GatherError as problem:
         return problem
 
 
-def _ask(name: str, node: Reader, paths: tuple[str, ...]) -> NodeFacts:
-    script = f"set -- {shlex.join(paths)}\n{probe()}"
-    outcome = node.read(script, DEADLINE_S, LIMIT_BYTES)
+def _ask(name: str, node: Reader, ask: Ask) -> NodeFacts:
+    deadline_s = DEADLINE_S if ask.measured is None else COUNTING_S
+    outcome = node.read(ask.script(), deadline_s, LIMIT_BYTES)
     if isinstance(outcome, Lost):
         raise GatherError(f"{name} gave no facts: {outcome.reason}; see that 'ssh root@{name} true' works")
     try:

@@ -1,6 +1,8 @@
 # shellcheck shell=sh disable=SC2154,SC2012 # names come from library.sh; names of files go into base64, whole
 # The probe: everything that vzplan wants to know of a hardware node, said in one go. It only looks.
-# POSIX sh and RHEL 6 class tools; PATH and LC_ALL are set by the session. Arguments: further paths to look at.
+# POSIX sh and RHEL 6 class tools; PATH and LC_ALL are set by the session. Arguments: further paths to look at. Set
+# before this text: `measured`, the number of a container whose files are counted, and `reach_peers`, a function that
+# says which nodes this one reaches by ssh.
 #
 # One record a line, words separated by single blanks; what could hold anything (texts, paths, names) is base64, "-"
 # stands for nothing. The last record counts the lines before it, so that an answer cut short is noticed.
@@ -134,6 +136,8 @@ areas() { # "HOW<tab>PATH" for each path to look at: dir (what is there), list (
                 put("list", parent(filled("VE_ROOT", ctid)))
                 if (ctid != 0) { put("dir", filled("VE_PRIVATE", ctid)); put("dir", filled("VE_ROOT", ctid)) }
             }
+            ctid = ENVIRON["measured"]
+            if (ctid in ctids) print "measure\t" filled("VE_PRIVATE", ctid) "\t" filled("VE_ROOT", ctid)
             for (i = 1; i <= count; i++) print hows[order[i]] "\t" order[i]
         }' "$@"
 }
@@ -171,6 +175,25 @@ path() { # HOW PATH: what lies there
     echo "path $(word "$2") $kind $(word "$(readlink -f "$2")") $empty $entries"
 }
 
+usage() { # PRIVATE ROOT: what lies there, in kilobytes and inodes; by the filesystem's own count where it has one
+    place=
+    if [ -n "$(mounted_at "$1")" ]; then
+        place=$1
+    elif place=$(escaped "$(readlink -f "$2")") awk '$5 == ENVIRON["place"] && / - simfs / { found = 1 }
+        END { exit !found }' /proc/self/mountinfo; then
+        place=$2
+    fi
+    if [ -n "$place" ]; then
+        kilobytes=$(look df -P -k "$place" | awk 'NR == 2 { print $3 }')
+        inodes=$(look df -P -i "$place" | awk 'NR == 2 { print $3 }')
+    else
+        kilobytes=$(timeout -s KILL 3600 du -skx "$1" 2>/dev/null | cut -f 1)
+        inodes=$(timeout -s KILL 3600 find "$1" -xdev 2>/dev/null | wc -l)
+    fi
+    case $kilobytes$inodes in '' | *[!0-9]*) return ;; esac
+    echo "usage $(word "$1") $kilobytes $inodes"
+}
+
 # --- devices and mounts ---------------------------------------------------------------------------------------
 
 names() { # "MAJOR MINOR NAME..." in hexadecimal for every block device that has a name in /dev, links followed
@@ -195,9 +218,10 @@ device() { # NUMBER NAME...
     esac
     details=-
     case $type in ext[234]) details=$(look dumpe2fs -h "$1" | coded) ;; esac
+    label=$(look blkid -c /dev/null -s LABEL -o value "$1" | coded)
     read_only=$(look blockdev --getro "$1")
     holders=$(ls "/sys/dev/block/$device_number/holders" 2>/dev/null | coded)
-    echo "device $device_number $(word "$*") $(word "$id") ${read_only:--} $holders $free $details"
+    echo "device $device_number $(word "$*") $(word "$id") $label ${read_only:--} $holders $free $details"
 }
 
 devices() {
@@ -206,6 +230,27 @@ devices() {
         case $major in 1 | 2 | 11) continue ;; esac # memory, floppy and optical disks: slow to ask, never a container's
         # shellcheck disable=SC2086 # names without blanks
         device "$major:$(printf %d "0x$minor")" $rest
+    done
+}
+
+mounters() { # what mounts devices by itself, whatever containers' configs say
+    { look cat /etc/fstab; echo; } | while read -r what point _; do
+        case $what in /dev/* | UUID=* | LABEL=* | PARTUUID=* | PARTLABEL=*)
+            echo "mounter $(word /etc/fstab) $(word "$what") $(word "$point")"
+            ;;
+        esac
+    done
+    for file in /etc/systemd/system/*.mount /run/systemd/system/*.mount; do
+        [ -f "$file" ] || continue
+        what=$(sed -n 's/^What=//p' "$file" | head -n 1)
+        echo "mounter $(word "$file") $(word "$what") $(word "$(sed -n 's/^Where=//p' "$file" | head -n 1)")"
+    done
+    for file in /etc/auto.*; do
+        [ -f "$file" ] || continue
+        sed -n 's/^\([^#[:space:]]*\)[[:space:]].*[[:space:]]:\(\/dev\/[^[:space:]]*\).*/\2 \1/p' "$file" |
+            while read -r what point; do
+                echo "mounter $(word "$file") $(word "$what") $(word "$point")"
+            done
     done
 }
 
@@ -228,12 +273,20 @@ say() {
             parent=${each%/*}
             printf 'list\t%s\n' "${parent:-/}"
         done
-    } | while IFS="$tab" read -r how what; do
-        path "$how" "$what"
-        [ "$how" != locks ] || locks "$what"
+    } | while IFS="$tab" read -r how what more; do
+        case $how in
+            measure) usage "$what" "$more" ;;
+            locks)
+                path "$how" "$what"
+                locks "$what"
+                ;;
+            *) path "$how" "$what" ;;
+        esac
     done
     devices
+    mounters
     mounts
+    reach_peers
     look df -P -k -l | sed 's/^/bytes /'
     look df -P -i -l | sed 's/^/inodes /'
 }

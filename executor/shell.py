@@ -163,7 +163,7 @@ class ShellNode:
             for name, value in {**self._environment, "VZPLAN_GENERATION": str(self._generation)}.items()
         )
         prelude = (
-            f"umask 077; cd /\n{exports}{verbs.wrapper()}\nv_library={_quoted(verbs.library())}\n"
+            f"umask 077; cd /\n{exports}{verbs.wrapper()}\nv_library={_quoted(verbs.library())}\nexport v_library\n"
             f"vzplan_read {nonce} 10 true\n"
         )
         # Whatever a login prints comes before the first trailer, and is thrown away with it.

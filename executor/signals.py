@@ -6,7 +6,7 @@ The handler only remembers; the engine asks between two moves and writes the wis
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -16,9 +16,11 @@ from planner.plan import Want, Wish
 class Signals:
     """What the operator asked for by signal; ``wish`` hands it out once."""
 
-    def __init__(self) -> None:
-        """Nothing has been asked for yet."""
+    def __init__(self, say: Callable[[str], None] | None = None) -> None:
+        """Nothing has been asked for yet; ``say`` is told the name of a signal as it comes."""
+        self._say = say
         self._pending: Wish | None = None
+        self._asked = False
 
     def wish(self) -> Wish | None:
         """The wish that came in since the last call, if any."""
@@ -31,15 +33,19 @@ class Signals:
         Raises:
             KeyboardInterrupt: it is the second one; the run stops where it is.
         """
-        if self._pending is not None:
-            raise KeyboardInterrupt  # a second one: stop here, `vzplan recover` does the rest
-        self._pending = Wish(Want.UNWIND, f"asked to by {signal.Signals(number).name}")
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+        name = signal.Signals(number).name
+        self._pending = Wish(Want.UNWIND, f"asked to by {name}")
+        if self._say is not None:
+            self._say(name)
 
 
 @contextmanager
-def heeded() -> Iterator[Signals]:
+def heeded(say: Callable[[str], None] | None = None) -> Iterator[Signals]:
     """Within the block SIGINT and SIGTERM become wishes and SIGHUP is ignored; the old handlers come back."""
-    signals = Signals()
+    signals = Signals(say)
     before = {
         signal.SIGINT: signal.signal(signal.SIGINT, signals.note),
         signal.SIGTERM: signal.signal(signal.SIGTERM, signals.note),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from executor.facts_files import read_world, write_facts
-from executor.gather import GatherError, ask_each, gather
+from executor.gather import Ask, GatherError, ask_each, gather
 from executor.node import Node
 from executor.shell import ShellNode
 from executor.simulated.node import SimulatedNode
@@ -22,8 +22,8 @@ from planner.model import NodeFacts
 class Site(Protocol):
     """A set of hardware nodes that can be asked and worked on."""
 
-    def facts(self, *names: str, paths: tuple[str, ...] = ()) -> dict[str, NodeFacts]:
-        """Facts of the named nodes, gathered now; ``paths`` are looked at beside what is always looked at."""
+    def facts(self, *names: str, asks: Mapping[str, Ask] | None = None) -> dict[str, NodeFacts]:
+        """Facts of the named nodes, gathered now; ``asks``: what else a node is asked."""
         ...
 
     def nodes(self, run: str, control: str, names: tuple[str, ...], generation: int) -> Mapping[str, Node]:
@@ -57,17 +57,19 @@ class LiveSite:
         self._output = output
         self._shells: dict[str, ShellNode] = {}
 
-    def facts(self, *names: str, paths: tuple[str, ...] = ()) -> dict[str, NodeFacts]:
+    def facts(self, *names: str, asks: Mapping[str, Ask] | None = None) -> dict[str, NodeFacts]:
         """All named nodes at once, one round trip each.
 
         Raises:
             GatherError: a node could not be asked; names it and says why.
         """
-        return gather(self._readers(names), paths)
+        return gather(self._readers(names), asks)
 
-    def answers(self, *names: str) -> dict[str, NodeFacts | GatherError]:
+    def answers(
+        self, *names: str, asks: Mapping[str, Ask] | None = None
+    ) -> dict[str, NodeFacts | GatherError]:
         """As ``facts``, but a node that could not be asked does not keep the others from being heard."""
-        return ask_each(self._readers(names))
+        return ask_each(self._readers(names), asks)
 
     def _readers(self, names: tuple[str, ...]) -> dict[str, ShellNode]:
         return {name: self._shells.get(name) or self._open(name, "", "", 0) for name in names}
@@ -102,9 +104,9 @@ class SimulatedSite:
         self.recorded = read_world(folder)
         self.world = World.of(*self.recorded.values())
 
-    def facts(self, *names: str, paths: tuple[str, ...] = ()) -> dict[str, NodeFacts]:
+    def facts(self, *names: str, asks: Mapping[str, Ask] | None = None) -> dict[str, NodeFacts]:
         """What the simulated nodes would say now."""
-        del paths  # a recorded node can say no more than was recorded
+        del asks  # a recorded node can say no more than was recorded
         return {name: self.world.facts(name) for name in names}
 
     def nodes(self, run: str, control: str, names: tuple[str, ...], generation: int) -> Mapping[str, Node]:

@@ -5,6 +5,8 @@ Names only suggest; the identity is carried in every command that mounts or rele
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from planner.model import Device, NodeFacts
 
 STABLE_PREFIXES = ("/dev/disk/by-id/wwn-", "/dev/disk/by-id/", "/dev/mapper/")
@@ -38,9 +40,18 @@ def short_name(device: Device) -> str:
     return min(device.names, key=lambda name: (len(name), name))
 
 
-def same_disk(one: Device, other: Device) -> bool:
-    """Whether both are known to be one disk: every part of the identity is known and equal."""
-    return one.wwid is not None and one.filesystem is not None and identity(one) == identity(other)
+def same_disk(one: Device, other: Device, *, believed: bool = False) -> bool:
+    """Whether both are known to be one disk: every part of the identity is known and equal.
+
+    ``believed``: the operator says so. That stands for a WWID that is not known, never against one that differs.
+    """
+    if one.filesystem is None or one.filesystem.uuid is None:
+        return False
+    if believed and (one.wwid is None or other.wwid is None):
+        one, other = structs.replace(one, wwid=None), structs.replace(other, wwid=None)
+    elif one.wwid is None:
+        return False
+    return identity(one) == identity(other)
 
 
 def look_alikes(device: Device, on: NodeFacts) -> tuple[Device, ...]:

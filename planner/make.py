@@ -17,7 +17,10 @@ from planner.ways import Way, choose
 def make_plan(request: Request) -> Plan:
     """The plan for a request; with findings and no steps if something forbids it. Same request, same bytes."""
     request = structs.replace(
-        request, source=request.source.in_order(), destination=request.destination.in_order()
+        request,
+        source=request.source.in_order(),
+        destination=request.destination.in_order(),
+        others=tuple(sorted((facts.in_order() for facts in request.others), key=lambda facts: facts.node)),
     )
     findings = [finding for check in OF_NODES for finding in check(request)]
     at = read(request)

@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct, field, structs
 
-FACTS_VERSION: Final = 1
+FACTS_VERSION: Final = 2
 """Version of the facts format; a file of another version is refused, never guessed at."""
 
 CONF_DIR: Final = "/etc/vz/conf"
@@ -64,6 +64,11 @@ class Filesystem(Struct, frozen=True, forbid_unknown_fields=True):
     uuid: str | None
     journal: Journal | None  # None: not an ext filesystem, or unreadable
     needs_recovery: Known  # [seen] yes while *any* node has it mounted read-write
+    label: str | None
+    empty: Known  # nothing in it but lost+found; only ext says so without being mounted
+    free_bytes: int | None  # room in it, as its superblock said; None: not an ext filesystem
+    inodes: int | None  # how many it has room for
+    free_inodes: int | None
 
 
 class Device(Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,6 +130,29 @@ class Owner(Struct, frozen=True, forbid_unknown_fields=True):
     control: str  # "HOST:STATE-FOLDER" of the controller
 
 
+class Mounter(Struct, frozen=True, forbid_unknown_fields=True):
+    """Something that mounts a device by itself, whatever containers' configs say: fstab(5), a mount unit, autofs(5)."""
+
+    where: str  # the file that says so
+    what: str  # the device as it is written there: a name in /dev, UUID=..., LABEL=...
+    point: str
+
+
+class Usage(Struct, frozen=True, forbid_unknown_fields=True):
+    """What lies in a private area, counted within its filesystem (``find -xdev``)."""
+
+    path: str
+    bytes: int
+    inodes: int
+
+
+class Reach(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether this node reaches another one as root by ssh, without a password (``ssh -o BatchMode=yes``)."""
+
+    peer: str
+    reached: Known
+
+
 class Room(Struct, frozen=True, forbid_unknown_fields=True):
     """Room on a mounted filesystem (``df -P``, ``df -Pi``)."""
 
@@ -160,6 +188,9 @@ class NodeFacts(Struct, frozen=True, forbid_unknown_fields=True):
     locks: tuple[Lock, ...]
     owners: tuple[Owner, ...]
     rooms: tuple[Room, ...]
+    mounters: tuple[Mounter, ...]
+    usage: tuple[Usage, ...]  # of the areas that were asked for
+    reaches: tuple[Reach, ...]  # of the nodes that were asked for
 
     def in_order(self) -> NodeFacts:
         """The same facts, each list in one order, so that plans do not depend on how they were found.
@@ -182,6 +213,9 @@ class NodeFacts(Struct, frozen=True, forbid_unknown_fields=True):
             locks=tuple(sorted(self.locks, key=lambda entry: entry.ctid)),
             owners=tuple(sorted(self.owners, key=lambda o: (o.ctid, o.run))),
             rooms=tuple(sorted(self.rooms, key=lambda r: r.point)),
+            mounters=tuple(sorted(self.mounters, key=lambda m: (m.where, m.what, m.point))),
+            usage=tuple(sorted(self.usage, key=lambda u: u.path)),
+            reaches=tuple(sorted(self.reaches, key=lambda r: r.peer)),
         )
 
     def container(self, ctid: int) -> Container | None:
@@ -205,11 +239,31 @@ class NodeFacts(Struct, frozen=True, forbid_unknown_fields=True):
         """The device that ``name`` (any of its names) stands for on this node."""
         return next((d for d in self.devices if name in d.names), None)
 
+    def resolved(self, path: str) -> str:
+        """``path`` without symbolic links, as far as this node's facts tell; mountinfo has such paths."""
+        for known in self.paths:
+            if known.path == path and known.real is not None:
+                return known.real
+        parent, slash, name = path.rpartition("/")
+        return f"{self.resolved(parent).rstrip('/')}/{name}" if parent and slash else path
+
     def mounted_at(self, point: str) -> Mount | None:
         """What is mounted at ``point`` in the node's own namespace; of several the last, which covers the others."""
-        found = None
+        point, found = self.resolved(point), None
         for mount in self.mounts:
             if mount.point == point and not mount.elsewhere:
+                found = mount
+        return found
+
+    def mount_under(self, path: str) -> Mount | None:
+        """The mount that a path lies on, in the node's own namespace."""
+        found: Mount | None = None
+        path = self.resolved(path)
+        for mount in self.mounts:
+            top = mount.point.rstrip("/") + "/"
+            if mount.elsewhere or not (path + "/").startswith(top):
+                continue
+            if found is None or len(mount.point) >= len(found.point):
                 found = mount
         return found
 
@@ -222,6 +276,16 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     """What the operator asked for beside the container and the destination."""
 
     peer_ssh: tuple[str, ...] = ()  # ssh options by which the source reaches the destination
+    dst_device: str | None = None  # the device that the container is to own at the destination
+    dst_shared: bool = False  # at the destination it is to share a filesystem, although it owns one now
+    same_device: bool = (
+        False  # the operator's word for what no identity proves; never against a known mismatch
+    )
+    also_seen_by: tuple[str, ...] = ()  # every further node that sees the device, by the operator's word
+    install_hooks: bool = False  # give the container premount and postumount scripts of ours
+    remove_area: bool = True  # delete the source's private area once it has moved
+    rsync: tuple[str, ...] = ()  # further options for rsync
+    precopy: int = 1  # passes while it runs
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):
@@ -239,3 +303,4 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
     asked: Asked
     source: NodeFacts
     destination: NodeFacts
+    others: tuple[NodeFacts, ...] = ()  # those that ``also_seen_by`` names

@@ -92,7 +92,11 @@ class Probe(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Step(Struct, frozen=True, forbid_unknown_fields=True):
-    """One verb, with what takes it back."""
+    """One verb, with what takes it back.
+
+    After the pivot: ``ensures``, that it has moved rests on this, and nothing else is done before it; ``forgets``, it
+    takes away what the node knows of the run, and comes only when all else is done there.
+    """
 
     id: str
     title: str
@@ -100,6 +104,8 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True):
     do: Command
     undo: Compensation | NothingToUndo
     probe: Probe | None = None
+    ensures: bool = False
+    forgets: bool = False
 
 
 class ConfigEdit(Struct, frozen=True, forbid_unknown_fields=True):

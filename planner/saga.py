@@ -35,10 +35,16 @@ from planner.plan import (
     Wish,
     Zone,
 )
-from planner.verbs import NO, NOT_UP, YES
+from planner.verbs import NO, NOT_UP, REFUSED, YES
 
 PAUSES_S: Final = (0, 1, 3)
 """Tries of one move before it counts as failed, and the pause before each (retries are paced)."""
+PATIENCE_S: Final = (0, 1, 3, 10, 30, 60)
+"""The same for settling: a node that cannot be reached may only be slow to come back, and a container may be down."""
+
+
+LINES: Final = 4
+"""How much of what a failed command said is repeated: the cause often stands before the last line."""
 
 
 class Pivot(Enum):
@@ -113,7 +119,8 @@ class Past:
                 self.pivot = Pivot.ASKED
 
     def _ended(self, what: What, at: str, outcome: Exited | Lost) -> None:
-        if isinstance(outcome, Lost):
+        if isinstance(outcome, Lost) or outcome.status == REFUSED:
+            # Refused: something of this run is still at work there, or the node has booted since.
             self.unsettled.add(at if what is What.SETTLE else self._command(what, at).node)
         good = isinstance(outcome, Exited) and outcome.status == 0
         if (
@@ -126,6 +133,8 @@ class Past:
                 if self._steps[at].zone is Zone.PIVOT:
                     self.pivot = Pivot.PASSED
             case What.DO if self.pivot is Pivot.AHEAD:
+                undo = self._steps[at].undo
+                self.refused = isinstance(undo, Compensation) and undo.forgets  # it was never ours
                 self.unwinding = f"{self._steps[at].title} on {self._steps[at].do.node}: {words(outcome)}"
             case What.UNDO if good:
                 self.undone.add(at)
@@ -189,9 +198,9 @@ def _settled(plan: Plan, past: Past, run: Run) -> Run | None:
     if node not in past.unsettled:
         return run
     tries = past.tries(What.SETTLE, node)
-    if tries >= len(PAUSES_S):
+    if tries >= len(PATIENCE_S):
         return None
-    return Run(What.SETTLE, node, plan.settle_on(node), PAUSES_S[tries])
+    return Run(What.SETTLE, node, plan.settle_on(node), PATIENCE_S[tries])
 
 
 def _ask(plan: Plan, past: Past) -> Run | Stop:
@@ -253,37 +262,50 @@ def _halted(plan: Plan, past: Past, step: Step, undo: Compensation) -> Stop:
 
 
 def _retire(plan: Plan, past: Past) -> Run | Stop:
-    """After the pivot: the remaining steps in order, each until it works."""
+    """After the pivot: what makes sure of the destination, then all the rest, each until it works."""
+    failed: list[Step] = []
+    for ensures in (True, False):
+        for step in plan.steps:
+            if step.zone is not Zone.RETIRE or step.id in past.done or step.ensures is not ensures:
+                continue
+            if step.forgets and any(other.do.node == step.do.node for other in failed):
+                failed.append(step)
+                continue
+            tries = past.tries(What.DO, step.id)
+            if tries < len(PAUSES_S):
+                move = _settled(plan, past, Run(What.DO, step.id, step.do, PAUSES_S[tries]))
+                if move is not None:
+                    return move
+            failed.append(step)
+        if failed and ensures:
+            return _not_ensured(plan, past, failed)
+    if failed:
+        return Stop(Outcome.MIGRATED_NOT_CLEANED, _why(past, failed[0]), tuple(step.do for step in failed))
     destination = plan.steps[plan.pivot].do.node
-    todo = [step for step in plan.steps if step.zone is Zone.RETIRE and step.id not in past.done]
-    if not todo:
-        return Stop(Outcome.MIGRATED, f"container {plan.asked.ctid} is on {destination}", ())
-    step = todo[0]
-    tries = past.tries(What.DO, step.id)
-    if tries < len(PAUSES_S):
-        move = _settled(plan, past, Run(What.DO, step.id, step.do, PAUSES_S[tries]))
-        if move is not None:
-            return move
-    left = tuple(s.do for s in todo)
+    return Stop(Outcome.MIGRATED, f"container {plan.asked.ctid} is on {destination}", ())
+
+
+def _not_ensured(plan: Plan, past: Past, failed: list[Step]) -> Stop:
+    """The destination is not made sure of: nothing of the source is touched."""
+    left = tuple(s.do for s in plan.steps if s.zone is Zone.RETIRE and s.id not in past.done)
+    last = failed[-1]
+    if last.do.node in past.unsettled:
+        return Stop(Outcome.IN_DOUBT, _why(past, last), left)
+    outcomes = past.failures.get((What.DO, last.id), [])
+    if outcomes and _not_up(outcomes[-1]):
+        return Stop(Outcome.DOWN, _why(past, last), left)
+    first = next(step for step in plan.steps if step.ensures)
+    if (
+        last is first
+    ):  # it is there, and is as it was; only that it may start again by itself is not made sure of
+        return Stop(Outcome.MIGRATED_NOT_CLEANED, _why(past, first), left)
+    return Stop(Outcome.IN_DOUBT, _why(past, last), left)
+
+
+def _why(past: Past, step: Step) -> str:
     outcomes = past.failures.get((What.DO, step.id), [])
     why = words(outcomes[-1]) if outcomes else f"{step.do.node} cannot be settled"
-    because = f"'{step.title}' on {step.do.node}: {why}"
-    if not _ensured(plan, past):
-        # The destination is not yet proved to be in the wanted state: MIGRATED would be a guess.
-        reached = step.do.node not in past.unsettled
-        return Stop(Outcome.DOWN if reached else Outcome.IN_DOUBT, because, left)
-    return Stop(Outcome.MIGRATED_NOT_CLEANED, because, left)
-
-
-def _ensured(plan: Plan, past: Past) -> bool:
-    """Whether the steps with which retire begins, all at the destination, are done."""
-    destination = plan.steps[plan.pivot].do.node
-    for step in plan.steps[plan.pivot + 1 :]:
-        if step.do.node != destination:
-            return True
-        if step.id not in past.done:
-            return False
-    return True
+    return f"'{step.title}' on {step.do.node}: {why}"
 
 
 def _not_up(outcome: Exited | Lost) -> bool:
@@ -291,8 +313,8 @@ def _not_up(outcome: Exited | Lost) -> bool:
 
 
 def words(outcome: Exited | Lost) -> str:
-    """An outcome in a person's words: the last line that the command said, or why nothing was heard."""
+    """An outcome in a person's words: what the command said last, or why nothing was heard."""
     if isinstance(outcome, Lost):
         return f"no answer ({outcome.reason})"
-    said = [line for line in (outcome.err or outcome.out).splitlines() if line.strip()]
-    return said[-1].strip() if said else f"exit status {outcome.status}"
+    said = [line.strip() for line in (outcome.err or outcome.out).splitlines() if line.strip()]
+    return "; ".join(said[-LINES:]) if said else f"exit status {outcome.status}"

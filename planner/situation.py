@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from planner.findings import Finding, error
 from planner.identity import same_disk
-from planner.model import CONF_DIR, Container, Device, NodeFacts, PathKind, Request, State
+from planner.model import CONF_DIR, Container, Device, NodeFacts, Options, PathKind, Request, State
 from planner.parse.config import ConfigError, duplicates, expanded, value
 
 DEFAULTS: Final = {
@@ -41,7 +41,12 @@ class Side(Struct, frozen=True):
 
 
 class Situation(Struct, frozen=True):
-    """The request, read. ``insulated``: the container owns its filesystem (VE_DEVICE, or VE_PRIVATE is a mount)."""
+    """The request, read.
+
+    ``source.device`` is the one that the container owns now (None: it shares a filesystem), ``destination.device`` the
+    one that it is to own there. ``insulated``: it owns a filesystem now (VE_DEVICE, or VE_PRIVATE is a mount point).
+    ``handed_over``: both are one disk.
+    """
 
     request: Request
     ctid: int
@@ -50,6 +55,7 @@ class Situation(Struct, frozen=True):
     name: str | None
     device_name: str | None  # VE_DEVICE as it is written
     insulated: bool
+    handed_over: bool
     source: Side
     destination: Side
 
@@ -59,9 +65,14 @@ class Situation(Struct, frozen=True):
         return f"{CONF_DIR}/{self.ctid}.conf"
 
     @property
-    def running(self) -> bool:
-        """Whether it runs at the source."""
-        return self.container.state is State.RUNNING
+    def up(self) -> bool:
+        """Whether its files are mounted at the source: it runs, or is mounted."""
+        return self.container.state in (State.RUNNING, State.MOUNTED)
+
+    @property
+    def options(self) -> Options:
+        """What the operator asked for."""
+        return self.request.asked.options
 
 
 def read(request: Request) -> Situation | tuple[Finding, ...]:
@@ -119,6 +130,8 @@ def read(request: Request) -> Situation | tuple[Finding, ...]:
     device = source.device(device_name) if device_name else None
     if device_name is None and mount is not None:
         device = next((d for d in source.devices if d.number == mount.device), None)
+    insulated = bool(device_name) or mount is not None
+    target, handed_over = _target(request, device_name, device, insulated=insulated)
     return Situation(
         request=request,
         ctid=ctid,
@@ -126,10 +139,41 @@ def read(request: Request) -> Situation | tuple[Finding, ...]:
         config=container.config,
         name=value(container.config, "NAME") or None,
         device_name=device_name,
-        insulated=bool(device_name) or mount is not None,
+        insulated=insulated,
+        handed_over=handed_over,
         source=structs.replace(here, device=device),
-        destination=structs.replace(there, device=_peer(device, destination)),
+        destination=structs.replace(there, device=target),
     )
+
+
+def _target(
+    request: Request, device_name: str | None, device: Device | None, *, insulated: bool
+) -> tuple[Device | None, bool]:
+    """The device that the container is to own at the destination, and whether it is the one that it owns now.
+
+    Names lie: a device that was named may be the same LUN, and the same name may be another disk (domain.md).
+    """
+    options, facts = request.asked.options, request.destination
+    if options.dst_shared:
+        return None, False
+    if options.dst_device is not None:
+        named = facts.device(options.dst_device)
+        same = (
+            device is not None
+            and named is not None
+            and same_disk(device, named, believed=options.same_device)
+        )
+        return named, same
+    if (
+        not insulated or device_name is None
+    ):  # VE_DEVICE was taken out: the seed's way of asking for a shared one
+        return None, False
+    peer = _peer(device, facts)
+    if peer is None and device is not None and options.same_device:
+        named = facts.device(device_name)
+        if named is not None and same_disk(device, named, believed=True):
+            peer = named
+    return peer, True
 
 
 def unseen(request: Request) -> tuple[str, ...]:
@@ -162,7 +206,8 @@ def _side(facts: NodeFacts, config: str, ctid: int, found: list[Finding]) -> Sid
             else f"{facts.node}:/etc/vz/vz.conf"
         )
         path = _setting(name, (own, facts.vz_conf), ctid, subject, found) or expanded(name, default, ctid)
-        if not path.startswith("/") or normpath(path) != path or not path.isprintable():
+        plain = path.startswith("/") and not path.startswith("//") and normpath(path) == path
+        if not plain or not path.isprintable():
             found.append(
                 error(
                     "config-path",

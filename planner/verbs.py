@@ -21,6 +21,8 @@ UNPROVED: Final = 12
 REFUSED: Final = 120
 """The wrapper did nothing: no run folder, another generation, another boot, or the run's lock is taken."""
 
+ANY_CONTENT: Final = "-"
+"""Operand for a file's checksum where its content does not matter."""
 NO_DEVICE: Final = "-"
 """Operand for a device or identity where the container owns none."""
 
@@ -58,14 +60,19 @@ VERBS: Final[dict[str, Verb]] = {
     "remove-made": Verb(("path",), "what this run made at path (a file, an empty directory) is gone"),
     "remove-made-tree": Verb(("path",), "the directory that this run made is gone with all in it"),
     "rename-file": Verb(
-        ("old", "new"), "the file has the new name and the old one is free; never overwrites"
+        ("old", "new", "sha256"),
+        "the file, with this content, has the new name and the old one is free; never overwrites",
     ),
     "remove-dir": Verb(("path",), "no directory is at path: an empty one that is no mount point was removed"),
     "retire-area": Verb(
         ("ctid", "private", "aside"),
         "the private area is gone: no mount in it, no config for it; renamed aside, then deleted in its filesystem",
     ),
-    "fence": Verb(("config",), "the config begins with the standard input, vzplan's fence", reads_stdin=True),
+    "fence": Verb(
+        ("config", "sha256"),
+        "the config, which had this content, begins with the standard input, vzplan's fence",
+        reads_stdin=True,
+    ),
     "unfence": Verb(
         ("config",),
         "the lines of the standard input are out of the config, all else as others left it",
@@ -73,9 +80,29 @@ VERBS: Final[dict[str, Verb]] = {
     ),
     # --- data
     "copy-tree": Verb(
-        ("ctid", "private", "device", "identity", "peer", "peer_private", "pass", "rsh"),
+        (
+            "ctid",
+            "private",
+            "device",
+            "identity",
+            "peer",
+            "peer_private",
+            "peer_device",
+            "peer_identity",
+            "pass",
+            "rsh",
+            "options",
+        ),
         "the peer's directory holds what private holds, synced there; pass is first (a running container may "
-        "change files meanwhile) or last",
+        "change files meanwhile) or last; options are the operator's own for rsync, one a line",
+    ),
+    "claim-empty": Verb(
+        ("private", "device", "identity"),
+        "the filesystem mounted at private is empty, and this run's to fill",
+    ),
+    "empty-claimed": Verb(
+        ("private", "device", "identity"),
+        "if this run claimed the filesystem as empty, it is empty again; nothing else is deleted",
     ),
     "mount-device": Verb(
         ("device", "identity", "private", "found"),
@@ -84,6 +111,13 @@ VERBS: Final[dict[str, Verb]] = {
     ),
     "release-device": Verb(
         ("device", "identity", "private"), "nothing on this node mounts or holds the device"
+    ),
+    "note-superblock": Verb(
+        ("device", "identity"), "looks only: how the device's superblock reads here is noted for see-mounted"
+    ),
+    "see-mounted": Verb(
+        ("device", "identity"),
+        "looks only: the device, not mounted here, reads as mounted read-write by another node, and not as noted",
     ),
     "prove-released": Verb(
         ("device", "identity"),
@@ -95,12 +129,16 @@ VERBS: Final[dict[str, Verb]] = {
         "looks only: config, state and what is mounted are as planned",
     ),
     "guard-destination": Verb(
-        ("ctid", "private", "dumpdir"), "looks only: nothing of this container is here but what this run made"
+        ("ctid", "private", "device", "identity", "dumpdir"),
+        "looks only: nothing of this container is here but what this run made, and mounted",
     ),
     "stop-container": Verb(("ctid", "private", "root"), "the container is down and its root area unmounted"),
-    "ensure-running": Verb((*_DATA, "dumpdir"), "the container runs here, on this device if it owns one"),
+    "ensure-up": Verb(
+        (*_DATA, "dumpdir", "state"),
+        "the container is in this state here (running, mounted), on this device if it owns one",
+    ),
     # --- pivots: mark `out` durably, act, mark `refused N` once seen that nothing came of it
-    "start-container": Verb((*_DATA, "dumpdir"), "as ensure-running, with durable marks before and after"),
+    "bring-up": Verb((*_DATA, "dumpdir", "state"), "as ensure-up, with durable marks before and after"),
     "enable-container": Verb(
         ("ctid", "config"),
         "the stopped container may be started here: unfenced, with durable marks",

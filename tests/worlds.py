@@ -8,17 +8,40 @@ from typing import Final
 from msgspec import structs
 
 from executor.facts_files import read_world
+from executor.simulated.loading import Truth
 from planner import model
-from planner.model import Asked, Container, Known, NodeFacts, Request, Script, State
+from planner.model import Asked, Container, Known, NodeFacts, Options, Request, Script, State
+from planner.parse.config import without
 
 NODES: Final = Path(__file__).parent.parent / "fixtures" / "nodes"
 CTID: Final = 123
 
 
-def bundled(world: str) -> Request:
-    """Container 123, running on hn1, is to go to hn2."""
+FLAGS: Final = {
+    "to-insulated": Options(dst_device="/dev/sdg1"),
+    "too-small": Options(dst_device="/dev/sdg1"),
+    "to-shared": Options(dst_shared=True),
+    "other-device": Options(dst_device="/dev/sdm1"),
+}
+"""The flags that a bundled world is meant for; the others need none."""
+
+REFUSED: Final = {
+    "san-clone": "clone",
+    "no-identity": "no-identity",
+    "ct-exists": "ct-exists",
+    "ip-in-use": "address-in-use",
+    "hook-missing": "hook-missing",
+    "busy-device": "device-busy",
+    "too-small": "too-small",
+}
+"""The bundled worlds that must be refused, and by which finding."""
+
+
+def bundled(world: str, options: Options | None = None) -> Request:
+    """Container 123, running on hn1, is to go to hn2, with the flags that the world is meant for."""
     nodes = read_world(NODES / world)
-    return Request(Asked(CTID, "hn1", "hn2"), nodes["hn1"], nodes["hn2"])
+    asked = Asked(CTID, "hn1", "hn2", options or FLAGS.get(world, Options()))
+    return Request(asked, nodes["hn1"], nodes["hn2"])
 
 
 def stopped(request: Request) -> Request:
@@ -39,6 +62,25 @@ def stopped(request: Request) -> Request:
     )
     return structs.replace(
         request, source=_clean(source, uuids), destination=_clean(request.destination, uuids)
+    )
+
+
+def mounted(request: Request) -> Request:
+    """The same, but 123 is mounted and does not run."""
+    return structs.replace(request, source=_with_container(request.source, state=State.MOUNTED))
+
+
+def without_device(request: Request) -> Request:
+    """The same, but the operator took VE_DEVICE out of the config of 123, as the seed does it."""
+    config = without(_container(request.source).config or "", "VE_DEVICE")
+    return structs.replace(request, source=_with_container(request.source, config=config))
+
+
+def asking(request: Request, **options: object) -> Request:
+    """The same, with other flags too."""
+    asked = request.asked
+    return structs.replace(
+        request, asked=structs.replace(asked, options=structs.replace(asked.options, **options))
     )
 
 
@@ -85,19 +127,44 @@ def _clean(facts: NodeFacts, uuids: set[str | None]) -> NodeFacts:
     for device in facts.devices:
         filesystem = device.filesystem
         if filesystem is not None and filesystem.uuid in uuids:
-            filesystem = structs.replace(filesystem, needs_recovery=Known.NO)
+            filesystem = structs.replace(
+                filesystem,
+                needs_recovery=Known.NO,
+                empty=Known.NO,
+                free_bytes=device.size_bytes - (22 << 30),
+                free_inodes=(filesystem.inodes or 0) - 190_000,
+            )
         devices.append(structs.replace(device, filesystem=filesystem))
     return structs.replace(facts, devices=tuple(devices))
 
 
 WORLDS: Final = {
-    "shared-running": bundled("shared"),
-    "shared-running-not-on-boot": not_on_boot(with_history(bundled("shared"))),
-    "shared-stopped": stopped(with_history(bundled("shared"))),
-    "shared-stopped-not-on-boot": not_on_boot(stopped(bundled("shared"))),
-    "san-running": with_history(bundled("san")),
-    "san-running-not-on-boot": not_on_boot(bundled("san")),
-    "san-stopped": stopped(bundled("san")),
-    "san-stopped-not-on-boot": not_on_boot(stopped(with_history(bundled("san")))),
+    "a-running": bundled("shared"),
+    "a-running-not-on-boot": not_on_boot(with_history(bundled("shared"))),
+    "a-mounted": mounted(bundled("shared")),
+    "a-stopped": stopped(with_history(bundled("shared"))),
+    "a-stopped-area-kept": asking(not_on_boot(stopped(bundled("shared"))), remove_area=False),
+    "b-running": with_history(bundled("to-insulated")),
+    "b-mounted": not_on_boot(mounted(bundled("to-insulated"))),
+    "b-stopped": stopped(bundled("to-insulated")),
+    "c-running": bundled("to-shared"),
+    "c-running-by-config": not_on_boot(without_device(bundled("to-shared", Options()))),
+    "c-mounted": mounted(with_history(bundled("to-shared"))),
+    "c-stopped": not_on_boot(stopped(bundled("to-shared"))),
+    "d1-running": not_on_boot(bundled("other-device")),
+    "d1-mounted": mounted(bundled("other-device")),
+    "d1-stopped": stopped(bundled("other-device")),
+    "d2-running": with_history(bundled("san")),
+    "d2-running-not-on-boot": not_on_boot(bundled("san")),
+    "d2-running-own-hooks": asking(bundled("hook-missing"), install_hooks=True),
+    "d2-mounted": mounted(bundled("san")),
+    "d2-stopped": stopped(bundled("san")),
+    "d2-stopped-not-on-boot": not_on_boot(stopped(with_history(bundled("san")))),
+    "d2-stopped-believed": asking(stopped(bundled("no-identity")), same_device=True, dst_device="/dev/sdm1"),
 }
-"""Both ways, both states, started at boot or not, with and without a history."""
+"""All ways and states, started at boot or not, with and without a history, and the flags."""
+
+_ONE_DISK: Final = Truth(same=((("hn1", "/dev/sda1"), ("hn2", "/dev/sdm1")),))
+
+TRUTHS: Final = {"d2-stopped-believed": _ONE_DISK}
+"""What the facts of a world do not show, and a simulated world has to know."""

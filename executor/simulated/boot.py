@@ -14,8 +14,8 @@ _CONFIG = re.compile(rf"{CONF_DIR}/([0-9]+)\.conf")
 def reboot(world: World, node: NodeState, *, keeps_all: bool = False) -> None:
     """Power is cut and comes back: unsynced changes are gone (or happen to be there), processes and mounts too."""
     if keeps_all:
-        node.sync()
-    node.tree = node.disk
+        world.sync(node)
+    node.tree, node.cached = node.disk, {}
     node.mounts = node.lasting
     node.running, node.roots, node.living, node.busy = {}, {}, frozenset(), frozenset()
     world.late = tuple(late for late in world.late if late.node != node.name)

@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from executor.simulated.faults import fault, faults
+from executor.simulated.loading import Truth
 from executor.simulated.trial import Armed, Snapshot, Trial, Violation, schedule
 from executor.simulated.world import World
 from planner.make import make_plan
@@ -50,10 +51,16 @@ class Report(Struct):
         return "\n".join([head, *map(str, self.violations)])
 
 
-def single_faults(request: Request, plan: Plan | None = None, *, stop_after: int | None = None) -> Report:
-    """Try every single failure; ``stop_after``: enough violations to give up."""
+def single_faults(
+    request: Request,
+    plan: Plan | None = None,
+    *,
+    truth: Truth | None = None,
+    stop_after: int | None = None,
+) -> Report:
+    """Try every single failure; ``stop_after``: enough violations to give up; ``truth``: what no facts show."""
     plan = plan if plan is not None else make_plan(request)
-    world = World.of(request.source, request.destination, writers=frozenset({request.asked.ctid}))
+    world = _world(request, truth)
     seen: set[Hashable] = set()
     report = Report(0, 0, 0, Counter(), ())
     found: list[Violation] = []
@@ -71,19 +78,25 @@ def single_faults(request: Request, plan: Plan | None = None, *, stop_after: int
     return report
 
 
-def run_schedule(request: Request, line: str, plan: Plan | None = None) -> Trial:
+def run_schedule(
+    request: Request, line: str, plan: Plan | None = None, *, truth: Truth | None = None
+) -> Trial:
     """Play exactly one schedule, from the beginning.
 
     Raises:
         ValueError: the line is no schedule, or one of its places is never reached.
     """
     plan = plan if plan is not None else make_plan(request)
-    world = World.of(request.source, request.destination, writers=frozenset({request.asked.ctid}))
+    world = _world(request, truth)
     trial = Trial(plan, world, schedule(line))
     trial.run()
     if trial.armed:
         raise ValueError(f"{trial.armed[0]} was never reached")
     return trial
+
+
+def _world(request: Request, truth: Truth | None) -> World:
+    return World.of(request.source, request.destination, truth=truth, writers=frozenset({request.asked.ctid}))
 
 
 def _moments(plan: Plan, world: World, seen: set[Hashable], report: Report) -> Iterator[Snapshot]:

@@ -7,13 +7,14 @@ single effect, ``AT_THE_END`` when a run has stopped and nothing is on its way a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from executor.simulated import vz
 from executor.simulated.boot import auto_starts, boots_into
 from executor.simulated.loading import OWNERS
 from executor.simulated.twins.here import HOME
-from executor.simulated.world import FILES, Data, File, NodeState, Thing, Tree, World
+from executor.simulated.world import EMPTY, FILES, Data, File, NodeState, Thing, Tree, World
 from planner.model import CONF_DIR
 from planner.parse.config import value, without_fence
 from planner.plan import Began, Command, Compensation, Ended, Entry, Exited, Outcome, Plan, Stop, What
@@ -37,6 +38,7 @@ class View:
         self.begun: set[Command] = set()
         self.noted = False  # the former state is known to be on record
         self.proved: dict[str, int] = {}  # node -> its boot count when the state was last made sure of there
+        self.hindered = False  # something was in the way of the last command, if only for that long
         self.boots = 0  # of the node that the last command went to, when it went
         self.own_paths = self._own_paths()
         self.bystanders = {
@@ -47,7 +49,10 @@ class View:
             )
             for name, node in self.start.nodes.items()
         }
-        self.starts_running = self.ctid in self.was.running
+        self.first = _state(self.was, self.ctid)
+        self.lun = self.was.lun_at(self.private(self.source)) or _lun_of(
+            self.was, config, self.areas[self.source]
+        )
         self.seen: dict[str, object] = {}
 
     def of(self, world: World) -> View:
@@ -56,6 +61,10 @@ class View:
         twin.__dict__.update(self.__dict__)
         twin.world, twin.begun, twin.proved, twin.seen = world, set(self.begun), dict(self.proved), {}
         return twin
+
+    def in_the_way(self) -> bool:
+        """Whether something keeps a node from doing its part."""
+        return any(not n.reachable or n.busy or n.stubborn for n in self.world.nodes.values())
 
     def key(self) -> tuple[object, ...]:
         """What is remembered and matters later."""
@@ -68,11 +77,12 @@ class View:
                 command = self.commands[what, at]
                 self.begun.add(command)
                 self.boots = self.world.nodes[command.node].boots
+                self.hindered = False
             case Ended(what, at, Exited(0)):
                 command = self.commands[what, at]
                 if command.argv[0] == "note-state":
                     self.noted = True
-                if command.argv[0] in ("restore-state", "ensure-running", "start-container"):
+                if command.argv[0] in ("restore-state", "ensure-up", "bring-up"):
                     self.proved[command.node] = self.boots
             case _:
                 pass
@@ -124,6 +134,16 @@ class View:
             return True
         self.seen[name] = what
         return False
+
+
+def _lun_of(node: NodeState, config: str, where: vz.Areas | None) -> str | None:
+    """The LUN that a stopped container owns."""
+    device = node.devices.get(where.hook_device) if where is not None and where.hook_device else None
+    return node.luns[device.number] if device is not None and value(config, "VE_DEVICE") else None
+
+
+def _state(node: NodeState, ctid: int) -> str:
+    return "running" if ctid in node.running else "mounted" if ctid in node.roots else "down"
 
 
 def _commands(plan: Plan) -> dict[tuple[What, str], Command]:
@@ -207,7 +227,11 @@ def i4_one_copy_takes_writes(view: View, command: Command | None) -> str | None:
 
 
 def i5_bystanders_untouched(view: View, command: Command | None) -> str | None:
-    """Other containers, files, older configs keep their bytes and their places."""
+    """Other containers, files, devices, older configs keep their bytes and their places."""
+    for lun, was in view.start.luns.items():
+        mine = lun == view.lun or was.data == EMPTY
+        if not mine and view.world.luns[lun].data != was.data:
+            return f"{lun} is not what it was"
     for name, node in view.world.nodes.items():
         if view.unchanged(f"I5 {name}", node.tree):
             continue
@@ -251,6 +275,7 @@ def _bare(thing: Thing) -> Thing:
     )
 
 
+@lru_cache(maxsize=4096)
 def _plain(text: str) -> str:
     """Without our fence, and without the line that vzctl adds at a start."""
     return "".join(
@@ -291,7 +316,8 @@ def i8_outcome_is_true(view: View, stop: Stop) -> str | None:
         case Outcome.MIGRATED:
             return _destination_has_it(view) or _as_planned(view)
         case Outcome.MIGRATED_NOT_CLEANED:
-            return _destination_has_it(view)
+            told = any(c.argv[0] == "unfence" and c.node == view.destination for c in stop.left)
+            return _destination_has_it(view, may_be_fenced=told)
         case Outcome.DOWN:
             where = [n.name for n in view.world.nodes.values() if view.ctid in n.running]
             return f"DOWN, but it runs on {where[0]}" if where else None
@@ -303,7 +329,7 @@ def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
     """IN_DOUBT and DOWN are right only while something that is needed cannot be reached or will not do its part."""
     if stop.outcome not in (Outcome.IN_DOUBT, Outcome.DOWN):
         return None
-    if any(not n.reachable or n.busy or n.stubborn for n in view.world.nodes.values()):
+    if view.hindered or view.in_the_way():
         return None
     return f"{stop.outcome} with every node at hand: {stop.because}"
 
@@ -326,19 +352,19 @@ def _source_has_it(view: View) -> str | None:
         return f"{view.ctid} runs or would start at {view.destination}"
     if _state_may_differ(view, node, known=view.noted):
         return None
-    if (view.ctid in node.running) != view.starts_running:
-        return f"{view.ctid} was {'running' if view.starts_running else 'down'} on {view.source}, and now it is not"
+    if _state(node, view.ctid) != view.first:
+        return f"{view.ctid} was {view.first} on {view.source}, and now it is {_state(node, view.ctid)}"
     return None
 
 
-def _destination_has_it(view: View) -> str | None:
+def _destination_has_it(view: View, *, may_be_fenced: bool = False) -> str | None:
     """Moved: the newest data, in its state, may be started there, and not at the source."""
     node, old = view.world.nodes[view.destination], view.world.nodes[view.source]
     config = _text(node.disk, vz.config_path(view.ctid))
     before = view.plan.config.before if view.plan.config else ""
     if config is None:
         return f"no config of {view.ctid} on {view.destination}"
-    if value(config, "DISABLED") != value(before, "DISABLED"):
+    if not may_be_fenced and value(config, "DISABLED") != value(before, "DISABLED"):
         return f"{view.ctid} is still fenced on {view.destination}"
     if not view.newest(_files(view, node)):
         return f"the newest files are not at {view.destination}"
@@ -346,13 +372,15 @@ def _destination_has_it(view: View) -> str | None:
         return f"{view.ctid} runs or would start at {view.source} too"
     if _state_may_differ(view, node, known=True):
         return None
-    if (view.ctid in node.running) != view.starts_running:
-        return f"{view.ctid} is {'not running' if view.starts_running else 'running'} on {view.destination}"
+    if _state(node, view.ctid) != view.first:
+        return f"{view.ctid} is {_state(node, view.ctid)} on {view.destination}, and was {view.first}"
     return None
 
 
 def _files(view: View, node: NodeState) -> Data | None:
     """The container's files at its place on ``node``: mounted there, on its LUN, or in its directory's durable form."""
+    if node.name == view.source and view.lun is not None:
+        return view.world.luns[view.lun].data
     config = node.text(vz.config_path(view.ctid)) or ""
     where = vz.areas(view.ctid, config, node.given.vz_conf)
     if where is not None and where.hook_device:
@@ -369,13 +397,18 @@ def _state_may_differ(view: View, node: NodeState, *, known: bool) -> bool:
     if node.boots == 0:
         return False
     where = vz.areas_of(node, view.ctid)
-    if not view.starts_running:
-        return where is not None and where.onboot
+    if view.first != "running" and where is not None and where.onboot:
+        return True
+    if view.first == "down":
+        return False
     return not known or (node.name in view.proved and view.proved[node.name] != node.boots)
 
 
 def _as_before(view: View) -> str | None:
     """Every file as it was, also after a power cut; no mount, lock or process that was not there."""
+    for lun, first in view.start.luns.items():
+        if lun != view.lun and view.world.luns[lun].data != first.data:
+            return f"{lun} is not as it was"
     for name, node in view.world.nodes.items():
         was = view.start.nodes[name]
         for tree in (node.tree, node.disk):
@@ -420,11 +453,15 @@ def _as_planned(view: View) -> str | None:
         return f"the config on {view.destination} is not the planned one"
     scripts = {p for p in was.nodes[view.source].tree if p.startswith(prefix) and ".migrated" not in p}
     private, root = view.private(view.destination), view.root(view.destination)
-    wanted = was.nodes[view.destination].tree.keys() | scripts | {private, root, private + FILES}
+    hooks = {step.do.argv[1] for step in view.plan.steps if step.id.startswith("hook-")}
+    wanted = was.nodes[view.destination].tree.keys() | scripts | hooks | {private, root, private + FILES}
     left = sorted(node.tree.keys() - wanted - OURS)
     if left:
         return f"{left[0]} is left on {view.destination}"
     gone = view.own_paths
+    if not view.plan.asked.options.remove_area:
+        area = view.private(view.source)
+        gone = frozenset(p for p in gone if p != area and not p.startswith(area + "/"))
     left = sorted(
         p
         for p in old.tree.keys() - (was.nodes[view.source].tree.keys() - gone) - OURS

@@ -7,12 +7,13 @@ is, item by item, the fact as it was loaded as long as the world's own word for 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from msgspec import structs
 
 from executor.simulated import vz
 from executor.simulated.world import (
+    EMPTY,
     FILES,
     Data,
     Dir,
@@ -55,13 +56,20 @@ HOOKS: Final = ("start", "stop", "mount", "umount", "premount", "postumount")
 
 T = TypeVar("T", Container, Device, Path, Lock, Owner, Script)
 
-SameLuns = tuple[tuple[tuple[str, str], tuple[str, str]], ...]
+Pairs = tuple[tuple[tuple[str, str], tuple[str, str]], ...]
+
+
+class Truth(NamedTuple):
+    """What no facts show, of pairs of (node, device name): one LUN without a WWID, or two with the same identity."""
+
+    same: Pairs = ()
+    different: Pairs = ()
 
 
 # --- facts -> world -------------------------------------------------------------------------------------------
 
 
-def load(facts: Sequence[NodeFacts], same_luns: SameLuns, writers: frozenset[int] | None) -> World:
+def load(facts: Sequence[NodeFacts], truth: Truth, writers: frozenset[int] | None) -> World:
     """See ``World.of``."""
     world = World.__new__(World)
     world.nodes = {}
@@ -70,7 +78,7 @@ def load(facts: Sequence[NodeFacts], same_luns: SameLuns, writers: frozenset[int
     luns: dict[str, Lun] = {}
     roots_seen: dict[int, RootSeen] = {}
     for given in facts:
-        world.nodes[given.node] = _node(given, same_luns, luns, roots_seen)
+        world.nodes[given.node] = _node(given, truth, luns, roots_seen)
     world.luns, world.roots_seen = luns, roots_seen
     world.ledger = {c.ctid: FIRST.tail for given in facts for c in given.containers}
     world.ran = frozenset((n.name, ctid) for n in world.nodes.values() for ctid in n.running)
@@ -79,22 +87,21 @@ def load(facts: Sequence[NodeFacts], same_luns: SameLuns, writers: frozenset[int
     return world
 
 
-def _node(
-    given: NodeFacts, same_luns: SameLuns, luns: dict[str, Lun], roots_seen: dict[int, RootSeen]
-) -> NodeState:
+def _node(given: NodeFacts, truth: Truth, luns: dict[str, Lun], roots_seen: dict[int, RootSeen]) -> NodeState:
     node = NodeState.__new__(NodeState)
     node.name, node.given, node.base = given.node, given, None
     node.reachable, node.boots, node.hushed = True, 0, False
     node.busy, node.stubborn = frozenset(), frozenset()
     node.will_start = (None, frozenset())
     node.devices = {name: device for device in given.devices for name in device.names}
-    node.luns = {d.number: _lun_name(given.node, d, same_luns) for d in given.devices}
+    node.luns = {d.number: _lun_name(given.node, d, truth) for d in given.devices}
     for device in given.devices:
         name, dirty = node.luns[device.number], _dirty(device)
-        luns[name] = Lun(FIRST, dirty or (name in luns and luns[name].dirty))
+        empty = device.filesystem is not None and device.filesystem.empty is Known.YES
+        luns[name] = Lun(EMPTY if empty else FIRST, dirty or (name in luns and luns[name].dirty))
     tree = _tree(given)
     node.tree = node.disk = tree
-    node.roots, node.running, node.living = {}, {}, frozenset()
+    node.roots, node.running, node.living, node.cached = {}, {}, frozenset(), {}
     node.mounts = given.mounts
     areas = {
         c.ctid: vz.areas(c.ctid, c.config, given.vz_conf) for c in given.containers if c.config is not None
@@ -111,8 +118,10 @@ def _node(
             )
         if where is not None and said is State.RUNNING:
             node.running[ctid] = Standing(where.private, node.lun_at(where.private))
-    owned = {where.private for where in areas.values() if where is not None and where.hook_device}
-    node.lasting = tuple(m for m in node.mounts if m.point not in owned)
+    # Mounts at private areas are made by action scripts or by hand; a boot makes them again only if fstab says so.
+    by_itself = {mounter.point for mounter in given.mounters}
+    made = {where.private for where in areas.values() if where is not None} - by_itself
+    node.lasting = tuple(m for m in node.mounts if m.point not in made)
     node.living = frozenset(
         node.text(f"{_lockdir(given)}/{lock.ctid}.lck") or ""
         for lock in given.locks
@@ -134,10 +143,15 @@ def _root_seen(mounts: tuple[Mount, ...], root: str) -> RootSeen | None:
     return RootSeen(mount, next(same, None))
 
 
-def _lun_name(node: str, device: Device, same_luns: SameLuns) -> str:
-    for one, other in same_luns:
-        if (node, True) in ((one[0], one[1] in device.names), (other[0], other[1] in device.names)):
+def _lun_name(node: str, device: Device, truth: Truth) -> str:
+    def is_meant(name: tuple[str, str]) -> bool:
+        return name[0] == node and name[1] in device.names
+
+    for one, other in truth.same:
+        if is_meant(one) or is_meant(other):
             return f"{one[0]}:{one[1]} = {other[0]}:{other[1]}"
+    if any(is_meant(other) for _, other in truth.different):
+        return f"clone on {node}:{device.number}"
     return identity(device) if device.wwid is not None else f"{node}:{device.number}"
 
 
@@ -334,8 +348,12 @@ def _device(world: World, node: NodeState, device: Device) -> Device:
     held = bool(device.holders) or any(m.device == device.number for m in node.mounts)
     filesystem = device.filesystem
     if filesystem is not None:
-        dirty = Known.YES if world.luns[lun].dirty else Known.NO
-        filesystem = structs.replace(filesystem, needs_recovery=dirty)
+        dirty = world.luns[lun].dirty
+        empty = Known.UNKNOWN  # while it is mounted somewhere, and of filesystems that do not say
+        if filesystem.type.startswith("ext") and not dirty:
+            empty = Known.YES if world.luns[lun].data == EMPTY else Known.NO
+        needs_recovery = Known.YES if dirty else Known.NO
+        filesystem = structs.replace(filesystem, needs_recovery=needs_recovery, empty=empty)
     return structs.replace(device, exclusive=Known.NO if held else Known.YES, filesystem=filesystem)
 
 

@@ -224,6 +224,7 @@ class Trial:
 
     def watch(self, command: Command | None) -> None:
         """After every effect."""
+        self.view.hindered = self.view.hindered or self.view.in_the_way()
         for name, invariant in AT_EVERY_EFFECT:
             seen = invariant(self.view, command)
             if seen is not None:

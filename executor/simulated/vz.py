@@ -10,7 +10,7 @@ from collections.abc import Generator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from executor.simulated.world import Dir, File, Link, Lun, NodeState, Standing, World
+from executor.simulated.world import Dir, File, Link, NodeState, Standing, World
 from planner.model import CONF_DIR, Device, Mount, State
 from planner.parse.config import ConfigError, expanded, settings, value
 from planner.situation import DEFAULTS
@@ -104,7 +104,8 @@ def mount(world: World, node: NodeState, device: Device, point: str) -> bool:
     new = Mount(point, device.number, "/", kind, canonical(device), read_only=False, elsewhere=False)
     node.mounts += (new,)
     lun = node.luns[device.number]
-    world.luns = {**world.luns, lun: Lun(world.luns[lun].data, dirty=True)}
+    known = world.luns[lun]
+    world.luns = {**world.luns, lun: known._replace(dirty=True, mounted=known.mounted + 1)}
     return True
 
 
@@ -119,7 +120,9 @@ def umount(world: World, node: NodeState, point: str) -> bool:
     lun = node.luns.get(top.device)
     if lun is not None and not node.mounts_of(lun):
         # [seen] the first clean unmount clears the flag, even while another node goes on writing
-        world.luns = {**world.luns, lun: Lun(world.luns[lun].data, dirty=False)}
+        data = node.cached.get(lun, world.luns[lun].data)
+        world.luns = {**world.luns, lun: world.luns[lun]._replace(data=data, dirty=False)}
+        node.cached = {name: data for name, data in node.cached.items() if name != lun}
     return True
 
 
@@ -208,6 +211,25 @@ def start(world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bo
         gap = "" if text.endswith("\n") or not text else "\n"
         node.put(config_path(ctid), File(f'{text}{gap}VE_LAYOUT="simfs"\n', 0o644))
         yield
+    return 0
+
+
+def mount_root(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> Effects:
+    """``vzctl mount``. [seen] It ignores DISABLED."""
+    where = areas_of(node, ctid)
+    if where is None or not isinstance(node.tree.get(where.private), Dir | Link) or ctid in node.roots:
+        return FAILED
+    if not skiplock and _locked(node, ctid, where.lockdir):
+        return LOCKED
+    if (yield from _hooks(world, node, ctid, "premount", "mount")):
+        return FAILED
+    if "start" in node.stubborn:
+        yield from _hooks(world, node, ctid, "postumount", "umount")
+        return FAILED
+    if not isinstance(node.tree.get(where.root), Dir | Link):
+        node.put(where.root, Dir(0o755))
+    node.roots = {**node.roots, ctid: where.root}
+    yield
     return 0
 
 

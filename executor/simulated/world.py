@@ -10,11 +10,14 @@ done. ``ledger`` is the oracle: the last write that each container was told is s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from planner.model import Device, Mount, NodeFacts
 from planner.plan import Command
+
+if TYPE_CHECKING:
+    from executor.simulated.loading import Truth
 
 FILES: Final = "/files"
 """Name, below a private area, of what stands for all the container's files."""
@@ -51,11 +54,16 @@ Thing = File | Dir | Link | Data
 Tree = Mapping[str, Thing]
 
 
+EMPTY: Final = Data(0, 0)
+"""A filesystem without files."""
+
+
 class Lun(NamedTuple):
-    """What is on a disk that several nodes may see. ``dirty``: the superblock's needs_recovery."""
+    """What is on a disk that several nodes may see. ``dirty``: needs_recovery; ``mounted``: the mount count."""
 
     data: Data
     dirty: bool
+    mounted: int = 0
 
 
 class Standing(NamedTuple):
@@ -89,6 +97,7 @@ class NodeState:
         "base",
         "boots",
         "busy",
+        "cached",
         "devices",
         "disk",
         "given",
@@ -116,6 +125,7 @@ class NodeState:
     boots: int
     tree: Tree
     disk: Tree
+    cached: Mapping[str, Data]  # what was copied onto a mounted LUN and is not on it yet
     mounts: tuple[Mount, ...]  # but for containers' roots
     running: Mapping[int, Standing]
     roots: Mapping[int, str]  # containers whose root area is mounted, and where
@@ -149,10 +159,6 @@ class NodeState:
         self.tree = {
             new + p[len(old) :] if p == old or p.startswith(below) else p: t for p, t in self.tree.items()
         }
-
-    def sync(self) -> None:
-        """From here on a power cut leaves the tree as it is now."""
-        self.disk = self.tree
 
     def text(self, path: str) -> str | None:
         """Text of the file at ``path``; None if there is none."""
@@ -240,16 +246,16 @@ class World:
     @staticmethod
     def of(
         *facts: NodeFacts,
-        same_luns: Iterable[tuple[tuple[str, str], tuple[str, str]]] = (),
+        truth: Truth | None = None,
         writers: frozenset[int] | None = None,
     ) -> World:
         """The world that these nodes' facts tell of.
 
-        ``same_luns`` pairs (node, device name) that are one LUN although no WWID says so: a hidden truth.
+        ``truth``: what no facts show, which devices are one LUN and which are not.
         """
-        from executor.simulated.loading import load  # noqa: PLC0415 # each needs the other
+        from executor.simulated.loading import Truth, load  # noqa: PLC0415 # each needs the other
 
-        return load(facts, tuple(same_luns), writers)
+        return load(facts, truth or Truth(), writers)
 
     def facts(self, node: str) -> NodeFacts:
         """What ``node`` would say of itself now, to whoever asks."""
@@ -266,9 +272,25 @@ class World:
     def content_of(self, node: NodeState, place: Standing) -> Data | None:
         """A container's files at ``place``."""
         if place.lun is not None:
-            return self.luns[place.lun].data
+            data = node.cached.get(place.lun, self.luns[place.lun].data)
+            return None if data == EMPTY else data
         thing = node.tree.get(place.private + FILES)
         return thing if isinstance(thing, Data) else None
+
+    def put_content(self, node: NodeState, private: str, data: Data) -> None:
+        """Write a container's files at ``private``; volatile until ``sync``."""
+        lun = node.lun_at(private)
+        if lun is not None:
+            node.cached = {**node.cached, lun: data}
+        else:
+            node.put(private + FILES, data)
+
+    def sync(self, node: NodeState) -> None:
+        """From here on a power cut leaves the node's files as they are now."""
+        node.disk = node.tree
+        for lun, data in node.cached.items():
+            self.luns = {**self.luns, lun: self.luns[lun]._replace(data=data)}
+        node.cached = {}
 
     def tick(self) -> None:
         """Time passes: every running container writes, and is told that its write is safe (fsync)."""
@@ -285,6 +307,7 @@ class World:
         now = Data(self.clock, self.clock)
         if place.lun is not None:
             self.luns = {**self.luns, place.lun: self.luns[place.lun]._replace(data=now)}
+            node.cached = {lun: data for lun, data in node.cached.items() if lun != place.lun}
         else:
             path = place.private + FILES
             synced = node.disk is node.tree
@@ -307,7 +330,10 @@ class World:
         known = frozenset(self.ledger.values())
         return (
             tuple(self._node_key(node, known) for node in self.nodes.values()),
-            tuple((name, _newest(lun.data, known), lun.dirty) for name, lun in sorted(self.luns.items())),
+            tuple(
+                (name, lun.data == EMPTY, _newest(lun.data, known), *lun[1:])
+                for name, lun in sorted(self.luns.items())
+            ),
             self.late,
             bool(self.losses),
             self.ran,
@@ -323,6 +349,7 @@ class World:
             _tree_key(node.tree, known),
             "synced" if node.disk is node.tree else _tree_key(node.disk, known),
             frozenset(node.mounts),
+            frozenset((lun, _newest(data, known)) for lun, data in node.cached.items()),
             frozenset(node.running.items()),
             frozenset(node.roots.items()),
             node.living,

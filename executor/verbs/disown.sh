@@ -5,6 +5,8 @@ if [ -f "$record" ] && grep -q -x -F "run=$VZPLAN_RUN" "$record"; then
     rm -f "$record" || die "$record cannot be removed"
     sync
 fi
+held=$(mounts_within "$run")
+[ -z "$held" ] || die "still mounted: $held"
 rm -rf "$run" || die "$run cannot be removed"
 # What this run leaves empty goes too; what others use stays.
 rmdir "$VZPLAN_HOME/owners" "$VZPLAN_HOME/node" 2>/dev/null

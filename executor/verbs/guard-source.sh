@@ -7,4 +7,4 @@ found=$(state_of "$1")
 [ "$5" != - ] || exit 0
 same_disk "$5" "$6" || exit 1
 device_number=$(number "$5") || exit 1
-[ "$2" != running ] || [ "$(mounted_at "$4")" = "$device_number" ] || die "$4 is not on $5"
+[ "$2" = stopped ] || [ "$(mounted_at "$4")" = "$device_number" ] || die "$4 is not on $5"

@@ -1,28 +1,50 @@
 # shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
 # hold-lock CTID LOCKDIR: a process of ours on this node, since [seen] vzctl asks whether the PID lives here
 lock=$2/$1.lck
+pid=
 if [ -f "$run/holder" ]; then
     read -r pid start <"$run/holder"
-    [ "$(start_time "$pid")" = "$start" ] && [ "$(head -n 1 "$lock" 2>/dev/null)" = "$pid" ] && exit 0
+    # One of an earlier try is used again; one that is gone is forgotten.
+    [ -n "$start" ] && [ "$(start_time "$pid")" = "$start" ] || pid=
 fi
-other=$(head -n 1 "$lock" 2>/dev/null | tr -cd 0-9)
-[ -z "$other" ] || [ ! -d "/proc/$other" ] || die "vzctl's lock is held by process $other ($(tr '\0' ' ' <"/proc/$other/cmdline"))"
-# The holder lives on only if it hears "go", which it is told once its number is on record; if this verb ends before,
-# it reads the end of the pipe and goes too. So none is ever left that nobody knows of.
-rm -f "$run/go"
-mkfifo "$run/go" && exec 8<>"$run/go" || die "$run/go cannot be made"
-# shellcheck disable=SC2016 # expanded by the holder
-setsid sh -c 'read -r word && [ "$word" = go ] && exec sleep 2147483647 </dev/null' \
-    <"$run/go" >/dev/null 2>&1 8>&- 9>&- &
-pid=$!
-mark holder "$pid $(start_time "$pid")"
-echo go >&8
-exec 8>&-
-rm -f "$run/go"
-rm -f "$lock" # stale: its process is dead
+[ -z "$pid" ] || [ "$(head -n 1 "$lock" 2>/dev/null)" != "$pid" ] || exit 0
+if [ -z "$pid" ]; then
+    # The holder lives on only if it hears "go", which it is told once its number is on record; if this verb ends before,
+    # it reads the end of the pipe and goes too. So none is ever left that nobody knows of.
+    rm -f "$run/go"
+    mkfifo "$run/go" && exec 8<>"$run/go" || die "$run/go cannot be made"
+    # shellcheck disable=SC2016 # expanded by the holder
+    setsid sh -c 'read -r word && [ "$word" = go ] && exec sleep 2147483647 </dev/null' \
+        <"$run/go" >/dev/null 2>&1 8>&- 9>&- &
+    pid=$!
+    mark holder "$pid $(start_time "$pid")"
+    echo go >&8
+    exec 8>&-
+    rm -f "$run/go"
+fi
 new=$(beside "$lock")
-printf '%s\n' "$pid" >"$new"
-ln "$new" "$lock"
-taken=$?
 rm -f "$new"
-[ "$taken" = 0 ] || die "someone else took $lock meanwhile"
+printf '%s\n' "$pid" >"$new"
+if ! ln "$new" "$lock" 2>/dev/null; then
+    # Only now is it looked at, and only what was looked at is taken away: a stale one, whose process is dead.
+    other=$(head -n 1 "$lock" 2>/dev/null)
+    case $other in
+        '' | *[!0-9]*) ;;
+        *)
+            if [ -d "/proc/$other" ]; then
+                rm -f "$new"
+                die "vzctl's lock is held by process $other ($(tr '\0' ' ' <"/proc/$other/cmdline"))"
+            fi
+            ;;
+    esac
+    old=$new.old
+    mv -f "$lock" "$old" 2>/dev/null
+    [ "$(head -n 1 "$old" 2>/dev/null)" = "$other" ] || {
+        ln "$old" "$lock" 2>/dev/null # someone took it in between: it is theirs
+        rm -f "$new" "$old"
+        die "someone else took $lock meanwhile"
+    }
+    rm -f "$old"
+    ln "$new" "$lock" 2>/dev/null || { rm -f "$new"; die "someone else took $lock meanwhile"; }
+fi
+rm -f "$new"

@@ -60,7 +60,8 @@ mounted_at() { # PATH -> MAJOR:MINOR of what is mounted there in this namespace,
 }
 
 mounts_within() { # PATH -> every mount at or below it, in any namespace of this node
-    place=$(escaped "$(readlink -f "$1")")
+    place=$(readlink -f "$1")
+    place=$(escaped "${place:-$1}") # of what is not there, the path as it is written
     cat /proc/[0-9]*/mountinfo 2>/dev/null |
         at=$place awk '$5 == ENVIRON["at"] || index($5, ENVIRON["at"] "/") == 1 { print $5 }' | sort -u
 }
@@ -129,9 +130,25 @@ in_use() { # DEVICE: may something on this node hold it? (mke2fs -n opens it exc
 }
 
 dirty() { # DEVICE: does any node have it mounted read-write? [seen] needs_recovery, read after a flush
+    # Only ext says so; another is never handed over, and what is copied onto it is proved empty.
+    case $(blkid -c /dev/null -s TYPE -o value "$1" 2>/dev/null) in ext[234]) ;; ?*) return 1 ;; esac
     blockdev --flushbufs "$1" || die "$1: cannot be flushed, so what is read of it may be stale"
     features=$(dumpe2fs -h "$1" 2>/dev/null | grep '^Filesystem features:') || die "$1: its superblock cannot be read"
     case " $features " in *" needs_recovery "*) return 0 ;; esac
+    return 1
+}
+
+superblock() { # DEVICE -> what every read-write mount changes: mount count and time, read after a flush
+    blockdev --flushbufs "$1" || die "$1: cannot be flushed, so what is read of it may be stale"
+    said=$(dumpe2fs -h "$1" 2>/dev/null | grep -E '^(Mount count|Last mount time):') || die "$1: no superblock to be read"
+    printf '%s' "$said" | tr -s ' \n' ' '
+}
+
+on_device() { # DEVICE IDENTITY: is the working directory on it, and is it that disk?
+    device_number=$(number "$1") || exit 1
+    same_disk "$1" "$2" || return 1
+    [ "$(number_of_dir .)" = "$device_number" ] && return 0
+    echo "$PWD is not on $1" >&2
     return 1
 }
 
@@ -192,6 +209,7 @@ state_of() { # CTID -> running, mounted, suspended, stopped, deleted or unknown,
 }
 
 rooted_in() { # ROOT: does a process have its root there? (a container's processes are seen from its node)
+    set -- "$(readlink -f "$1")"
     # shellcheck disable=SC2010,SC2012 # no file names of others: /proc/PID/root only
     ls -l /proc/[0-9]*/root 2>/dev/null | at=" -> $1" awk '{
         here = index($0, ENVIRON["at"])
@@ -202,10 +220,10 @@ rooted_in() { # ROOT: does a process have its root there? (a container's process
 
 stop_container() { # CTID PRIVATE ROOT: exit statuses of vzctl are not believed; look
     if [ "$(state_of "$1")" = running ]; then
-        vzctl --skiplock stop "$1" >&2 </dev/null
-        [ "$(state_of "$1")" != running ] || vzctl --skiplock stop "$1" --fast >&2 </dev/null
+        vzctl --skiplock stop "$1" >&2 </dev/null 9>&-
+        [ "$(state_of "$1")" != running ] || vzctl --skiplock stop "$1" --fast >&2 </dev/null 9>&-
     fi
-    [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null
+    [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
     case $(state_of "$1") in
         stopped | suspended | deleted) ;;
         *) die "container $1 is still $(state_of "$1")" ;;
@@ -215,33 +233,48 @@ stop_container() { # CTID PRIVATE ROOT: exit statuses of vzctl are not believed;
     sync
 }
 
-ensure_running() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR; see ensure-running
-    if [ "$(state_of "$1")" != running ]; then
-        # A start of a mounted container would unmount it, hooks and all, and mount it again ([seen]).
-        [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null
-        ! there "$6/Dump.$1" || not_up "$6/Dump.$1 is there: vzctl start would put old memory on a newer disk"
-        [ "$4" = - ] || mount_device "$4" "$5" "$2" any
-        # --force passes the fence, ours or the owner's ([seen] exit 105 otherwise).
-        vzctl --skiplock start "$1" --force >&2 </dev/null 9>&- # what it starts must outlive this command
-        started=$?
-        case $(state_of "$1") in
-            running) ;;
-            stopped | deleted) not_up "container $1 did not start (vzctl: exit status $started)" ;;
-            mounted)
-                vzctl --skiplock umount "$1" >&2 </dev/null
-                [ "$(state_of "$1")" = stopped ] || die "container $1 did not start and is still mounted"
-                not_up "container $1 did not start (vzctl: exit status $started)"
-                ;;
-            *) die "container $1 was to start; its state is not known" ;;
-        esac
-    fi
+ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE; see ensure-up
+    case $(state_of "$1") in
+        running) ;;
+        "$7") ;;
+        *) bring_up "$@" ;;
+    esac
     [ "$4" != - ] || return 0
     device_number=$(number "$4") || exit 1
     # [seen] A hook that hides its failure lets a container start on the stale files under the mount point.
-    [ "$(mounted_at "$2")" = "$device_number" ] || die "container $1 runs, but $2 is not on $4"
+    [ "$(mounted_at "$2")" = "$device_number" ] || die "container $1 is $7, but $2 is not on $4"
+}
+
+bring_up() { # as ensure_up
+    if [ "$7" = running ]; then
+        # A start of a mounted container would unmount it, hooks and all, and mount it again ([seen]).
+        [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
+        ! there "$6/Dump.$1" || not_up "$6/Dump.$1 is there: vzctl start would put old memory on a newer disk"
+        # --force passes the fence, ours or the owner's ([seen] exit 105 otherwise).
+        set -- "$@" start "$1" --force
+    else
+        set -- "$@" mount "$1"
+    fi
+    [ "$4" = - ] || mount_device "$4" "$5" "$2" any
+    vzctl --skiplock "$8" "$9" ${10:+"${10}"} >&2 </dev/null 9>&- # what it starts must outlive this command
+    vzctl_status=$?
+    case $(state_of "$1") in
+        "$7") ;;
+        stopped | suspended | deleted) not_up "container $1 did not $8 (vzctl: exit status $vzctl_status)" ;;
+        mounted)
+            vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
+            [ "$(state_of "$1")" = stopped ] || die "container $1 did not $8 and is still mounted"
+            not_up "container $1 did not $8 (vzctl: exit status $vzctl_status)"
+            ;;
+        *) die "container $1 was to $8; its state is not known" ;;
+    esac
 }
 
 # --- the fence ------------------------------------------------------------------------------------------------
+
+has_content() { # PATH SHA256: "-" for any
+    [ "$2" = - ] || [ "$(sha256sum <"$1" | cut -c1-64)" = "$2" ]
+}
 
 replace() { # PATH SUM: put standard input in the place of PATH, which must still have that checksum
     new=$(beside "$1")

@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
-# rename-file OLD NEW: by link and unlink, since mv would overwrite
+# rename-file OLD NEW SHA256: by link and unlink, since mv would overwrite
 if there "$2"; then
     if there "$1"; then
         [ "$(stat -c %d:%i "$1")" = "$(stat -c %d:%i "$2")" ] || die "$1 and $2 are both there"
@@ -7,6 +7,7 @@ if there "$2"; then
     fi
 else
     [ -f "$1" ] && [ ! -L "$1" ] || die "$1 is not a file"
+    has_content "$1" "$3" || die "$1 was changed by someone meanwhile"
     ln -- "$1" "$2" || die "$2 cannot be made"
     sync
     rm -f -- "$1" || die "$1 cannot be removed"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from planner.checks import container, destination, device, nodes
+from planner.checks import container, destination, device, hooks, network, nodes, options, room
 from planner.findings import Finding
 from planner.model import Request
 from planner.situation import Situation
@@ -20,4 +20,8 @@ OF_SITUATION: Final[tuple[Callable[[Situation], tuple[Finding, ...]], ...]] = (
     container.checks,
     destination.checks,
     device.checks,
+    hooks.checks,
+    network.checks,
+    room.checks,
+    options.checks,
 )

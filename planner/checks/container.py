@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from planner.findings import Finding, error
-from planner.model import CONF_DIR, Known, PathKind, State
-from planner.parse.config import FENCE, value
-from planner.situation import Situation
+from posixpath import normpath
 
-MOVABLE = (State.RUNNING, State.STOPPED)
+from planner.findings import Finding, error
+from planner.identity import same_disk
+from planner.model import CONF_DIR, Container, Known, PathKind, State
+from planner.parse.config import FENCE, ConfigError, expanded, value
+from planner.situation import DEFAULTS, Side, Situation
+
+MOVABLE = (State.RUNNING, State.MOUNTED, State.STOPPED)
 
 
 def checks(at: Situation) -> tuple[Finding, ...]:
     """Findings about the container where it is."""
-    return (*_state(at), *_config(at), *_lock(at), *_private(at), *_others(at))
+    return (*_state(at), *_config(at), *_lock(at), *_private(at), *_others(at), *_below(at))
 
 
 def _state(at: Situation) -> list[Finding]:
@@ -20,7 +23,6 @@ def _state(at: Situation) -> list[Finding]:
     if state in MOVABLE:
         return []
     remedy = {
-        State.MOUNTED: "stop or unmount it first ('vzctl umount')",
         State.SUSPENDED: "resume or stop it first",
         State.DELETED: "vzctl says deleted while VE_PRIVATE does not exist: see where its private area is",
     }.get(state, "see what 'vzctl status' says there")
@@ -47,15 +49,6 @@ def _config(at: Situation) -> list[Finding]:
                 subject,
                 f"the layout is {layout}; vzplan moves simfs",
                 "move it with vzmigrate",
-            )
-        )
-    if at.insulated and at.device_name is None:
-        found.append(
-            error(
-                "way-not-there",
-                subject,
-                f"{at.source.private} is a filesystem of its own, but no VE_DEVICE is set",
-                "set VE_DEVICE to its device to hand it over",
             )
         )
     return found
@@ -114,34 +107,86 @@ def _private(at: Situation) -> list[Finding]:
 
 
 def _others(at: Situation) -> list[Finding]:
-    """Another container with the same private area or device would be moved, or deleted, along with it."""
+    """Another container's area in the way, on either node, would be moved, deleted or written over along with it."""
     found = []
-    for other in at.source.facts.containers:
-        if other.ctid == at.ctid or other.config is None:
-            continue
-        private = value(other.config, "VE_PRIVATE")
-        device = value(other.config, "VE_DEVICE")
-        subject = f"{at.source.node}:{CONF_DIR}/{other.ctid}.conf"
-        if private is not None and private.replace("$VEID", str(other.ctid)) == at.source.private:
-            found.append(
-                error(
-                    "device-shared-by",
-                    subject,
-                    f"container {other.ctid} has the same VE_PRIVATE",
-                    "give it its own",
+    for side in (at.source, at.destination):
+        for other in side.facts.containers:
+            if other.ctid == at.ctid:
+                continue
+            subject = f"{side.node}:{CONF_DIR}/{other.ctid}.conf"
+            if other.config is None:
+                found.append(
+                    error(
+                        "config-unreadable",
+                        subject,
+                        "the config is not UTF-8 text",
+                        "see what it says, and mend it",
+                    )
                 )
-            )
-        names = at.source.device.names if at.source.device else ()
-        if device and (device == at.device_name or device in names):
-            found.append(
-                error(
-                    "device-shared-by",
-                    subject,
-                    f"container {other.ctid} has the same VE_DEVICE",
-                    "give it its own",
+                continue
+            theirs = _private_of(other, side)
+            if theirs is not None and _overlap(theirs, side.private):
+                found.append(
+                    error(
+                        "device-shared-by",
+                        subject,
+                        f"container {other.ctid} has VE_PRIVATE {theirs}, in the place of this one's",
+                        "give it its own",
+                    )
                 )
-            )
+            found += _same_device(at, side, other, subject)
     return found
+
+
+def _private_of(other: Container, side: Side) -> str | None:
+    """None if only a shell could say it."""
+    for text in (other.config, side.facts.vz_conf):
+        raw = value(text, "VE_PRIVATE") if text else None
+        if raw:
+            try:
+                return normpath(expanded("VE_PRIVATE", raw, other.ctid))
+            except ConfigError:
+                return None
+    return expanded("VE_PRIVATE", DEFAULTS["VE_PRIVATE"], other.ctid)
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith(other + "/") or other.startswith(one + "/")
+
+
+def _same_device(at: Situation, side: Side, other: Container, subject: str) -> list[Finding]:
+    """The device that it owns, or is to own, under whatever name it has on that node."""
+    name = value(other.config or "", "VE_DEVICE")
+    if not name:
+        return []
+    theirs = side.facts.device(name)
+    ours = [device for device in (at.source.device, at.destination.device) if device is not None]
+    same = theirs is not None and (theirs is side.device or any(same_disk(device, theirs) for device in ours))
+    if not same and not (side is at.source and name == at.device_name):
+        return []
+    return [
+        error(
+            "device-shared-by", subject, f"container {other.ctid} has the same VE_DEVICE", "give it its own"
+        )
+    ]
+
+
+def _below(at: Situation) -> list[Finding]:
+    """What is mounted below the private area is not copied, and would be missing at the destination."""
+    if at.handed_over:
+        return []
+    side = at.source
+    top = side.facts.resolved(side.private) + "/"
+    return [
+        error(
+            "mounted-below",
+            f"{side.node}:{mount.point}",
+            "it is a filesystem of its own below the private area, and would not be copied",
+            "unmount it, or let an action script mount it below VE_ROOT",
+        )
+        for mount in side.facts.mounts
+        if not mount.elsewhere and mount.point.startswith(top)
+    ]
 
 
 def _kind(kind: PathKind) -> str:

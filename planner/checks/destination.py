@@ -61,7 +61,11 @@ def _areas(at: Situation) -> list[Finding]:
                     "unmount it",
                 )
             )
-        elif area.kind is PathKind.DIRECTORY and area.empty and (what == "root" or at.insulated):
+        elif (
+            area.kind is PathKind.DIRECTORY
+            and area.empty
+            and (what == "root" or at.destination.device is not None)
+        ):
             continue  # an empty directory serves as the mount point that it is
         elif area.kind is PathKind.UNKNOWN:
             found.append(

@@ -1,4 +1,4 @@
-"""What must hold of the device of an insulated container before it is handed over (domain.md, identity)."""
+"""What must hold of the devices: the one that an insulated container owns, and the one that it is to own."""
 
 from __future__ import annotations
 
@@ -6,44 +6,42 @@ from typing import Final
 
 from planner.findings import Finding, error, warning
 from planner.identity import look_alikes, same_disk
-from planner.model import Device, Journal, Known, NodeFacts
-from planner.situation import Situation
+from planner.model import Device, Filesystem, Journal, Known, Mounter, NodeFacts
+from planner.situation import Side, Situation
 
 NEEDED: Final = ("blkid", "blockdev", "dumpe2fs", "mke2fs")
-TYPES: Final = ("ext3", "ext4")
+HANDED_OVER: Final = ("ext3", "ext4")
 """Only ext with an internal journal shows on the device itself that some node has it mounted ([seen])."""
+COPIED_ONTO: Final = ("ext2", "ext3", "ext4", "xfs")
+"""Of btrfs mountinfo names no device, so that nothing would prove what is mounted."""
 
-COPY_INSTEAD: Final = "move it to another device instead (way d1, --dst-device)"
+COPY_INSTEAD: Final = "move it to another device instead (--dst-device)"
 
 
 def checks(at: Situation) -> tuple[Finding, ...]:
-    """Findings about the device; none for a shared container."""
-    if not at.insulated or at.device_name is None:
-        return ()
-    device = at.source.device
-    subject = f"{at.source.node}:{at.device_name}"
-    if device is None:
-        return (
+    """Findings about devices; none if there is none in it."""
+    asked = at.options.dst_device
+    found: list[Finding] = []
+    if at.insulated or asked:
+        found += _tools(at)
+    if at.insulated and at.source.device is None:
+        subject = f"{at.source.node}:{at.device_name or at.source.private}"
+        found.append(
             error(
-                "device-missing",
-                subject,
-                f"{at.device_name} is not a block device there",
-                "see VE_DEVICE in the config",
-            ),
+                "device-missing", subject, "that is not a block device there", "see VE_DEVICE in the config"
+            )
         )
-    return (
-        *_tools(at),
-        *_filesystem(device, subject),
-        *_mounts_at_source(at, device),
-        *_at_destination(at, device, subject),
-        *_hooks(at),
-        warning(
-            "third-node",
-            subject,
-            "nothing but vzplan and your word keeps a third node from mounting this device",
-            f"see that no other node uses it; 'tune2fs -O mmp {at.device_name}' while it is unmounted guards it",
-        ),
-    )
+        return tuple(found)
+    if at.source.device is not None:
+        found += _at_source(at, at.source.device)
+    if asked and at.destination.device is None and not at.options.dst_shared:
+        there = f"{at.destination.node}:{asked}"
+        found.append(error("device-missing", there, "that is not a block device there", "see --dst-device"))
+    elif at.handed_over:
+        found += _handed_over(at)
+    elif at.destination.device is not None:
+        found += _copied_onto(at, at.destination.device)
+    return tuple(found)
 
 
 def _tools(at: Situation) -> list[Finding]:
@@ -55,52 +53,22 @@ def _tools(at: Situation) -> list[Finding]:
     ]
 
 
-def _filesystem(device: Device, subject: str) -> list[Finding]:
-    filesystem = device.filesystem
-    found = _writable(device, subject)
-    if filesystem is None or filesystem.type not in TYPES or filesystem.journal is not Journal.INTERNAL:
-        what = "no known filesystem" if filesystem is None else filesystem.type
-        if filesystem is not None and filesystem.type in TYPES:
-            what += " without an internal journal"
-        found.append(
-            error(
-                "filesystem-not-movable",
-                subject,
-                f"{what}: it does not show whether another node uses it",
-                COPY_INSTEAD,
-            )
-        )
-    return found
-
-
-def _writable(device: Device, subject: str) -> list[Finding]:
-    if device.read_only is Known.NO:
-        return []
-    sure = "is read-only" if device.read_only is Known.YES else "may be read-only: nothing says"
-    return [
-        error(
-            "device-read-only",
-            subject,
-            f"the device {sure}",
-            "see the array's mapping, or 'blockdev --setrw'",
-        )
-    ]
-
-
-def _mounts_at_source(at: Situation, device: Device) -> list[Finding]:
-    """Mounted at the private area if it runs; nowhere else but as the container's root, which is a bind of it."""
-    side, found = at.source, []
+def _at_source(at: Situation, device: Device) -> list[Finding]:
+    """Mounted at the private area if the container is up; nowhere else but as its root, which is a bind of it."""
+    side = at.source
+    found = _mounters(side.facts, device)
     mount = side.facts.mounted_at(side.private)
-    if at.running and (mount is None or mount.device != device.number):
+    if at.up and (mount is None or mount.device != device.number):
         found.append(
             error(
                 "device-unmounted",
                 f"{side.node}:{side.private}",
-                f"the container runs, but not on {at.device_name}: something else is mounted there, or nothing",
+                f"the container is {at.container.state}, but not on {_called(at, side)}: something else is mounted "
+                "there, or nothing",
                 "it may run on stale files; stop it and see what lies under the mount point",
             )
         )
-    if not at.running and mount is not None and mount.device != device.number:
+    if not at.up and mount is not None and mount.device != device.number:
         found.append(
             error(
                 "device-mounted",
@@ -109,112 +77,237 @@ def _mounts_at_source(at: Situation, device: Device) -> list[Finding]:
                 "unmount it",
             )
         )
+    if mount is None and not at.up:
+        found += _unused(device, f"{side.node}:{_called(at, side)}")
+    private, root = side.facts.resolved(side.private), side.facts.resolved(side.root)
     found += [
         error(
-            "device-mounted", f"{side.node}:{m.point}", f"{at.device_name} is mounted there too", "unmount it"
+            "device-mounted",
+            f"{side.node}:{m.point}",
+            f"{_called(at, side)} is mounted there too",
+            "unmount it",
         )
         for m in side.facts.mounts_of(device)
-        if not m.elsewhere
-        and m.point not in (side.private, side.root)
-        and not m.point.startswith(side.root + "/")
+        if not m.elsewhere and m.point not in (private, root) and not m.point.startswith(root + "/")
     ]
     return found
 
 
-def _at_destination(at: Situation, device: Device, subject: str) -> list[Finding]:
-    facts, peer = at.destination.facts, at.destination.device
-    if device.wwid is None:
-        return [
-            error(
-                "no-identity",
-                subject,
-                "the device has no WWID, so nothing proves which of the destination's devices it is",
-                "see why scsi_id says nothing there; " + COPY_INSTEAD,
-            )
-        ]
-    clones = [d for d in look_alikes(device, facts) if not same_disk(device, d)]
-    found = [
-        error(
-            "clone",
-            f"{facts.node}:{clone.names[0]}",
-            f"same filesystem UUID as {at.device_name}, but {_difference(device, clone)}: a clone or snapshot",
-            "see the array's mapping; a clone must not be visible where the original is handed to",
-        )
-        for clone in clones
-    ]
+# --- hand-over ------------------------------------------------------------------------------------------------
+
+
+def _handed_over(at: Situation) -> list[Finding]:
+    device, peer = at.source.device, at.destination.device
+    if device is None:
+        return []
+    subject = f"{at.source.node}:{_called(at, at.source)}"
+    found = [*_writable(device, subject), *_shows_use(device.filesystem, subject)]
+    clones = _clones(at, device)
+    found += clones
     if peer is None:
-        if not clones:
+        if device.wwid is None and not at.options.same_device:
+            found.append(
+                error(
+                    "no-identity",
+                    subject,
+                    "the device has no WWID, so nothing proves which of the destination's devices it is",
+                    "see why scsi_id says nothing there; or say --same-device, and the challenge decides; or "
+                    + COPY_INSTEAD,
+                )
+            )
+        elif not clones:
             found.append(
                 error(
                     "device-not-shared",
-                    facts.node,
-                    f"{at.device_name} of {at.source.node} is not visible there",
-                    f"map the LUN to {facts.node}; or " + COPY_INSTEAD,
+                    at.destination.node,
+                    f"{_called(at, at.source)} of {at.source.node} is not visible there",
+                    f"map the LUN to {at.destination.node}; or " + COPY_INSTEAD,
                 )
             )
         return found
-    there = f"{facts.node}:{peer.names[0]}"
-    return [*found, *_writable(peer, there), *_free(facts, peer, there)]
+    there = f"{at.destination.node}:{_called(at, at.destination)}"
+    found += [*_writable(peer, there), *_free(at.destination.facts, peer, there)]
+    found += _mounters(at.destination.facts, peer)
+    return [*found, *_others(at, device)]
+
+
+def _shows_use(filesystem: Filesystem | None, subject: str) -> list[Finding]:
+    if filesystem is not None and filesystem.type in HANDED_OVER and filesystem.journal is Journal.INTERNAL:
+        return []
+    what = "no known filesystem" if filesystem is None else filesystem.type
+    if filesystem is not None and filesystem.type in HANDED_OVER:
+        what += " without an internal journal"
+    said = f"{what}: it does not show whether another node uses it"
+    return [error("filesystem-not-movable", subject, said, COPY_INSTEAD)]
+
+
+def _clones(at: Situation, device: Device) -> list[Finding]:
+    """The same UUID on what is not proved to be the same disk: nothing may be mounted, or copied onto, by mistake."""
+    facts, believed = at.destination.facts, at.options.same_device
+    chosen = at.destination.device if at.handed_over else None
+    return [
+        error(
+            "clone",
+            f"{facts.node}:{clone.names[0]}",
+            f"same filesystem UUID as {_called(at, at.source)}, but {_difference(device, clone)}: a clone or snapshot",
+            "see the array's mapping; a clone must not be visible where the original is handed to",
+        )
+        for clone in look_alikes(device, facts)
+        if clone is not chosen
+        and not same_disk(device, clone)
+        and not (believed and same_disk(device, clone, believed=True))
+        and (device.wwid is not None or clone.wwid is not None or not at.handed_over)
+    ]
 
 
 def _difference(one: Device, other: Device) -> str:
-    if other.wwid is None:
-        return "its WWID is not known"
+    if one.wwid is None or other.wwid is None:
+        return "nothing proves that it is the same disk"
     if one.wwid != other.wwid:
         return f"another disk (WWID {other.wwid}, not {one.wwid})"
     return "at another place of the disk"
 
 
-def _free(facts: NodeFacts, peer: Device, subject: str) -> list[Finding]:
-    mounts = facts.mounts_of(peer)
-    if mounts:
+def _others(at: Situation, device: Device) -> list[Finding]:
+    """A third node that has it mounted would not be noticed by unmounting it here."""
+    if not at.options.also_seen_by:
         return [
-            error(
-                "device-busy",
-                subject,
-                f"it is mounted there at {mounts[0].point}",
-                "unmount it: two nodes that mount it destroy it",
+            warning(
+                "third-node",
+                f"{at.source.node}:{_called(at, at.source)}",
+                "nothing but vzplan and your word keeps a third node from mounting this device",
+                f"name every node that sees it (--also-seen-by); 'tune2fs -O mmp {_called(at, at.source)}' while it "
+                "is unmounted guards it",
             )
         ]
-    if peer.holders:
-        return [
-            error(
-                "device-busy", subject, f"{', '.join(peer.holders)} is built on it", "see what uses it there"
-            )
-        ]
-    if peer.exclusive is not Known.YES:
-        sure = (
-            "something there holds it"
-            if peer.exclusive is Known.NO
-            else "nothing says whether something there holds it"
+    found = []
+    for facts in at.request.others:
+        for other in facts.devices:
+            if same_disk(device, other, believed=at.options.same_device):
+                subject = f"{facts.node}:{min(other.names, key=len)}"
+                found += [*_free(facts, other, subject), *_mounters(facts, other)]
+    return found
+
+
+# --- copied onto ----------------------------------------------------------------------------------------------
+
+
+def _copied_onto(at: Situation, target: Device) -> list[Finding]:
+    """It is mounted and filled in prepare: it must be free, empty, and nobody else's."""
+    facts = at.destination.facts
+    subject = f"{facts.node}:{_called(at, at.destination)}"
+    found = [*_writable(target, subject), *_free(facts, target, subject), *_mounters(facts, target)]
+    if not facts.mounts_of(target):
+        found += _unused(target, subject)
+    here = at.source.facts
+    for seen in here.devices:
+        if same_disk(seen, target):
+            found += _free(here, seen, f"{here.node}:{min(seen.names, key=len)}")
+    found += _clones(at, at.source.device) if at.source.device is not None else []
+    filesystem = target.filesystem
+    if filesystem is None or filesystem.type not in COPIED_ONTO:
+        what = (
+            "no known filesystem" if filesystem is None else f"{filesystem.type}, which vzplan does not know"
         )
-        return [
+        found.append(
             error(
-                "device-busy",
+                "target-filesystem",
                 subject,
-                sure,
-                "look in other mount namespaces ('grep DEVICE /proc/*/mountinfo')",
+                f"there is {what} on it",
+                f"make one: 'mkfs.ext4 {_called(at, at.destination)}' on {facts.node}",
             )
-        ]
-    return []
+        )
+    elif filesystem.empty is Known.NO:
+        found.append(error("target-not-empty", subject, "its filesystem is not empty", "name another device"))
+    elif filesystem.empty is Known.UNKNOWN and not filesystem.type.startswith("ext"):
+        found.append(
+            warning(
+                "target-not-empty",
+                subject,
+                f"whether its filesystem is empty is seen only once it is mounted ({filesystem.type})",
+                "nothing; if it is not, the move is refused before anything is copied",
+            )
+        )
+    return found
 
 
-def _hooks(at: Situation) -> list[Finding]:
-    """After the move the destination's own hooks must mount it at the next start."""
-    names = set(at.destination.facts.conf_names) | {
-        s.name for s in at.source.facts.scripts if s.name.startswith(f"{at.ctid}.")
-    }
-    missing = [
-        hook
-        for hook in ("premount", "postumount")
-        if f"vps.{hook}" not in names and f"{at.ctid}.{hook}" not in names
-    ]
+# --- both -----------------------------------------------------------------------------------------------------
+
+
+def _writable(device: Device, subject: str) -> list[Finding]:
+    if device.read_only is Known.NO:
+        return []
+    sure = "is read-only" if device.read_only is Known.YES else "may be read-only: nothing says"
+    remedy = "see the array's mapping, or 'blockdev --setrw'"
+    return [error("device-read-only", subject, f"the device {sure}", remedy)]
+
+
+def _free(facts: NodeFacts, device: Device, subject: str) -> list[Finding]:
+    mounts = facts.mounts_of(device)
+    if mounts:
+        said = f"it is mounted there at {mounts[0].point}"
+        return [error("device-busy", subject, said, "unmount it: two nodes that mount it destroy it")]
+    if device.holders:
+        said = f"{', '.join(device.holders)} is built on it"
+        return [error("device-busy", subject, said, "see what uses it there")]
+    if device.exclusive is Known.YES:
+        return []
+    sure = (
+        "something there holds it"
+        if device.exclusive is Known.NO
+        else "nothing says whether something there holds it"
+    )
+    remedy = "look in other mount namespaces ('grep DEVICE /proc/*/mountinfo')"
+    return [error("device-busy", subject, sure, remedy)]
+
+
+def _unused(device: Device, subject: str) -> list[Finding]:
+    """Mounted nowhere here: then no other node may have it mounted, or it would be mounted twice."""
+    filesystem = device.filesystem
+    if filesystem is None or filesystem.needs_recovery is Known.NO or not filesystem.type.startswith("ext"):
+        return []
+    sure = "says" if filesystem.needs_recovery is Known.YES else "does not tell whether"
     return [
         error(
-            "hook-missing",
-            f"{at.destination.node}:/etc/vz/conf/vps.{hook}",
-            f"no {hook} script there deals with VE_DEVICE at the next start",
-            f"copy vps.{hook} from {at.source.node}",
+            "device-dirty",
+            subject,
+            f"its superblock {sure} some node has it mounted (needs_recovery), and it is not mounted here",
+            "see which node has it; if none, one lost power with it: 'e2fsck -p' cleans it up",
         )
-        for hook in missing
     ]
+
+
+def _mounters(facts: NodeFacts, device: Device) -> list[Finding]:
+    """fstab, mount units and autofs mount it whatever containers' configs say: at the next boot, on both nodes."""
+    return [
+        error(
+            "device-mounter",
+            f"{facts.node}:{mounter.where}",
+            f"{mounter.what} is mounted by it at {mounter.point or 'some place'}, whatever the containers' configs say",
+            "take it out of there; vzctl's action scripts mount a container's device",
+        )
+        for mounter in facts.mounters
+        if _names(mounter, device)
+    ]
+
+
+def _names(mounter: Mounter, device: Device) -> bool:
+    """By any alias: a name in /dev, or a tag, which udev makes a name of too (fstab(5))."""
+    tag, equals, name = mounter.what.partition("=")
+    name = name.strip('"')
+    if not equals:
+        return mounter.what in device.names
+    if f"/dev/disk/by-{tag.lower()}/{name}" in device.names:
+        return True
+    filesystem = device.filesystem
+    if filesystem is None or not name:
+        return False
+    return (tag == "UUID" and name == filesystem.uuid) or (tag == "LABEL" and name == filesystem.label)
+
+
+def _called(at: Situation, side: Side) -> str:
+    if side is at.destination and at.options.dst_device:
+        return at.options.dst_device
+    if side is at.source and at.device_name:
+        return at.device_name
+    return min(side.device.names, key=lambda name: (len(name), name)) if side.device else "-"

@@ -20,7 +20,9 @@ def checks(request: Request) -> tuple[Finding, ...]:
             error(
                 "same-node",
                 destination.node,
-                f"{source.node} and {destination.node} are the same machine",
+                f"{source.node} and {destination.node} are the same machine"
+                if source.node != destination.node
+                else "source and destination are one node",
                 "name another destination",
             )
         )

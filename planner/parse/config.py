@@ -9,6 +9,7 @@ refused (``ConfigError``), since hooks would evaluate them.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -34,6 +35,7 @@ class Setting(Struct, frozen=True):
     line: int
 
 
+@lru_cache(maxsize=4096)
 def settings(text: str) -> tuple[Setting, ...]:
     """Every setting of a config, in order, duplicates included; comments and other lines are passed over."""
     found = []
@@ -85,6 +87,12 @@ def with_value(text: str, name: str, new: str) -> str:
     end = "\r\n" if "\r\n" in text else "\n"
     gap = "" if text.endswith("\n") or not text else end
     return f'{text}{gap}{name}="{new}"{end}'
+
+
+def without(text: str, name: str) -> str:
+    """``text`` without any setting of ``name``; all else stays as it is."""
+    gone = {setting.line for setting in settings(text) if setting.name == name}
+    return "\n".join(line for number, line in enumerate(text.split("\n")) if number not in gone)
 
 
 def without_fence(text: str) -> str:

@@ -20,11 +20,14 @@ from planner.model import (
     Known,
     Lock,
     Mount,
+    Mounter,
     NodeFacts,
     Owner,
     Path,
     PathKind,
+    Reach,
     Script,
+    Usage,
 )
 from planner.parse import ParseError, df, dumpe2fs, mountinfo, status
 
@@ -74,6 +77,9 @@ KINDS = frozenset(
         "elsewhere",
         "bytes",
         "inodes",
+        "mounter",
+        "usage",
+        "reach",
     ]
 )
 
@@ -100,6 +106,9 @@ def _facts(node: str, records: defaultdict[str, list[str]]) -> NodeFacts:
         locks=tuple(_lock(line) for line in records["lock"]),
         owners=tuple(map(_owner, records["owner"])),
         rooms=df.rooms(records["bytes"], records["inodes"]),
+        mounters=tuple(map(_mounter, records["mounter"])),
+        usage=tuple(map(_usage, records["usage"])),
+        reaches=tuple(map(_reach, records["reach"])),
     ).in_order()
 
 
@@ -143,12 +152,17 @@ def _paths(lines: list[str]) -> tuple[Path, ...]:
 
 
 def _device(line: str) -> Device:
-    number, names, identity, read_only, holders, free, details = line.split(" ")
+    number, names, identity, label, read_only, holders, free, details = line.split(" ")
     wwid, start, size, kind, uuid = _sure(identity).rsplit(":", 4)
     filesystem = None
     if kind != NOTHING and kind not in NOT_FILESYSTEMS:
-        journal, needs_recovery = dumpe2fs.superblock(_text(details) or "")
-        filesystem = Filesystem(kind, None if uuid == NOTHING else uuid, journal, needs_recovery)
+        said = dumpe2fs.superblock(_text(details) or "")
+        filesystem = Filesystem(
+            type=kind,
+            uuid=None if uuid == NOTHING else uuid,
+            label=_sure(label) or None,
+            **said._asdict(),
+        )
     return Device(
         names=tuple(sorted(_sure(names).split(" "))),
         number=number,
@@ -160,6 +174,27 @@ def _device(line: str) -> Device:
         exclusive=Known(free),
         filesystem=filesystem,
     )
+
+
+def _mounter(line: str) -> Mounter:
+    where, what, point = line.split(" ")
+    return Mounter(_sure(where), _sure(what), _sure(point))
+
+
+def _usage(line: str) -> Usage:
+    path, kilobytes, inodes = line.split(" ")
+    return Usage(_sure(path), _count(kilobytes) * 1024, _count(inodes))
+
+
+def _reach(line: str) -> Reach:
+    peer, reached = line.split(" ")
+    return Reach(_sure(peer), Known(reached))
+
+
+def _count(word: str) -> int:
+    if not re.fullmatch("[0-9]{1,18}", word):
+        raise ParseError(f"{word[:40]!r} is not a count")
+    return int(word)
 
 
 def _ctid(word: str) -> int:

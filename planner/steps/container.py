@@ -2,56 +2,36 @@
 
 from __future__ import annotations
 
+from planner.model import State
 from planner.parse.config import FENCE
-from planner.plan import Probe, Step, Zone
-from planner.situation import Situation
+from planner.plan import Command, Probe, Step, Zone
+from planner.situation import Side, Situation
 from planner.steps import ONLY_FORWARD, SLOW_S, command, device_of, takes_back
+from planner.verbs import ANY_CONTENT
 
 
 def stop(at: Situation) -> Step:
-    """Stop it; vzctl's exit status is not believed, the verb looks ([seen] a hidden unmount failure, rc 0)."""
+    """Take it down; vzctl's exit status is not believed, the verb looks ([seen] a hidden unmount failure, rc 0)."""
     side = at.source
     return Step(
         id="stop",
-        title=f"stop {at.ctid}",
+        title=f"{'stop' if _runs(at) else 'unmount'} {at.ctid}",
         zone=Zone.FREEZE,
         do=command(side, "stop-container", at.ctid, side.private, side.root, deadline_s=SLOW_S),
-        undo=takes_back(
-            "start it",
-            command(
-                side,
-                "ensure-running",
-                at.ctid,
-                side.private,
-                side.root,
-                *device_of(side),
-                side.dumpdir,
-                deadline_s=SLOW_S,
-            ),
-            must=True,
-        ),
+        undo=takes_back("start it" if _runs(at) else "mount it", _up(at, side, "ensure-up"), must=True),
     )
 
 
-def start_pivot(at: Situation) -> Step:
-    """The point of no return of a running container: once it has run here, its old data is history."""
+def bring_up_pivot(at: Situation) -> Step:
+    """The point of no return of a container that is up: once it has run here, its old data is history."""
     side = at.destination
     return Step(
-        id="start",
-        title=f"start {at.ctid}",
+        id="bring-up",
+        title=f"{'start' if _runs(at) else 'mount'} {at.ctid}",
         zone=Zone.PIVOT,
-        do=command(
-            side,
-            "start-container",
-            at.ctid,
-            side.private,
-            side.root,
-            *device_of(side),
-            side.dumpdir,
-            deadline_s=SLOW_S,
-        ),
+        do=_up(at, side, "bring-up"),
         undo=takes_back(
-            "only if proved that it never started: stop it, prove it",
+            "only if proved that it never came up: stop it, prove it",
             command(side, "stop-container", at.ctid, side.private, side.root, deadline_s=SLOW_S),
             must=True,
         ),
@@ -69,29 +49,38 @@ def enable_pivot(at: Situation) -> Step:
         do=command(side, "enable-container", at.ctid, at.config_path, stdin=FENCE, deadline_s=SLOW_S),
         undo=takes_back(
             "only if proved that it never was allowed: forbid it again",
-            command(side, "fence", at.config_path, stdin=FENCE, deadline_s=SLOW_S),
+            command(side, "fence", at.config_path, ANY_CONTENT, stdin=FENCE, deadline_s=SLOW_S),
             must=True,
         ),
         probe=Probe(command(side, "probe-pivot", at.ctid)),
     )
 
 
-def ensure_running(at: Situation) -> Step:
-    """The destination may have rebooted since the pivot: make sure that it runs."""
-    side = at.destination
+def ensure_up(at: Situation) -> Step:
+    """The destination may have rebooted since the pivot: make sure that it is as it was."""
     return Step(
-        id="ensure-running",
-        title=f"make sure that {at.ctid} runs",
+        id="ensure-up",
+        title=f"make sure that {at.ctid} {'runs' if _runs(at) else 'is mounted'}",
         zone=Zone.RETIRE,
-        do=command(
-            side,
-            "ensure-running",
-            at.ctid,
-            side.private,
-            side.root,
-            *device_of(side),
-            side.dumpdir,
-            deadline_s=SLOW_S,
-        ),
+        do=_up(at, at.destination, "ensure-up"),
         undo=ONLY_FORWARD,
+        ensures=True,
+    )
+
+
+def _runs(at: Situation) -> bool:
+    return at.container.state is State.RUNNING
+
+
+def _up(at: Situation, side: Side, verb: str) -> Command:
+    return command(
+        side,
+        verb,
+        at.ctid,
+        side.private,
+        side.root,
+        *device_of(side),
+        side.dumpdir,
+        at.container.state,
+        deadline_s=SLOW_S,
     )

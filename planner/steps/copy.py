@@ -7,9 +7,12 @@ from planner.situation import Situation
 from planner.steps import COPY_S, command, device_of
 
 
-def first_pass(at: Situation) -> Step:
-    """Copy while the container runs, so that little is left for the frozen pass."""
-    return _pass(at, Zone.PREPARE, "copy-first", "first", "copy {} to {} while it runs")
+def first_passes(at: Situation) -> tuple[Step, ...]:
+    """Copy while the container is up, so that little is left for the frozen pass."""
+    return tuple(
+        _pass(at, Zone.PREPARE, f"copy-{number}", "first", "copy {} to {} while it is up")
+        for number in range(1, at.options.precopy + 1)
+    )
 
 
 def last_pass(at: Situation) -> Step:
@@ -40,9 +43,11 @@ def _pass(at: Situation, zone: Zone, step_id: str, which: str, title: str) -> St
             *device_of(source),
             destination.node,
             destination.private,
+            *device_of(destination),
             which,
-            remote_shell(at.request.asked.options.peer_ssh),
+            remote_shell(at.options.peer_ssh),
+            "\n".join(at.options.rsync),
             deadline_s=COPY_S,
         ),
-        undo=NothingToUndo(f"what was copied goes with {destination.private}"),
+        undo=NothingToUndo("what was copied goes with the place that it was copied to"),
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from posixpath import basename
 
+from planner.codec import text_sha256
 from planner.model import Script
 from planner.parse.config import FENCE
 from planner.plan import Step, Zone
 from planner.situation import Situation
 from planner.steps import ONLY_FORWARD, SLOW_S, command, takes_back
+from planner.verbs import ANY_CONTENT
 
 STAGED = ".vzplan"
 """Ending of a config that vzctl does not read: it takes only NAME.conf (rule 8)."""
@@ -85,7 +87,7 @@ def fence(at: Situation) -> Step:
         id="fence",
         title="forbid start (DISABLED)",
         zone=Zone.FREEZE,
-        do=command(side, "fence", at.config_path, stdin=FENCE, deadline_s=SLOW_S),
+        do=command(side, "fence", at.config_path, text_sha256(at.config), stdin=FENCE, deadline_s=SLOW_S),
         undo=takes_back(
             "allow it again",
             command(side, "unfence", at.config_path, stdin=FENCE, deadline_s=SLOW_S),
@@ -101,10 +103,12 @@ def hide_config(at: Situation, backup: str) -> Step:
         id="hide-config",
         title=f"rename the config to {basename(backup)}",
         zone=Zone.TRANSFER,
-        do=command(side, "rename-file", at.config_path, backup, deadline_s=SLOW_S),
+        do=command(
+            side, "rename-file", at.config_path, backup, text_sha256(FENCE + at.config), deadline_s=SLOW_S
+        ),
         undo=takes_back(
             "give it its name back",
-            command(side, "rename-file", backup, at.config_path, deadline_s=SLOW_S),
+            command(side, "rename-file", backup, at.config_path, ANY_CONTENT, deadline_s=SLOW_S),
             must=True,
         ),
     )
@@ -117,10 +121,10 @@ def activate_config(at: Situation) -> Step:
         id="activate-config",
         title="give the config its name; start stays forbidden",
         zone=Zone.TRANSFER,
-        do=command(side, "rename-file", staged, at.config_path, deadline_s=SLOW_S),
+        do=command(side, "rename-file", staged, at.config_path, ANY_CONTENT, deadline_s=SLOW_S),
         undo=takes_back(
             "take the name away again",
-            command(side, "rename-file", at.config_path, staged, deadline_s=SLOW_S),
+            command(side, "rename-file", at.config_path, staged, ANY_CONTENT, deadline_s=SLOW_S),
             must=True,
         ),
     )
@@ -135,6 +139,7 @@ def allow_start(at: Situation) -> Step:
         zone=Zone.RETIRE,
         do=command(side, "unfence", at.config_path, stdin=FENCE, deadline_s=SLOW_S),
         undo=ONLY_FORWARD,
+        ensures=True,
     )
 
 
@@ -156,7 +161,7 @@ def retire_script(at: Situation, script: Script, old: str, new: str) -> Step:
         id=f"retire-{script.name}",
         title=f"rename the action script {script.name} to {basename(new)}",
         zone=Zone.RETIRE,
-        do=command(at.source, "rename-file", old, new, deadline_s=SLOW_S),
+        do=command(at.source, "rename-file", old, new, ANY_CONTENT, deadline_s=SLOW_S),
         undo=ONLY_FORWARD,
     )
 

@@ -6,6 +6,7 @@ from planner.model import State
 from planner.plan import Compensation, NothingToUndo, Step, Zone
 from planner.situation import Side, Situation
 from planner.steps import LOOKS_ONLY, ONLY_FORWARD, SLOW_S, command, device_of, takes_back
+from planner.verbs import NO_DEVICE
 
 
 def own(at: Situation, side: Side) -> Step:
@@ -74,14 +75,18 @@ def guard_source(at: Situation, state: State, config_sha256: str) -> Step:
     )
 
 
-def guard_destination(at: Situation) -> Step:
-    """Prove just before the freeze that nobody else has put container things on the destination."""
+def guard_destination(at: Situation, *, mounted: bool) -> Step:
+    """Prove just before the freeze that nobody else has put container things on the destination.
+
+    ``mounted``: the device that it is to own there is mounted by now; nothing else may be, in any case.
+    """
     side = at.destination
+    device = device_of(side) if mounted else (NO_DEVICE, NO_DEVICE)
     return Step(
         id="guard-destination",
         title=f"prove that nothing else of {at.ctid} is here",
         zone=Zone.FREEZE,
-        do=command(side, "guard-destination", at.ctid, side.private, side.dumpdir),
+        do=command(side, "guard-destination", at.ctid, side.private, *device, side.dumpdir),
         undo=NothingToUndo("looks only"),
     )
 
@@ -105,4 +110,5 @@ def disown(at: Situation, side: Side) -> Step:
         zone=Zone.RETIRE,
         do=command(side, "disown", at.ctid),
         undo=ONLY_FORWARD,
+        forgets=True,
     )

@@ -21,12 +21,22 @@ class Way(Struct, frozen=True):
     new_config: Callable[[Situation], str]
 
 
+_COPY: Final = (copy.summary, copy.steps, copy.new_config)
+
 WAYS: Final[dict[str, Way]] = {
-    "a": Way("a", copy.summary, copy.steps, copy.new_config),
-    "d2": Way("d2", hand_over.summary, hand_over.steps, hand_over.new_config),
+    "a": Way("a", *_COPY),  # shared -> shared
+    "b": Way("b", *_COPY),  # shared -> insulated
+    "c": Way("c", *_COPY),  # insulated -> shared
+    "d1": Way("d1", *_COPY),  # insulated -> insulated, another device
+    "d2": Way("d2", hand_over.summary, hand_over.steps, hand_over.new_config),  # the same device
 }
 
 
 def choose(at: Situation) -> Way:
     """The way, from config, facts and flags; never from device names."""
-    return WAYS["d2"] if at.insulated else WAYS["a"]
+    if at.handed_over:
+        return WAYS["d2"]
+    owned, to_own = at.source.device is not None, at.destination.device is not None
+    return WAYS[
+        {(False, False): "a", (False, True): "b", (True, False): "c", (True, True): "d1"}[owned, to_own]
+    ]

@@ -1,23 +1,25 @@
 """Way d2: both nodes see the same device. Unmount at the source, mount at the destination, copy nothing.
 
 The order of transfer is the heart of it (rule 8): release, hide the config, and only then prove the release and
-mount at the destination, with nothing in between.
+mount at the destination, with nothing in between. That it is one device is not only read off its identity but seen:
+the destination's view of it changes with the source's mount and unmount (the challenge).
 """
 
 from __future__ import annotations
 
 from planner.identity import stable_name
+from planner.model import PathKind
 from planner.parse.config import with_value
-from planner.plan import Step
+from planner.plan import Step, Zone
 from planner.situation import Situation
-from planner.steps import container, device, files
+from planner.steps import called, container, device, files
 from planner.ways import parts
 
 
 def summary(at: Situation) -> str:
     """What is done, in a few words."""
     wwid = at.source.device.wwid if at.source.device else None
-    return f"hand-over of {at.device_name} (LUN {wwid}): nothing is copied"
+    return f"hand-over of {called(at.source)} (LUN {wwid or 'without a WWID'}): nothing is copied"
 
 
 def new_config(at: Situation) -> str:
@@ -30,33 +32,41 @@ def new_config(at: Situation) -> str:
 
 def steps(at: Situation) -> tuple[Step, ...]:
     """The whole move, in order."""
-    return running(at) if at.running else stopped(at)
+    return up(at) if at.up else down(at)
 
 
-def running(at: Situation) -> tuple[Step, ...]:
-    """A running container: stopped here, its device mounted there, started there."""
+def up(at: Situation) -> tuple[Step, ...]:
+    """A container that runs, or is mounted: taken down here, its device mounted there, brought up there."""
     return (
-        *parts.prepare(at, new_config(at), files.make_mount_point(at)),
+        *parts.prepare(at, new_config(at), *mount_point(at)),
+        device.see_mounted(at, Zone.PREPARE),
         *parts.freeze(at),
         container.stop(at),
         device.release_at_source(at),
         files.hide_config(at, parts.backup(at)),
         device.prove_released(at.source),
         device.prove_released(at.destination),
-        device.mount_at_destination(at),
+        device.mount_at_destination(at, Zone.TRANSFER),
         files.activate_config(at),
-        container.start_pivot(at),
+        container.bring_up_pivot(at),
         files.allow_start(at),
-        container.ensure_running(at),
+        container.ensure_up(at),
         *parts.retire(at, files.remove_dir(at, at.source.private, "private")),
     )
 
 
-def stopped(at: Situation) -> tuple[Step, ...]:
-    """A stopped container: its device stays unmounted; which node may mount it is what changes."""
+def down(at: Situation) -> tuple[Step, ...]:
+    """A stopped container: its device stays unmounted; which node may mount it is what changes.
+
+    For the challenge the source mounts it once.
+    """
+    noted = () if device.mounted_before(at) else (device.note_superblock(at),)
     return (
-        *parts.prepare(at, new_config(at), files.make_mount_point(at)),
+        *parts.prepare(at, new_config(at), *mount_point(at)),
         *parts.freeze(at),
+        *noted,
+        device.mount_at_source(at),
+        device.see_mounted(at, Zone.TRANSFER),
         device.release_at_source(at),
         files.hide_config(at, parts.backup(at)),
         device.prove_released(at.source),
@@ -66,3 +76,9 @@ def stopped(at: Situation) -> tuple[Step, ...]:
         files.allow_start(at),
         *parts.retire(at, files.remove_dir(at, at.source.private, "private")),
     )
+
+
+def mount_point(at: Situation) -> tuple[Step, ...]:
+    """Made if it is not there."""
+    is_there = at.destination.facts.path(at.destination.private).kind is PathKind.DIRECTORY
+    return () if is_there else (files.make_mount_point(at),)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from planner.codec import text_sha256
-from planner.model import CONF_DIR, PathKind, Script
+from planner.hooks import brought
+from planner.model import CONF_DIR, PathKind
 from planner.parse.config import FENCE
 from planner.plan import Step
 from planner.situation import Situation
-from planner.steps import files, run
+from planner.steps import device, files, hooks, run
 
 
-def prepare(at: Situation, config: str, private: Step) -> tuple[Step, ...]:
-    """Nobody notices: ownership, the staged config, scripts, directories. ``private`` makes the private area."""
+def prepare(at: Situation, config: str, *private: Step) -> tuple[Step, ...]:
+    """Nobody notices: ownership, the staged config, scripts, directories. ``private`` make the private area."""
     root_is_there = at.destination.facts.path(at.destination.root).kind is PathKind.DIRECTORY
-    private_is_there = at.destination.facts.path(at.destination.private).kind is PathKind.DIRECTORY
     return (
         run.own(at, at.source),
         run.own(at, at.destination),
         run.note_state(at),
         files.stage_config(at, FENCE + config),
-        *(files.make_script(at, script, f"{CONF_DIR}/{script.name}") for script in scripts(at)),
+        *(files.make_script(at, script, f"{CONF_DIR}/{script.name}") for script in brought(at)),
+        *hooks.install(at),
         *(() if root_is_there else (files.make_root(at),)),
-        *(() if private_is_there else (private,)),
+        *private,
     )
 
 
@@ -31,22 +32,27 @@ def freeze(at: Situation) -> tuple[Step, ...]:
         run.hold_lock(at, at.source),
         run.hold_lock(at, at.destination),
         run.guard_source(at, at.container.state, text_sha256(at.config)),
-        run.guard_destination(at),
+        run.guard_destination(at, mounted=not at.handed_over),
         files.fence(at),
     )
 
 
-def retire(at: Situation, private: Step) -> tuple[Step, ...]:
+def let_go(at: Situation) -> tuple[Step, ...]:
+    """A stopped container's own device at the destination is mounted no longer: its hooks do that at its start."""
+    return () if at.destination.device is None else (device.leave_destination(at),)
+
+
+def retire(at: Situation, *private: Step) -> tuple[Step, ...]:
     """What the move leaves behind. The destination's lock goes first: its own daemons may need vzctl at any time."""
     old = backup(at)
     suffix = old.removeprefix(at.config_path)
     return (
         run.release_lock(at, at.destination),
-        private,
+        *private,
         files.remove_dir(at, at.source.root, "root"),
         *(
             files.retire_script(at, s, f"{CONF_DIR}/{s.name}", f"{CONF_DIR}/{s.name}{suffix}")
-            for s in scripts(at)
+            for s in brought(at)
         ),
         files.tidy_backup(at, old),
         run.release_lock(at, at.source),
@@ -55,15 +61,10 @@ def retire(at: Situation, private: Step) -> tuple[Step, ...]:
     )
 
 
-def scripts(at: Situation) -> tuple[Script, ...]:
-    """The container's own action scripts at the source (``CTID.NAME``; ``vps.NAME`` belongs to the node)."""
-    return tuple(s for s in at.source.facts.scripts if s.name.startswith(f"{at.ctid}."))
-
-
 def backup(at: Situation) -> str:
     """The old config's new name: first free of ``.migrated``, ``.migrated.1``, ...; fixed here, at plan time."""
     taken = set(at.source.facts.conf_names)
-    names = [f"{at.ctid}.conf", *(s.name for s in scripts(at))]
+    names = [f"{at.ctid}.conf", *(s.name for s in brought(at))]
     number = 0
     while any(f"{name}{_suffix(number)}" in taken for name in names):
         number += 1

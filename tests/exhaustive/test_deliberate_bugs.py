@@ -57,7 +57,7 @@ def n03_pivot_without_undo(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     for step in plan.steps:
         if step.zone is Zone.PIVOT:
             steps.append(structs.replace(allow, zone=Zone.TRANSFER))
-        if step.id in ("activate-config", "start"):
+        if step.id in ("activate-config", "bring-up"):
             steps.append(structs.replace(step, undo=NothingToUndo("it failed")))
         elif step is not allow:
             steps.append(step)
@@ -89,11 +89,11 @@ def n05_any_failure_of_the_probe_is_no(patch: pytest.MonkeyPatch, plan: Plan) ->
 
 
 BUGS: dict[str, tuple[Bug, str]] = {
-    "N01": (n01_start_without_force, "san-running"),
-    "N02": (n02_nothing_settles, "san-running"),
-    "N03": (n03_pivot_without_undo, "san-running"),
-    "N04": (n04_probe_asks_whether_it_runs_now, "shared-running-not-on-boot"),
-    "N05": (n05_any_failure_of_the_probe_is_no, "shared-running"),
+    "N01": (n01_start_without_force, "d2-running"),
+    "N02": (n02_nothing_settles, "d2-running"),
+    "N03": (n03_pivot_without_undo, "d2-running"),
+    "N04": (n04_probe_asks_whether_it_runs_now, "a-running-not-on-boot"),
+    "N05": (n05_any_failure_of_the_probe_is_no, "a-running"),
 }
 
 

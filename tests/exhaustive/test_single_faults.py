@@ -1,4 +1,4 @@
-"""Every single failure at every command, undo, probe and settle of both ways, through the production engine."""
+"""Every single failure at every command, undo, probe and settle of all five ways, through the production engine."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import pytest
 
 from executor.simulated.explore import run_schedule, single_faults
 from executor.simulated.faults import KINDS
+from executor.simulated.loading import Truth
 from planner.make import make_plan
-from planner.plan import Outcome
-from tests.worlds import WORLDS
+from planner.plan import Began, Outcome, What
+from tests.worlds import TRUTHS, WORLDS
 
 RUNNING = [name for name in WORLDS if "running" in name]
 
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_no_single_failure_breaks_an_invariant(world: str) -> None:
-    report = single_faults(WORLDS[world])
+    report = single_faults(WORLDS[world], truth=TRUTHS.get(world))
     print(report)
     assert not report.violations, "\n".join(map(str, report.violations[:10]))
     # All of it was tried: as many moments as the plan has steps at the very least, and every end was met.
@@ -34,23 +35,44 @@ def test_no_single_failure_breaks_an_invariant(world: str) -> None:
 
 @pytest.mark.parametrize("world", RUNNING)
 def test_a_container_that_will_not_start_anywhere_is_reported_as_down(world: str) -> None:
-    trial = run_schedule(WORLDS[world], "start:will-not-start + undo/stop:will-not-start")
+    trial = run_schedule(WORLDS[world], "bring-up:will-not-start + undo/stop:will-not-start")
     assert trial.outcomes == [Outcome.DOWN, Outcome.UNWOUND]
     assert not trial.violations
 
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_without_a_failure_the_container_moves(world: str) -> None:
-    trial = run_schedule(WORLDS[world], "")
+    trial = run_schedule(WORLDS[world], "", truth=TRUTHS.get(world))
     assert trial.outcomes == [Outcome.MIGRATED]
     assert not trial.violations
 
 
 def test_a_schedule_that_is_never_reached_says_so() -> None:
     with pytest.raises(ValueError, match="was never reached"):
-        run_schedule(WORLDS["san-running"], "undo/stop:busy")
+        run_schedule(WORLDS["d2-running"], "undo/stop:busy")
 
 
 def test_an_unknown_kind_of_failure_says_so() -> None:
     with pytest.raises(ValueError, match="no kind of failure is called 'earthquake'"):
-        run_schedule(WORLDS["san-running"], "stop:earthquake")
+        run_schedule(WORLDS["d2-running"], "stop:earthquake")
+
+
+CLONE = Truth(different=((("hn1", "/dev/sda1"), ("hn2", "/dev/sdm1")),))
+"""The destination's device has the identity of the source's to the last letter, and is another disk."""
+
+
+@pytest.mark.parametrize("world", ["d2-running", "d2-mounted", "d2-stopped"])
+def test_a_clone_with_the_same_identity_is_found_by_the_challenge(world: str) -> None:
+    trial = run_schedule(WORLDS[world], "", truth=CLONE)
+    assert trial.outcomes == [Outcome.UNWOUND]
+    assert not trial.violations
+    moves = [entry.at for entry in trial.entries if isinstance(entry, Began) and entry.what is What.DO]
+    assert moves[-1] in {"see-mounted", "prove-released-hn2"}
+    assert "mount-destination" not in moves
+
+
+@pytest.mark.parametrize("world", ["d2-running", "d2-mounted", "d2-stopped"])
+def test_no_single_failure_makes_a_clone_pass_the_challenge(world: str) -> None:
+    report = single_faults(WORLDS[world], truth=CLONE)
+    assert not report.violations, "\n".join(map(str, report.violations[:10]))
+    assert not any("MIGRATED" in end for end in report.outcomes)

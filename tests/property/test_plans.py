@@ -17,6 +17,20 @@ from planner.plan import Plan
 from tests.worlds import CTID, WORLDS, bundled
 
 MOVABLE = ("shared", "san")
+SETS = (
+    "containers",
+    "scripts",
+    "devices",
+    "paths",
+    "tools",
+    "conf_names",
+    "rooms",
+    "locks",
+    "mounters",
+    "usage",
+    "reaches",
+)
+"""All lists of facts but that of mounts, whose order tells which covers which."""
 NAMES = st.from_regex(r"[a-z][a-z0-9]{2,8}", fullmatch=True)
 
 
@@ -66,7 +80,7 @@ def test_the_order_of_facts_does_not_matter(world: str, data: st.DataObject) -> 
 
     def shuffled(facts: NodeFacts) -> NodeFacts:
         changed = {}
-        for name in ("containers", "scripts", "devices", "paths", "tools", "conf_names", "rooms", "locks"):
+        for name in SETS:
             changed[name] = tuple(data.draw(st.permutations(getattr(facts, name))))
         return structs.replace(facts, **changed)
 

@@ -17,7 +17,8 @@ from executor.journal import Journal, new_run_id
 from executor.node import NodeOutcome
 from executor.signals import Signals
 from executor.site import LiveSite
-from planner.model import Asked, NodeFacts
+from planner.make import make_plan
+from planner.model import Asked, Device, NodeFacts, Options, Request
 from planner.plan import Exited, Opened, Plan, Run, Stop, What
 from tests.sandbox.nodes import REPOSITORY, Sandbox
 
@@ -66,26 +67,38 @@ class Driver:
         """Facts of both nodes, but for what changes by itself: free room; and the order of mounts."""
         site = self.site()
         try:
-            return {name: _lasting(facts) for name, facts in site.facts("hn1", "hn2").items()}
+            return {name: lasting(facts) for name, facts in site.facts("hn1", "hn2").items()}
         finally:
             site.close()
 
-    def plan(self, source: str = "hn1", destination: str = "hn2") -> Plan:
-        """The plan as it would be shown now."""
+    def look(self, source: str = "hn1", destination: str = "hn2", options: Options | None = None) -> Request:
+        """What a plan is made from, gathered now."""
         site = self.site()
         try:
-            return control.plan_now(Asked(CTID, source, destination), site)
+            return control.look(Asked(CTID, source, destination, options or Options()), site)
         finally:
             site.close()
 
-    def apply(self, hooks: Hooks | None = None) -> tuple[Stop, Telling, str]:
-        """Move 123 from hn1 to hn2 in this process; the run's name is for ``recover``."""
-        plan, run, watch, site = self.plan(), new_run_id(), Telling(hooks or {}), self.site()
+    def plan(self, source: str = "hn1", destination: str = "hn2", options: Options | None = None) -> Plan:
+        """The plan as it would be shown now."""
+        return make_plan(self.look(source, destination, options))
+
+    def apply(
+        self,
+        hooks: Hooks | None = None,
+        *,
+        options: Options | None = None,
+        source: str = "hn1",
+        destination: str = "hn2",
+    ) -> tuple[Stop, Telling, str]:
+        """Move 123 in this process; the run's name is for ``recover``."""
+        request = self.look(source, destination, options)
+        plan, run, watch, site = make_plan(request), new_run_id(), Telling(hooks or {}), self.site()
         assert plan.runnable, plan.findings
         opened = Opened(run, plan, self.ssh, None)
         try:
             with Journal.create(self.state / "runs" / run, opened) as journal:
-                stop = control.apply(plan, site, journal, control="test", signals=Signals(), watch=watch)
+                stop = control.apply(request, site, journal, control="test", signals=Signals(), watch=watch)
                 return stop, watch, run
         finally:
             site.close()
@@ -113,10 +126,20 @@ class Driver:
         )
 
 
-def _lasting(facts: NodeFacts) -> NodeFacts:
-    """Exempt from "as before": free bytes and inodes, and which of two mounts came first."""
+def lasting(facts: NodeFacts) -> NodeFacts:
+    """Exempt from "as before": free bytes and inodes, which of two mounts came first, and what is only asked for."""
     return structs.replace(
         facts,
+        usage=(),
+        reaches=(),
         mounts=tuple(sorted(facts.mounts, key=lambda m: (m.point, m.device))),
         rooms=tuple(structs.replace(room, free_bytes=0, free_inodes=None) for room in facts.rooms),
+        devices=tuple(_but_for_room(device) for device in facts.devices),
     )
+
+
+def _but_for_room(device: Device) -> Device:
+    known = device.filesystem
+    if known is None:
+        return device
+    return structs.replace(device, filesystem=structs.replace(known, free_bytes=0, free_inodes=0))

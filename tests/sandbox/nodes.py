@@ -7,7 +7,6 @@ changed, and nothing stays behind, however the test run ends.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import select
 import shutil
@@ -18,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -344,9 +343,14 @@ def summary(box: Sandbox) -> str:
     """How to use a sandbox from a terminal."""
     config = box.ssh_config
     options = f'--from hn1 --ssh "-F {config}"'
-    spec = json.dumps(asdict(box._spec))
+    state = f"VZPLAN_STATE={box.folder}/state"
+    flags = "" if box._spec.world == "san" else " --dst-device /dev/sdg1 --install-hooks"
     return (
-        f"sandbox {box.folder} {spec}\n  ssh -F {config} hn1\n  ssh -F {config} hn2 vzlist -a\n"
-        f"  vzplan show {CTID} hn2 {options}\n  vzplan apply {CTID} hn2 {options}\n"
-        "  python -m tests.sandbox down\n"
+        f"Two nodes, hn1 and hn2; container {CTID} is on hn1. An ssh config for them: {config}\n\n"
+        f"  ssh -F {config} hn1 vzlist -a\n"
+        f"  .venv/bin/vzplan show {CTID} hn2 {options}\n"
+        f"  {state} .venv/bin/vzplan apply {CTID} hn2 {options}\n"
+        f"  .venv/bin/vzplan show {CTID} hn2 {options}{flags or ' --dst-shared'}\n"
+        f"  {state} .venv/bin/vzplan runs\n"
+        "  make sandbox-down\n"
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +25,7 @@ from tests.sandbox import (
     tree_hash,
 )
 from tests.sandbox.driving import CTID, PRIVATE, Driver, Hooks
+from tests.sandbox.nodes import REPOSITORY
 
 Break = Callable[[Sandbox], None]
 
@@ -46,7 +50,7 @@ def mount_fails(box: Sandbox) -> None:
     box.hn2.sh(switch("mount-fails", PRIVATE))
 
 
-def disk_fills_up(box: Sandbox) -> None:
+def much_to_copy(box: Sandbox) -> None:
     box.hn1.sh(f"head -c 40000000 /dev/urandom >{PRIVATE}/srv/large")
 
 
@@ -67,28 +71,40 @@ def assert_as_before(box: Sandbox, driver: Driver, before: object, hash_before: 
 @pytest.mark.parametrize(
     ("world", "trouble", "at"),
     [
-        ("shared", start_fails, "start"),
-        ("san", start_fails, "start"),
+        ("shared", start_fails, "bring-up"),
+        ("san", start_fails, "bring-up"),
         ("san", busy, "release-source"),
         ("san", hook_hides_that_it_failed, "release-source"),
         ("san", mount_fails, "mount-destination"),
-        ("shared", disk_fills_up, "copy-first"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
 def test_a_failure_is_unwound(world: str, trouble: Break, at: str, tmp_path: Path) -> None:
-    with Sandbox(world, vz_mb=24 if trouble is disk_fills_up else 256) as box:
+    with Sandbox(world) as box:
         driver = Driver(box, tmp_path)
-        if trouble is disk_fills_up:
-            trouble(box)
         before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
         assert before["hn1"].container(CTID) is not None
-        if trouble is not disk_fills_up:
-            trouble(box)
+        trouble(box)
         stop, watch, _ = driver.apply()
         assert stop.outcome is Outcome.UNWOUND, (stop, watch.moves)
         failed = [name for what, name, status in watch.moves if what is What.DO and status != 0]
         assert failed == [at], (stop, watch.moves)
+        assert_as_before(box, driver, before, hash_before)
+
+
+def test_a_disk_that_fills_up_during_the_copy_is_unwound(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+        much_to_copy(box)
+        before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
+
+        def fill() -> None:
+            box.hn2.sh("dd if=/dev/zero of=/vz/filler bs=1M 2>/dev/null; truncate -s -4M /vz/filler")
+
+        stop, watch, _ = driver.apply({(What.DO, "copy-1"): fill})
+        box.hn2.sh("rm /vz/filler")
+        assert stop.outcome is Outcome.UNWOUND, (stop, watch.moves)
+        assert "No space left on device" in stop.because
         assert_as_before(box, driver, before, hash_before)
 
 
@@ -106,13 +122,13 @@ def _cut_while_copying(box: Sandbox, *, comes_back: bool) -> tuple[Hooks, thread
             restore_network(box.hn2)
 
     thread = threading.Thread(target=cut)
-    return {(What.DO, "copy-first"): thread.start}, thread
+    return {(What.DO, "copy-1"): thread.start}, thread
 
 
 def test_ssh_cut_in_the_middle_of_the_copy_and_back_again_is_unwound(tmp_path: Path) -> None:
     with Sandbox("shared") as box:
         driver = Driver(box, tmp_path)
-        disk_fills_up(box)  # it does not: there is room here, and it takes a while
+        much_to_copy(box)
         before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
         hooks, thread = _cut_while_copying(box, comes_back=True)
         stop, watch, _ = driver.apply(hooks)
@@ -125,7 +141,7 @@ def test_ssh_cut_in_the_middle_of_the_copy_and_back_again_is_unwound(tmp_path: P
 def test_ssh_cut_for_good_leaves_the_rest_to_one_recover(tmp_path: Path) -> None:
     with Sandbox("shared") as box:
         driver = Driver(box, tmp_path)
-        disk_fills_up(box)
+        much_to_copy(box)
         before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
         hooks, thread = _cut_while_copying(box, comes_back=False)
         stop, watch, run = driver.apply(hooks)
@@ -163,4 +179,116 @@ def test_a_config_edited_after_the_plan_was_shown_refuses_the_move(tmp_path: Pat
         stop, watch, _ = driver.apply({(What.DO, "own-hn2"): edit})
         assert stop.outcome is Outcome.REFUSED, (stop, watch.moves)
         assert "ONBOOT" in stop.because
+        assert leftovers(box) == []
+
+
+def clone(box: Sandbox) -> None:
+    """hn2's /dev/sdm1 becomes another disk, with every byte and the identity of the original."""
+    box.hn1.sh("sync; dd if=/dev/sda1 of=/dev/sdb1 bs=1M 2>/dev/null; blockdev --flushbufs /dev/sdb1")
+    wwid = box.hn1.sh("/lib/udev/scsi_id --whitelisted --device=/dev/sda1").strip()
+    # On hn2 the spare LUN takes the place of the container's, in every respect but that it is another disk.
+    box.hn2.sh(
+        "n=$(stat -c '%t:%T' /dev/sdg1); rm /dev/sdm1; cp -a /dev/sdg1 /dev/sdm1; rm /dev/sdg1; "
+        "rm -f /dev/disk/by-id/wwn-0x600508b4000971f1; "
+        f'sed -i "s/^$n .*/$n {wwid}/" /usr/lib/node/wwids; blockdev --flushbufs /dev/sdm1'
+    )
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
+def test_a_clone_that_only_the_challenge_can_tell_apart_is_never_mounted(
+    running: bool, tmp_path: Path
+) -> None:
+    with Sandbox("san", running=running) as box:
+        driver = Driver(box, tmp_path)
+        clone(box)
+        box.hn2.sh("blockdev --flushbufs /dev/sdm1")
+        before = driver.facts()
+        plan = driver.plan()
+        assert plan.way == "d2", plan.findings  # nothing in the facts tells them apart
+        stop, watch, _ = driver.apply()
+        assert stop.outcome is Outcome.UNWOUND, (stop, watch.moves)
+        failed = [name for what, name, status in watch.moves if what is What.DO and status != 0]
+        assert failed == ["prove-released-hn2" if running else "see-mounted"], stop
+        assert not any(name == "mount-destination" for _, name, _ in watch.moves)
+        assert box.hn2.sh("grep -c /dev/sdm1 /proc/self/mountinfo || true") == "0\n"
+        assert driver.facts() == before
+        assert leftovers(box) == []
+
+
+def test_a_hook_that_leaves_a_process_behind_does_not_stop_the_move(tmp_path: Path) -> None:
+    with Sandbox("san") as box:
+        driver = Driver(box, tmp_path)
+        box.hn1.sh("echo '(setsid sleep 300 >/dev/null 2>&1 &)' >>/etc/vz/conf/vps.postumount")
+        stop, watch, _ = driver.apply()
+        assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
+
+
+def test_what_could_not_be_removed_is_told_until_a_recover_has_removed_it(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+        before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
+        start_fails(box)
+
+        def in_the_way() -> None:
+            box.hn2.sh(f"mount -t tmpfs odd {PRIVATE}/srv")
+
+        stop, watch, run = driver.apply({(What.UNDO, "activate-config"): in_the_way})
+        assert stop.outcome is Outcome.UNWOUND_NOT_CLEANED, (stop, watch.moves)
+        assert driver.recover(run).outcome is Outcome.UNWOUND_NOT_CLEANED
+        box.hn2.sh(f"umount {PRIVATE}/srv")
+        assert driver.recover(run).outcome is Outcome.UNWOUND
+        assert_as_before(box, driver, before, hash_before)
+
+
+def test_a_reader_that_goes_away_does_not_stop_a_move(tmp_path: Path) -> None:
+    with Sandbox("san") as box:
+        driver = Driver(box, tmp_path)
+        words = ("apply", str(CTID), "hn2", "--from", "hn1", "--ssh", f"-F {box.ssh_config}", "--yes")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", *words],
+            cwd=REPOSITORY,
+            env={**os.environ, "VZPLAN_STATE": str(tmp_path)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert process.stdout is not None
+        while b" 1/29 " not in process.stdout.readline():
+            pass
+        process.stdout.close()
+        assert process.wait() == 0
+        moved = driver.facts()["hn2"].container(CTID)
+        assert moved is not None
+        assert moved.state is State.RUNNING
+        assert leftovers(box) == []
+
+
+def test_a_lock_that_a_vzctl_takes_in_the_last_moment_is_left_to_it(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+        before = driver.facts()
+
+        def take() -> None:
+            box.hn1.sh("sleep 300 </dev/null >/dev/null 2>&1 & echo $! >/vz/lock/123.lck")
+
+        stop, watch, _ = driver.apply({(What.DO, "lock-hn1"): take})
+        assert stop.outcome is Outcome.UNWOUND, (stop, watch.moves)
+        assert "vzctl's lock is held by process" in stop.because
+        assert box.hn1.sh("test -d /proc/$(cat /vz/lock/123.lck) && echo held") == "held\n"
+        box.hn1.sh("kill $(cat /vz/lock/123.lck); rm /vz/lock/123.lck")
+        assert driver.facts() == before
+
+
+def test_a_config_edited_during_the_last_copy_is_not_lost(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+
+        def edit() -> None:
+            box.hn1.sh(f"echo 'PHYSPAGES=\"0:1000\"' >>/etc/vz/conf/{CTID}.conf")
+
+        stop, watch, _ = driver.apply({(What.DO, "copy-last"): edit})
+        assert stop.outcome is Outcome.UNWOUND, (stop, watch.moves)
+        assert "was changed by someone" in stop.because
+        assert box.hn1.sh(f"tail -n 1 /etc/vz/conf/{CTID}.conf") == 'PHYSPAGES="0:1000"\n'
+        assert "vzplan" not in box.hn1.sh(f"cat /etc/vz/conf/{CTID}.conf")
         assert leftovers(box) == []

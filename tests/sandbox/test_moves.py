@@ -1,20 +1,48 @@
-"""Real containers, moved: both ways, running and stopped, there and back."""
+"""Real containers, moved: five ways, running, mounted and stopped, there and back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import pytest
 
-from planner.model import State
+from planner.model import Options, State
 from planner.plan import Outcome, What
 from tests.sandbox import Node, Sandbox, counter, leftovers, tree_hash
 from tests.sandbox.driving import CTID, PRIVATE, Driver
 
-CASES = [(world, running) for world in ("shared", "san") for running in (True, False)]
-IDS = [f"{world}-{'running' if running else 'stopped'}" for world, running in CASES]
+
+class Way(NamedTuple):
+    """A way: the world it begins in, its flags there and back, and the disk that is made anew in between."""
+
+    world: str
+    there: Options
+    back: Options
+    anew: str | None = None
+
+
+WAYS: Final = {
+    "a": Way("shared", Options(), Options()),
+    "b": Way("shared", Options(dst_device="/dev/sdg1", install_hooks=True), Options(dst_shared=True)),
+    "c": Way("san", Options(dst_shared=True), Options(dst_device="/dev/sda1"), anew="/dev/sda1"),
+    "d1": Way("san", Options(dst_device="/dev/sdg1"), Options(dst_device="/dev/sda1"), anew="/dev/sda1"),
+    "d2": Way("san", Options(), Options()),
+}
+STATES: Final = (State.RUNNING, State.MOUNTED, State.STOPPED)
+CASES: Final = [(way, state) for way in WAYS for state in STATES]
+IDS: Final = [f"{way}-{state}" for way, state in CASES]
+
+
+@contextmanager
+def in_state(way: str, state: State) -> Iterator[Sandbox]:
+    """Nodes with 123 in that state on hn1."""
+    with Sandbox(WAYS[way].world, running=state is State.RUNNING) as box:
+        if state is State.MOUNTED:
+            box.hn1.sh(f"vzctl mount {CTID}")
+        yield box
 
 
 @contextmanager
@@ -40,15 +68,18 @@ def count(node: Node) -> list[int]:
         return counter(node, PRIVATE)
 
 
-@pytest.mark.parametrize(("world", "running"), CASES, ids=IDS)
-def test_a_container_moves_with_all_that_it_has(world: str, running: bool, tmp_path: Path) -> None:
-    with Sandbox(world, running=running) as box:
-        driver = Driver(box, tmp_path)
+@pytest.mark.parametrize(("way", "state"), CASES, ids=IDS)
+def test_a_container_moves_with_all_that_it_has_and_back(way: str, state: State, tmp_path: Path) -> None:
+    with in_state(way, state) as box:
+        driver, flags = Driver(box, tmp_path), WAYS[way]
         before, hash_before = driver.facts(), content(box.hn1)
+        assert driver.plan(options=flags.there).way == way
         seen: list[list[int]] = []
         # When the config is hidden the container is down, and its files are all there is of it.
-        hook = {(What.DO, "hide-config"): lambda: seen.append(count(box.hn1) if world == "shared" else [])}
-        stop, watch, _ = driver.apply(hook)
+        hook = {
+            (What.DO, "hide-config"): lambda: seen.append([] if way == "d2" else counter(box.hn1, PRIVATE))
+        }
+        stop, watch, _ = driver.apply(hook, options=flags.there)
         assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
         assert {what for what, *_ in watch.moves} == {What.DO}
 
@@ -57,14 +88,13 @@ def test_a_container_moves_with_all_that_it_has(world: str, running: bool, tmp_p
         assert after["hn1"].container(CTID) is None
         moved = after["hn2"].container(CTID)
         assert moved is not None
-        assert moved.state is (State.RUNNING if running else State.STOPPED)
+        assert moved.state is state
         numbers = count(box.hn2)
-        if running:
+        if state is State.RUNNING:
             # Without a gap and without a number twice: nothing that was written is lost, and nobody wrote twice.
             assert numbers == list(range(1, len(numbers) + 1))
             assert len(numbers) > len(seen[0])
-            if world == "shared":
-                assert seen[0] == numbers[: len(seen[0])]
+            assert seen[0] == numbers[: len(seen[0])]
         else:
             assert numbers == []
         assert leftovers(box) == []
@@ -72,16 +102,36 @@ def test_a_container_moves_with_all_that_it_has(world: str, running: bool, tmp_p
         for node in ("hn1", "hn2"):
             others = [c for c in before[node].containers if c.ctid != CTID]
             assert [c for c in after[node].containers if c.ctid != CTID] == others
-        assert after["hn1"].locks == after["hn2"].locks == ()
-        assert set(after["hn1"].conf_names) == {
-            *before["hn1"].conf_names,
-            f"{CTID}.conf.migrated",
-        } - {f"{CTID}.conf"}
+            assert after[node].locks == ()
+        assert {n for n in after["hn1"].conf_names if n.startswith(str(CTID))} == {f"{CTID}.conf.migrated"}
+        if flags.world == "san" and way != "d2":  # the old device keeps its content
+            box.hn1.sh(
+                "mkdir /tmp/old; mount -o ro /dev/sda1 /tmp/old; test -f /tmp/old/srv/data/plain; umount /tmp/old"
+            )
+
+        # And back again.
+        if flags.anew is not None:
+            box.hn1.sh(f"mke2fs -q -F -t ext4 {flags.anew}")
+        stop, watch, _ = driver.apply(options=flags.back, source="hn2", destination="hn1")
+        assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
+        assert content(box.hn1) == hash_before
+        again = driver.facts()
+        was, now = before["hn1"].container(CTID), again["hn1"].container(CTID)
+        assert was is not None
+        assert was.config is not None
+        assert now is not None
+        assert now.state is state
+        by_id = "/dev/disk/by-id/wwn-0x600508b4000971f0"
+        lines = (now.config or "").replace(by_id, "/dev/sda1").splitlines()
+        assert sorted(lines) == sorted(was.config.splitlines())
+        numbers = count(box.hn1)
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert leftovers(box) == []
 
 
-@pytest.mark.parametrize(("world", "running"), CASES, ids=IDS)
-def test_there_and_back_by_the_command_line(world: str, running: bool, tmp_path: Path) -> None:
-    with Sandbox(world, running=running) as box:
+@pytest.mark.parametrize("way", ["a", "d2"])
+def test_there_and_back_by_the_command_line(way: str, tmp_path: Path) -> None:
+    with in_state(way, State.RUNNING) as box:
         driver = Driver(box, tmp_path)
         before, hash_before = driver.facts(), content(box.hn1)
         options = ("--ssh", f"-F {box.ssh_config}", "--yes")
@@ -102,13 +152,6 @@ def test_there_and_back_by_the_command_line(world: str, running: bool, tmp_path:
             ]
             assert [m.point for m in after[node].mounts] == [m.point for m in before[node].mounts]
             assert after[node].devices == before[node].devices
-        was, now = before["hn1"].container(CTID), after["hn1"].container(CTID)
-        assert was is not None
-        assert was.config is not None
-        assert now is not None
-        by_id = "/dev/disk/by-id/wwn-0x600508b4000971f0"
-        assert now.state == was.state
-        assert (now.config or "").replace(by_id, "/dev/sda1") == was.config
         assert leftovers(box) == []
         # The journals can be read by whoever comes later, and say how it ended.
         runs = driver.vzplan("runs").stdout.splitlines()

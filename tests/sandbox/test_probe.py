@@ -12,10 +12,10 @@ from typing import Final
 import pytest
 from msgspec import structs
 
-from executor.gather import gather
+from executor.gather import Ask, gather
 from executor.node import NodeOutcome
 from executor.shell import ShellNode
-from planner.model import Known, Lock, Mount, NodeFacts, PathKind, State
+from planner.model import Known, Lock, Mount, Mounter, NodeFacts, PathKind, Reach, State
 from planner.model import Path as Place
 from planner.plan import Exited
 from tests.sandbox import Node, Sandbox
@@ -58,13 +58,23 @@ class InShell:
 
 
 def ask(node: Node, *paths: str, shell: str = "sh", path: str = PATH) -> NodeFacts:
-    return gather({node.name: InShell(node, shell, path)}, paths)[node.name]
+    return asking(node, Ask(paths), shell=shell, path=path)
+
+
+def asking(node: Node, what: Ask, *, shell: str = "sh", path: str = PATH) -> NodeFacts:
+    return gather({node.name: InShell(node, shell, path)}, {node.name: what})[node.name]
 
 
 def steady(found: NodeFacts) -> NodeFacts:
     """But for free room, which changes by itself."""
     rooms = tuple(structs.replace(room, free_bytes=0, free_inodes=None) for room in found.rooms)
-    return structs.replace(found, rooms=rooms)
+    devices = tuple(
+        d
+        if d.filesystem is None
+        else structs.replace(d, filesystem=structs.replace(d.filesystem, free_bytes=0, free_inodes=0))
+        for d in found.devices
+    )
+    return structs.replace(found, rooms=rooms, devices=devices)
 
 
 def write(node: Node, path: str, text: str | bytes) -> None:
@@ -134,7 +144,7 @@ def test_over_ssh_the_facts_are_the_same() -> None:
     with Sandbox("san") as box:
         shells = {node.name: ShellNode(node.name, ("-F", str(box.ssh_config))) for node in box.nodes}
         try:
-            found = gather(shells, ("/srv",))
+            found = gather(shells, dict.fromkeys(shells, Ask(("/srv",))))
         finally:
             for shell in shells.values():
                 shell.close()
@@ -385,6 +395,143 @@ def test_a_directory_with_only_lost_and_found_is_empty(san: Sandbox) -> None:
         False,
         False,
     ]
+
+
+# --- what mounts by itself, how much is there, whom it reaches
+
+
+FSTAB: Final = """\
+# /dev/commented /x ext4 defaults 0 0
+/dev/sda1 /srv ext4 defaults 0 0
+\tUUID=1bc09249-2a2c-c88e-0d90-abfb625dc77b  /vz/private/123\text4 noauto 0 0
+LABEL=web1 none swap sw 0 0
+PARTUUID=0f /a\\040b ext4 defaults 0 0
+tmpfs /tmp tmpfs defaults 0 0
+nfs:/export /mnt nfs defaults 0 0
+
+/dev/mapper/$(touch${IFS}/tmp/pwned) /`touch${IFS}/tmp/pwned`
+"""
+
+
+def test_what_mounts_by_itself_is_found(san: Sandbox) -> None:
+    node = san.hn1
+    before = ask(node).mounters
+    write(node, "/etc/fstab", FSTAB)
+    node.sh("mkdir -p /etc/systemd/system /run/systemd/system")
+    write(
+        node, "/etc/systemd/system/srv.mount", "[Unit]\n[Mount]\nWhere=/srv x\nWhat=/dev/sdb1\nWhat=/dev/no\n"
+    )
+    write(node, "/run/systemd/system/odd.mount", "[Mount]\nWhat=$(touch /tmp/pwned)\n")
+    write(
+        node,
+        "/etc/auto.misc",
+        "# a -fstype=ext4 :/dev/no\nweb -fstype=ext4,rw  :/dev/sdb1\nnfs host:/dev/x\n+auto.master\n",
+    )
+    expected = (
+        Mounter("/etc/auto.misc", "/dev/sdb1", "web"),
+        Mounter("/etc/fstab", "/dev/mapper/$(touch${IFS}/tmp/pwned)", "/`touch${IFS}/tmp/pwned`"),
+        Mounter("/etc/fstab", "/dev/sda1", "/srv"),
+        Mounter("/etc/fstab", "LABEL=web1", "none"),
+        Mounter("/etc/fstab", "PARTUUID=0f", "/a\\040b"),
+        Mounter("/etc/fstab", "UUID=1bc09249-2a2c-c88e-0d90-abfb625dc77b", "/vz/private/123"),
+        Mounter("/etc/systemd/system/srv.mount", "/dev/sdb1", "/srv x"),
+        Mounter("/run/systemd/system/odd.mount", "$(touch /tmp/pwned)", ""),
+    )
+    ours = {m.where for m in expected}
+    for shell in installed(SHELLS):
+        found = [m for m in ask(node, shell=shell).mounters if m.where in ours]
+        assert found == list(expected), shell
+    assert not [m for m in before if m.where in ours - {"/etc/fstab"}]
+    assert node.sh("find / -xdev -name 'pwned*'") == ""
+
+
+def test_a_last_line_without_its_newline_mounts_too(san: Sandbox) -> None:
+    write(san.hn1, "/etc/fstab", "/dev/sdb1 /srv ext4 defaults 0 0\n/dev/sda1 /mnt ext4 defaults 0 0")
+    found = [m.what for m in ask(san.hn1).mounters if m.where == "/etc/fstab"]
+    assert found == ["/dev/sda1", "/dev/sdb1"]
+
+
+def test_of_a_node_without_fstab_nothing_mounts_by_itself(san: Sandbox) -> None:
+    node = san.hn1
+    node.sh("rm -rf /etc/fstab /etc/systemd/system/*.mount /run/systemd/system/*.mount /etc/auto.*")
+    for shell in installed(SHELLS):
+        assert ask(node, shell=shell).mounters == ()
+
+
+def test_files_are_counted_only_if_it_is_asked_for(san: Sandbox) -> None:
+    assert ask(san.hn1).usage == ()
+    assert asking(san.hn1, Ask(measured=999)).usage == ()  # there is none of that number
+    node = san.hn1
+    node.sh(
+        "mkdir /vz/private/130; cd /vz/private/130; mkdir a; dd if=/dev/zero of=a/b bs=1024 count=300 2>/dev/null"
+    )
+    write(node, "/etc/vz/conf/130.conf", "VE_PRIVATE=/vz/private/130\n")
+    for shell in installed(SHELLS):
+        (usage,) = asking(node, Ask(measured=130), shell=shell).usage
+        assert (usage.path, usage.inodes) == ("/vz/private/130", 3)
+        assert 300 * 1024 <= usage.bytes <= 340 * 1024
+
+
+def test_what_is_mounted_within_an_area_is_not_counted(san: Sandbox) -> None:
+    node = san.hn1
+    node.sh(
+        "mkdir -p /vz/private/130/mnt; mount /dev/sdb1 /vz/private/130/mnt; : >/vz/private/130/mnt/x; sync"
+    )
+    write(node, "/etc/vz/conf/130.conf", "VE_PRIVATE=/vz/private/130\n")
+    (usage,) = asking(node, Ask(measured=130)).usage
+    assert usage.bytes < 64 * 1024
+
+
+def test_a_filesystem_of_its_own_is_counted_by_its_own_count() -> None:
+    with Sandbox("san") as box:
+        found = asking(box.hn1, Ask(measured=123))
+        (usage,) = found.usage
+        room = next(r for r in found.rooms if r.point in ("/vz/private/123", "/vz/root/123"))
+        assert usage.path == "/vz/private/123"
+        said = box.hn1.sh(
+            "df -P -k /vz/private/123 | tail -n 1; df -P -i /vz/private/123 | tail -n 1"
+        ).split()
+        assert abs(usage.bytes - int(said[2]) * 1024) < 1 << 20  # it runs, and writes
+        assert abs(usage.inodes - int(said[8])) < 10
+        assert usage.bytes < room.size_bytes
+
+
+def test_who_is_reached_is_tried_without_a_password(san: Sandbox) -> None:
+    options = ("-F", "/dev/null", "-o", "StrictHostKeyChecking=no")
+    peers = ("hn-nowhere.invalid", "$(touch /tmp/pwned)")
+    found = asking(san.hn1, Ask(peers=peers, peer_ssh=options))
+    assert found.reaches == tuple(Reach(peer, Known.NO) for peer in sorted(peers))
+    assert san.hn1.sh("find / -xdev -name 'pwned*'") == ""
+    assert ask(san.hn1).reaches == ()
+
+
+def test_a_peer_that_answers_is_reached(san: Sandbox) -> None:
+    for node, peer in ((san.hn1, "hn2"), (san.hn2, "hn1")):
+        assert asking(node, Ask(peers=(peer,))).reaches == (Reach(peer, Known.YES),)
+
+
+def test_label_and_room_of_a_filesystem_are_told(san: Sandbox) -> None:
+    node = san.hn1
+    node.sh("mkfs.ext4 -q -F -L 'two words' /dev/sdb1")
+    spare = ask(node).device("/dev/sdb1")
+    assert spare is not None
+    assert spare.filesystem is not None
+    assert (spare.filesystem.label, spare.filesystem.empty) == ("two words", Known.YES)
+    assert spare.filesystem.inodes is not None
+    assert spare.filesystem.free_inodes == spare.filesystem.inodes - 11
+    assert spare.filesystem.free_bytes is not None
+    assert 0 < spare.filesystem.free_bytes < spare.size_bytes
+    node.sh("mount /dev/sdb1 /mnt; : >/mnt/x; umount /mnt")
+    again = ask(node).device("/dev/sdb1")
+    assert again is not None
+    assert again.filesystem is not None
+    assert again.filesystem.empty is Known.NO
+    assert again.filesystem.free_inodes == spare.filesystem.free_inodes - 1
+    node.sh("mount /dev/sdb1 /mnt; rm /mnt/x; rmdir /mnt/lost+found; umount /mnt")
+    bare = ask(node).device("/dev/sdb1")
+    assert bare is not None
+    assert bare.filesystem is not None
+    assert bare.filesystem.empty is Known.YES
 
 
 # --- who holds the disk

@@ -50,7 +50,7 @@ def test_show_prints_the_plan_with_the_pivot_as_a_line(vzplan: Vzplan) -> None:
     lines = out.splitlines()
     assert lines[0] == "Move container 123 (web1) from hn1 to hn2"
     pivot = next(n for n, line in enumerate(lines) if line.startswith("── pivot: from here on only forward"))
-    assert lines[pivot + 1].split()[:4] == ["19", "hn2", "start", "123"]
+    assert lines[pivot + 1].split()[:4] == ["20", "hn2", "start", "123"]
     assert '+ VE_DEVICE="/dev/disk/by-id/wwn-0x600508b4000971f0000a000000410000-part1"' in out
     assert "warning   third-node" in out
 
@@ -100,8 +100,9 @@ def test_apply_asks_at_a_terminal(
     vzplan: Vzplan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, typed: str, code: ExitCode
 ) -> None:
     monkeypatch.setattr("sys.stdin", Terminal(typed))
-    found, out, _ = vzplan("apply", 123, "hn2", "--simulate", NODES / "san", "-o", tmp_path / "out")
-    assert "start? type 'yes'" in out
+    found, out, err = vzplan("apply", 123, "hn2", "--simulate", NODES / "san", "-o", tmp_path / "out")
+    assert "start? type 'yes'" in err
+    assert "start? type 'yes'" not in out
     assert found == code
     assert (tmp_path / "out").exists() == (code == ExitCode.OK)
 
@@ -122,7 +123,7 @@ def test_apply_json_has_the_outcome_alone_on_stdout(vzplan: Vzplan) -> None:
         ),
         (("show", 123, "hn3", "--simulate", NODES / "san"), "has no node hn3; it has hn1, hn2"),
         (("show", 123, "hn2", "--from", "hn9", "--simulate", NODES / "san"), "has no node hn9"),
-        (("show", 124, "hn2", "--simulate", NODES / "san"), "name the source with --from"),
+        (("show", 124, "hn2", "--simulate", NODES / "san"), "none of hn1, hn2 has a container 124"),
         (("show", 123, "-oProxyCommand=x"), "No such option"),
         (("show", 123, "hn2;reboot", "--from", "hn1"), "is not the name of a node"),
         (("show", 123, "hn2", "--from", "hn1", "--ssh", "-o 'x"), "--ssh: No closing quotation"),

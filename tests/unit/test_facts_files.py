@@ -114,6 +114,11 @@ def test_a_missing_field_is_named(tmp_path: Path) -> None:
         ("exclusive", "maybe", "Invalid enum value 'maybe' - at `$.devices[0].exclusive`;"),
         ("exclusive", False, "Expected `str`, got `bool` - at `$.devices[0].exclusive`;"),
         ("filesystem", {}, "missing required field `type` - at `$.devices[0].filesystem`;"),
+        (
+            "filesystem",
+            {"type": "ext4", "uuid": None, "journal": None, "needs_recovery": "no"},
+            "missing required field `label` - at `$.devices[0].filesystem`;",
+        ),
         ("filesystem", "ext4", "Expected `object | null`, got `str` - at `$.devices[0].filesystem`;"),
     ],
 )
@@ -123,14 +128,46 @@ def test_a_wrong_value_is_named_with_its_place(tmp_path: Path, field: str, wrong
     assert said in problem(tmp_path, document)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, [1]])
+@pytest.mark.parametrize("version", [0, 1, 3, "2", None, [2]])
 def test_another_version_is_refused_and_never_guessed_at(tmp_path: Path, version: object) -> None:
     document = good()
     document["version"] = version
-    document["new_in_2"] = "not what is complained of"
+    document["new_in_3"] = "not what is complained of"
     said = problem(tmp_path, document)
-    assert said.startswith(f"facts of version {version!r}, this vzplan reads version 1 - at `$.version`;")
+    assert said.startswith(f"facts of version {version!r}, this vzplan reads version 2 - at `$.version`;")
     assert "'vzplan facts'" in said
+
+
+@pytest.mark.parametrize("field", ["label", "empty", "free_bytes", "inodes", "free_inodes"])
+def test_a_filesystem_of_the_first_version_is_not_taken_for_one_of_this(tmp_path: Path, field: str) -> None:
+    document = good()
+    del document["devices"][1]["filesystem"][field]
+    said = problem(tmp_path, document)
+    assert f"missing required field `{field}` - at `$.devices[1].filesystem`;" in said
+
+
+@pytest.mark.parametrize("field", ["mounters", "usage", "reaches"])
+def test_facts_of_the_first_version_are_not_taken_for_those_of_this(tmp_path: Path, field: str) -> None:
+    document = good()
+    del document[field]
+    assert f"missing required field `{field}`;" in problem(tmp_path, document)
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong", "said"),
+    [
+        ("mounters", [{"where": "/etc/fstab", "what": "/dev/sda1"}], "missing required field `point` - at"),
+        ("mounters", [{"where": 1, "what": "", "point": ""}], "got `int` - at `$.mounters[0].where`;"),
+        ("usage", [{"path": "/x", "bytes": "1", "inodes": 1}], "got `str` - at `$.usage[0].bytes`;"),
+        ("usage", [{"path": "/x", "bytes": 1, "inodes": None}], "got `null` - at `$.usage[0].inodes`;"),
+        ("reaches", [{"peer": "hn2", "reached": True}], "got `bool` - at `$.reaches[0].reached`;"),
+        ("reaches", [{"peer": "hn2", "reached": "?"}], "Invalid enum value '?' - at `$.reaches[0].reached`;"),
+    ],
+)
+def test_a_wrong_record_is_named_with_its_place(tmp_path: Path, field: str, wrong: object, said: str) -> None:
+    document = good()
+    document[field] = wrong
+    assert said in problem(tmp_path, document)
 
 
 def test_a_missing_version_is_refused(tmp_path: Path) -> None:
@@ -280,7 +317,7 @@ def test_json_that_is_nested_without_end_is_refused_and_named(tmp_path: Path) ->
 
 
 def test_a_key_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
-    text = pretty(facts()).encode().replace(b'"version": 1', b'"version": 1, "node": "other"', 1)
+    text = pretty(facts()).encode().replace(b'"version": 2', b'"version": 2, "node": "other"', 1)
     (tmp_path / "hn1.json").write_bytes(text)
     with pytest.raises(CodecError, match="'node' stands there twice"):
         read_world(tmp_path)

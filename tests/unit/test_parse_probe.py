@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from executor.gather import GatherError, gather, probe
+from executor.gather import COUNTING_S, DEADLINE_S, Ask, GatherError, gather, probe
 from executor.node import NodeOutcome
 from planner.codec import decode_facts, pretty
 from planner.model import (
@@ -20,12 +21,15 @@ from planner.model import (
     Known,
     Lock,
     Mount,
+    Mounter,
     NodeFacts,
     Owner,
     PathKind,
+    Reach,
     Room,
     Script,
     State,
+    Usage,
 )
 from planner.model import Path as Place
 from planner.parse import ParseError
@@ -60,8 +64,21 @@ def absent(path: str) -> Place:
     return Place(path, PathKind.ABSENT, None, None, None)
 
 
+def plain_fs(kind: str, uuid: str | None, journal: Journal | None, needs_recovery: Known) -> Filesystem:
+    """But for its label and its room, which have tests of their own."""
+    return Filesystem(kind, uuid, journal, needs_recovery, None, UNKNOWN, None, None, None)
+
+
+def plainly(device: Device) -> Device:
+    known = device.filesystem
+    if known is None:
+        return device
+    plain = plain_fs(known.type, known.uuid, known.journal, known.needs_recovery)
+    return structs.replace(device, filesystem=plain)
+
+
 def ext4(uuid: str, needs_recovery: Known, journal: Journal = Journal.INTERNAL) -> Filesystem:
-    return Filesystem("ext4", uuid, journal, needs_recovery)
+    return plain_fs("ext4", uuid, journal, needs_recovery)
 
 
 # --- a sandbox node
@@ -151,10 +168,33 @@ def test_devices_of_a_sandbox_node_are_all_held() -> None:
         assert device.start_sector is None
         assert device.holders == ()
         assert device.filesystem is not None
-        assert device.filesystem == ext4(device.filesystem.uuid or "", YES)
+        assert plainly(device).filesystem == ext4(device.filesystem.uuid or "", YES)
     lun = found.device("/dev/sda1")
     assert lun is not None
-    assert lun.filesystem == ext4("1bc09249-2a2c-c88e-0d90-abfb625dc77b", YES)
+    assert lun.filesystem == Filesystem(
+        "ext4",
+        "1bc09249-2a2c-c88e-0d90-abfb625dc77b",
+        Journal.INTERNAL,
+        YES,
+        label=None,
+        empty=UNKNOWN,  # what it says of its room is of before it was mounted
+        free_bytes=None,
+        inodes=24576,
+        free_inodes=None,
+    )
+    spare = found.device("/dev/sdb1")
+    assert spare is not None
+    assert spare.filesystem == Filesystem(
+        "ext4",
+        "2ca5ea20-ceff-912a-050f-68495a501e7d",
+        Journal.INTERNAL,
+        YES,
+        label=None,
+        empty=UNKNOWN,
+        free_bytes=None,
+        inodes=24576,
+        free_inodes=None,
+    )
 
 
 def test_mounts_of_a_sandbox_node_elsewhere_come_after_its_own() -> None:
@@ -241,7 +281,7 @@ def test_devices_of_a_node_of_rhel_6() -> None:
             2048,
             (),
             NO,
-            Filesystem("ext3", "9d2a", Journal.INTERNAL, YES),
+            plain_fs("ext3", "9d2a", Journal.INTERNAL, YES),
         ),
         "8:2": Device(("/dev/sda2",), "8:2", 146290393088, NO, LOCAL, 1026048, ("dm-0", "dm-2"), NO, None),
         "8:16": Device(
@@ -256,7 +296,7 @@ def test_devices_of_a_node_of_rhel_6() -> None:
             63,
             (),
             UNKNOWN,
-            Filesystem("ext3", "0a1b", None, UNKNOWN),  # dumpe2fs said nothing
+            plain_fs("ext3", "0a1b", None, UNKNOWN),  # dumpe2fs said nothing
         ),
         "8:48": Device(
             ("/dev/sdd",),
@@ -267,7 +307,7 @@ def test_devices_of_a_node_of_rhel_6() -> None:
             None,
             (),
             YES,
-            Filesystem("btrfs", "77aa", None, UNKNOWN),
+            plain_fs("btrfs", "77aa", None, UNKNOWN),
         ),
         "8:64": Device(("/dev/sde",), "8:64", 1073741824, NO, "3600508b4000971f9", None, (), YES, None),
         "253:0": Device(
@@ -304,7 +344,24 @@ def test_devices_of_a_node_of_rhel_6() -> None:
             ext4("cccc", NO, Journal.EXTERNAL),
         ),
     }
-    assert {device.number: device for device in found.devices} == rows
+    assert {device.number: plainly(device) for device in found.devices} == rows
+    # Each with an ext filesystem has the same capture for a superblock.
+    rooms = {
+        d.number: (d.filesystem.empty, d.filesystem.free_bytes, d.filesystem.inodes, d.filesystem.free_inodes)
+        for d in found.devices
+        if d.filesystem is not None
+    }
+    said, silent = (NO, 2541329 * 4096, 655360, 655262), (UNKNOWN, None, None, None)
+    mounted = (UNKNOWN, None, 655360, None)
+    assert rooms == {
+        "8:1": mounted,
+        "8:33": silent,
+        "8:48": silent,
+        "253:0": mounted,
+        "253:3": mounted,
+        "252:1": said,
+    }
+    assert [d.filesystem.label for d in found.devices if d.filesystem is not None] == [None] * 6
     assert list(found.devices) == sorted(found.devices, key=lambda d: d.names)
 
 
@@ -387,7 +444,7 @@ def test_what_its_end_says_is_shown() -> None:
 
 def test_the_smallest_answer_is_read() -> None:
     found = facts("hn1", whole())
-    assert found == NodeFacts(1, "hn1", "b", YES, None, (), (), (), (), (), (), (), (), (), ())
+    assert found == NodeFacts(2, "hn1", "b", YES, None, (), (), (), (), (), (), (), (), (), (), (), (), ())
 
 
 def test_an_unknown_record_is_refused_and_named() -> None:
@@ -425,10 +482,16 @@ NOT_BASE64 = ["%%%%", "YQ", "YQ=", "YQ==x", "Y Q==", "gr\u00fcn", "YQ==\x00", "-
         "path {} file YQ== - -",
         "path YQ== file {} - -",
         "path YQ== directory YQ== no .{}",
-        f"device 8:1 {{}} {word('-:-:1:-:-')} 0 - yes -",
-        "device 8:1 YQ== {} 0 - yes -",
-        f"device 8:1 YQ== {word('-:-:1:-:-')} 0 {{}} yes -",
-        f"device 8:1 YQ== {word('-:-:1:ext4:-')} 0 - yes {{}}",
+        f"device 8:1 {{}} {word('-:-:1:-:-')} - 0 - yes -",
+        "device 8:1 YQ== {} - 0 - yes -",
+        f"device 8:1 YQ== {word('-:-:1:ext4:-')} {{}} 0 - yes -",
+        f"device 8:1 YQ== {word('-:-:1:-:-')} - 0 {{}} yes -",
+        f"device 8:1 YQ== {word('-:-:1:ext4:-')} - 0 - yes {{}}",
+        "mounter {} YQ== YQ==",
+        "mounter YQ== {} YQ==",
+        "mounter YQ== YQ== {}",
+        "usage {} 1 1",
+        "reach {} yes",
     ],
 )
 def test_what_is_no_base64_is_refused(line: str, bad: str) -> None:
@@ -452,11 +515,39 @@ def test_what_is_no_base64_is_refused(line: str, bad: str) -> None:
         "owner 5 YQ==",
         "path YQ== nothing - - -",
         "path YQ== file -",
-        f"device 8:1 YQ== {word('-:-:1:-')} 0 - yes -",
-        f"device 8:1 YQ== {word('-:-:big:-:-')} 0 - yes -",
-        f"device 8:1 YQ== {word('-:x:1:-:-')} 0 - yes -",
-        f"device 8:1 YQ== {word('-:-:1:-:-')} 0 - perhaps -",
-        f"device 8:1 YQ== {word('-:-:1:-:-')} 0 -",
+        f"device 8:1 YQ== {word('-:-:1:-')} - 0 - yes -",
+        f"device 8:1 YQ== {word('-:-:big:-:-')} - 0 - yes -",
+        f"device 8:1 YQ== {word('-:x:1:-:-')} - 0 - yes -",
+        f"device 8:1 YQ== {word('-:-:1:-:-')} - 0 - perhaps -",
+        f"device 8:1 YQ== {word('-:-:1:-:-')} - 0 -",
+        f"device 8:1 YQ== {word('-:-:1:-:-')} 0 - yes -",  # of the first version, without a label
+        f"device 8:1 YQ== {word('-:-:1:-:-')} - - 0 - yes -",
+        "mounter YQ== YQ==",
+        "mounter YQ== YQ== YQ== YQ==",
+        "mounter",
+        "usage YQ== 1",
+        "usage YQ== 1 1 1",
+        "usage YQ== - 1",
+        "usage YQ== 1 -",
+        "usage YQ== -1 1",
+        "usage YQ== +1 1",
+        "usage YQ== 1.5 1",
+        "usage YQ== 1K 1",
+        "usage YQ== 0x1 1",
+        "usage YQ== 1_0 1",
+        "usage YQ== \u0665 1",
+        "usage YQ== 1 \u00b2",
+        "usage YQ== 1  1",
+        "usage YQ== 1\t1 1",
+        f"usage YQ== {'9' * 19} 1",
+        f"usage YQ== 1 {'9' * 5000}",
+        "usage",
+        "reach YQ==",
+        "reach YQ== maybe",
+        "reach YQ== Yes",
+        "reach YQ== yes no",
+        "reach YQ== -",
+        "reach",
         "mount nonsense",
         "elsewhere nonsense",
     ],
@@ -464,6 +555,76 @@ def test_what_is_no_base64_is_refused(line: str, bad: str) -> None:
 def test_a_record_of_another_shape_is_refused(line: str) -> None:
     with pytest.raises(ParseError):
         facts("hn1", whole(line))
+
+
+def test_what_mounts_by_itself_is_read() -> None:
+    latin = word(b"/dev/caf\xe9")
+    found = facts(
+        "hn1",
+        whole(
+            f"mounter {word('/etc/systemd/system/srv.mount')} {word('/dev/sdb1')} {word('/srv')}",
+            f"mounter {word('/etc/fstab')} {word('UUID=9d2a')} {word('/boot')}",
+            f"mounter {word('/etc/auto.misc')} {word('/dev/sdc1')} {word('kernel')}",
+            f"mounter {word('/etc/fstab')} {word('LABEL=two words')} {word('none')}",
+            f"mounter {word('/run/systemd/system/x.mount')} - -",  # neither What= nor Where=
+            f"mounter {word('/etc/fstab')} {latin} {word('/a b')}",
+        ),
+    )
+    assert found.mounters == (
+        Mounter("/etc/auto.misc", "/dev/sdc1", "kernel"),
+        Mounter("/etc/fstab", "/dev/caf\\xe9", "/a b"),
+        Mounter("/etc/fstab", "LABEL=two words", "none"),
+        Mounter("/etc/fstab", "UUID=9d2a", "/boot"),
+        Mounter("/etc/systemd/system/srv.mount", "/dev/sdb1", "/srv"),
+        Mounter("/run/systemd/system/x.mount", "", ""),
+    )
+
+
+def test_what_was_counted_is_read_in_bytes() -> None:
+    found = facts(
+        "hn1",
+        whole(
+            f"usage {word('/vz/private/two words')} 0 1",
+            f"usage {word('/vz/private/123')} 23068672 190000",
+            f"usage {word('/huge')} {'9' * 18} {'9' * 18}",
+        ),
+    )
+    most = 10**18 - 1
+    assert found.usage == (
+        Usage("/huge", most * 1024, most),
+        Usage("/vz/private/123", 23622320128, 190000),
+        Usage("/vz/private/two words", 0, 1),
+    )
+    assert decode_facts(pretty(found).encode(), "hn1.json") == found
+
+
+def test_whom_it_reaches_is_yes_no_or_unknown() -> None:
+    lines = (f"reach {word('hn3')} no", f"reach {word('root@hn2')} yes", f"reach {word('hn4')} unknown")
+    found = facts("hn1", whole(*lines))
+    assert found.reaches == (Reach("hn3", NO), Reach("hn4", UNKNOWN), Reach("root@hn2", YES))
+
+
+@pytest.mark.parametrize(
+    ("said", "label"),
+    [
+        ("-", None),
+        (word("web1\n"), "web1"),
+        (word("two words\n"), "two words"),
+        (word("x\nJournal inode:\n"), "x\nJournal inode:"),
+        (word("-\n"), "-"),
+        (word(b"caf\xe9\n"), "caf\\xe9"),
+        (word("\n"), None),
+    ],
+)
+def test_a_label_is_kept_as_it_is(said: str, label: str | None) -> None:
+    line = f"device 8:1 YQ== {word('w:-:1:ext4:u')} {said} 0 - yes -"
+    filesystem = facts("hn1", whole(line)).devices[0].filesystem
+    assert filesystem == Filesystem("ext4", "u", None, UNKNOWN, label, UNKNOWN, None, None, None)
+
+
+def test_a_label_of_what_is_no_filesystem_is_passed_over() -> None:
+    line = f"device 8:1 YQ== {word('w:-:1:swap:u')} {word('SWAP')} 0 - yes -"
+    assert facts("hn1", whole(line)).devices[0].filesystem is None
 
 
 def test_vz_says_yes_no_or_unknown() -> None:
@@ -521,6 +682,7 @@ WORDS = st.sampled_from(
         ".YQ==",
         "/",
         word("-:-:1:ext4:u"),
+        word("UUID=u"),
         word(b"\xff"),
         "rw",
         "ext4",
@@ -575,9 +737,10 @@ class Fixed:
         """``outcome``: to whatever it is asked."""
         self.outcome = outcome
         self.scripts: list[str] = []
+        self.deadlines: list[int] = []
 
     def read(self, script: str, deadline_s: int, limit_bytes: int) -> NodeOutcome:
-        assert deadline_s > 0
+        self.deadlines.append(deadline_s)
         assert limit_bytes > len(answer("sandbox"))
         self.scripts.append(script)
         return self.outcome
@@ -585,13 +748,40 @@ class Fixed:
 
 def test_every_node_is_asked_once_and_paths_are_quoted() -> None:
     nodes = {name: Fixed(Exited(0, answer("rhel6"))) for name in ("hn1", "hn2")}
-    found = gather(nodes, ("/a b", "$(touch /pwned)", "it's"))
+    found = gather(nodes, dict.fromkeys(nodes, Ask(("/a b", "$(touch /pwned)", "it's"))))
     assert list(found) == ["hn1", "hn2"]
     assert found["hn2"].node == "hn2"
     assert [len(node.scripts) for node in nodes.values()] == [1, 1]
-    first, _, rest = nodes["hn1"].scripts[0].partition("\n")
-    assert first == "set -- '/a b' '$(touch /pwned)' 'it'\"'\"'s'"
-    assert rest == probe()
+    asked = "set -- '/a b' '$(touch /pwned)' 'it'\"'\"'s'"
+    assert nodes["hn1"].scripts == [
+        f"measured=\nexport measured\nreach_peers() {{\n    :\n}}\n{asked}\n{probe()}"
+    ]
+    assert nodes["hn2"].scripts == nodes["hn1"].scripts
+
+
+def test_each_node_is_asked_what_is_meant_for_it() -> None:
+    nodes = {name: Fixed(Exited(0, answer("rhel6"))) for name in ("hn1", "hn2", "hn3")}
+    gather(nodes, {"hn1": Ask(measured=123), "hn2": Ask(paths=("/srv",)), "hn9": Ask(measured=5)})
+    starts = {name: node.scripts[0].removesuffix(probe()) for name, node in nodes.items()}
+    nobody = "reach_peers() {\n    :\n}\n"
+    assert starts == {
+        "hn1": f"measured=123\nexport measured\n{nobody}set -- \n",
+        "hn2": f"measured=\nexport measured\n{nobody}set -- /srv\n",
+        "hn3": f"measured=\nexport measured\n{nobody}set -- \n",
+    }
+    assert [node.deadlines for node in nodes.values()] == [[COUNTING_S], [DEADLINE_S], [DEADLINE_S]]
+
+
+def test_names_and_options_of_peers_are_quoted() -> None:
+    script = Ask(peers=("hn2", "admin@hn3", "$(x)"), peer_ssh=("-i", "/a b/key")).script()
+    ssh = "ssh -o BatchMode=yes -o ConnectTimeout=10 -i '/a b/key'"
+    assert [line.strip() for line in script.splitlines() if line.startswith("    if look ssh")] == [
+        f"if look {ssh} root@hn2 true; then",
+        f"if look {ssh} admin@hn3 true; then",
+        f"if look {ssh} 'root@$(x)' true; then",
+    ]
+    assert script.count("echo \"reach $(word '$(x)') yes\"") == 1
+    assert script.count('echo "reach $(word admin@hn3) no"') == 1
 
 
 def test_no_nodes_give_no_facts() -> None:

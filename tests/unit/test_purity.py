@@ -31,6 +31,7 @@ PURE = {
     "fnmatch",
     "functools",
     "hashlib",
+    "ipaddress",
     "itertools",
     "json",
     "math",

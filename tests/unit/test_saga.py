@@ -28,7 +28,7 @@ from planner.plan import (
     Wish,
     Zone,
 )
-from planner.saga import PAUSES_S, Past, next_move
+from planner.saga import PATIENCE_S, PAUSES_S, Past, next_move
 from planner.verbs import NO, NOT_UP, UNPROVED, YES
 
 OK = Exited(0)
@@ -40,13 +40,23 @@ def command(node: str, verb: str = "own", *operands: str) -> Command:
     return Command(node, (verb, *(operands or ("123",))), "", 60)
 
 
-def step(name: str, node: str, zone: Zone, *, must: bool | None = False, probe: bool = False) -> Step:
+def step(
+    name: str,
+    node: str,
+    zone: Zone,
+    *,
+    must: bool | None = False,
+    probe: bool = False,
+    ensures: bool = False,
+    forgets: bool = False,
+) -> Step:
     undo = (
         NothingToUndo("looks only")
         if must is None
         else Compensation(f"undo {name}", command(node, "disown"), must)
     )
-    return Step(name, name, zone, command(node), undo, Probe(command(node, "probe-pivot")) if probe else None)
+    asked = Probe(command(node, "probe-pivot")) if probe else None
+    return Step(name, name, zone, command(node), undo, asked, ensures, forgets)
 
 
 def plan(*steps: Step) -> Plan:
@@ -60,7 +70,7 @@ PLAN = plan(
     step("look", "src", Zone.TRANSFER, must=None),
     step("mount", "dst", Zone.TRANSFER, must=True),
     step("start", "dst", Zone.PIVOT, must=True, probe=True),
-    step("ensure", "dst", Zone.RETIRE, must=None),
+    step("ensure", "dst", Zone.RETIRE, must=None, ensures=True),
     step("tidy", "src", Zone.RETIRE, must=None),
 )
 
@@ -132,13 +142,13 @@ def test_the_other_node_needs_no_settling() -> None:
 
 
 def test_a_node_that_cannot_settle_halts_a_blocking_undo() -> None:
-    lost = [*done("own"), *ran(What.DO, "stop", LOST), *ran(What.SETTLE, "src", LOST, len(PAUSES_S))]
+    lost = [*done("own"), *ran(What.DO, "stop", LOST), *ran(What.SETTLE, "src", LOST, len(PATIENCE_S))]
     end = stopped(move(*lost), Outcome.IN_DOUBT)
     assert [c.argv[0] for c in end.left] == ["disown", "disown"]
 
 
 def test_a_node_that_cannot_settle_does_not_halt_the_cleaning_up() -> None:
-    lost = [*ran(What.DO, "own", LOST), *ran(What.SETTLE, "src", LOST, len(PAUSES_S))]
+    lost = [*ran(What.DO, "own", LOST), *ran(What.SETTLE, "src", LOST, len(PATIENCE_S))]
     stopped(move(*lost), Outcome.UNWOUND_NOT_CLEANED)
 
 
@@ -206,10 +216,39 @@ def test_after_the_pivot_a_failure_is_repeated_never_undone() -> None:
 
 
 def test_migrated_is_not_claimed_before_the_destination_is_ensured() -> None:
-    passed = [*BEFORE, *done("start")]
-    stopped(move(*passed, *ran(What.DO, "ensure", FAILED, len(PAUSES_S))), Outcome.DOWN)
-    unreachable = [*ran(What.DO, "ensure", LOST), *ran(What.SETTLE, "dst", LOST, len(PAUSES_S))]
-    stopped(move(*passed, *unreachable), Outcome.IN_DOUBT)
+    ensuring = plan(
+        step("own", "src", Zone.PREPARE),
+        step("start", "dst", Zone.PIVOT, must=True, probe=True),
+        step("allow", "dst", Zone.RETIRE, must=None, ensures=True),
+        step("tidy", "src", Zone.RETIRE, must=None),
+        step("ensure", "dst", Zone.RETIRE, must=None, ensures=True),
+        step("forget", "src", Zone.RETIRE, must=None, forgets=True),
+    )
+
+    def after(*entries: Entry) -> Run | Stop:
+        past = Past(ensuring)
+        for entry in [*done("own", "start"), *entries]:
+            past.note(entry)
+        return next_move(ensuring, past)
+
+    def failing(at: str, outcome: Exited | Lost) -> list[Entry]:
+        return ran(What.DO, at, outcome, len(PAUSES_S))
+
+    not_up = Exited(NOT_UP, err="vzctl: exit status 1")
+    unreachable = ran(What.SETTLE, "dst", LOST, len(PATIENCE_S))
+    expect(after(), What.DO, "allow")
+    expect(after(*done("allow")), What.DO, "ensure")  # nothing else before that
+    stopped(after(*done("allow"), *failing("ensure", FAILED)), Outcome.IN_DOUBT)
+    stopped(after(*done("allow"), *failing("ensure", not_up)), Outcome.DOWN)
+    stopped(after(*done("allow"), *ran(What.DO, "ensure", LOST), *unreachable), Outcome.IN_DOUBT)
+    expect(after(*failing("allow", FAILED)), What.DO, "ensure")
+    end = stopped(after(*failing("allow", FAILED), *done("ensure")), Outcome.MIGRATED_NOT_CLEANED)
+    assert [c.node for c in end.left] == ["dst", "src", "src"]
+    ensured = done("allow", "ensure")
+    expect(after(*ensured), What.DO, "tidy")
+    end = stopped(after(*ensured, *failing("tidy", FAILED)), Outcome.MIGRATED_NOT_CLEANED)
+    assert [c.node for c in end.left] == ["src", "src"]  # it forgets nothing while something is left there
+    stopped(after(*ensured, *done("tidy", "forget")), Outcome.MIGRATED)
 
 
 def test_a_wish_unwinds_before_the_pivot_and_is_too_late_after_it() -> None:
@@ -247,7 +286,7 @@ def test_a_controller_that_died_after_the_pivot_goes_on() -> None:
 
 
 def test_a_restart_begins_the_counts_anew() -> None:
-    doubt = [*BEFORE, *ran(What.DO, "start", LOST), *ran(What.SETTLE, "dst", LOST, len(PAUSES_S))]
+    doubt = [*BEFORE, *ran(What.DO, "start", LOST), *ran(What.SETTLE, "dst", LOST, len(PATIENCE_S))]
     stopped(move(*doubt), Outcome.IN_DOUBT)
     expect(move(*doubt, Restarted()), What.SETTLE, "dst")
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from executor import shell as shell_module
 from executor import verbs
 from executor.node import NodeOutcome
 from executor.shell import KEEP_BYTES, ShellNode
+from planner.codec import text_sha256
 from planner.parse.config import FENCE
 from planner.plan import Command, Exited, Lost
 from planner.verbs import REFUSED
@@ -452,7 +454,7 @@ def test_operands_arrive_as_they_are(here: Here, owned: ShellNode) -> None:
         assert run(owned, "make-file", file, "0600", stdin=name) == Exited(0), name
         assert [p.name for p in top.iterdir()] == [p.name for p in folder.iterdir()] == [name]
         assert file.read_text() == name
-        assert run(owned, "rename-file", file, f"{file}2") == Exited(0), name
+        assert run(owned, "rename-file", file, f"{file}2", "-") == Exited(0), name
         assert [p.name for p in folder.iterdir()] == [f"{name}2"]
         Path(f"{file}2").rename(file)
         assert run(owned, "remove-made", file) == Exited(0), name
@@ -514,18 +516,40 @@ def test_a_tree_that_this_run_made_goes_with_all_in_it(here: Here, owned: ShellN
 
 def test_renaming_never_overwrites_and_can_be_repeated(here: Here, owned: ShellNode) -> None:
     old, new = here.tmp / "123.conf", here.tmp / "123.conf.migrated"
-    assert fails(run(owned, "rename-file", old, new), "is not a file")
+    assert fails(run(owned, "rename-file", old, new, "-"), "is not a file")
     old.write_text("a")
     new.write_text("b")
-    assert fails(run(owned, "rename-file", old, new), "both there")
+    assert fails(run(owned, "rename-file", old, new, "-"), "both there")
     assert (old.read_text(), new.read_text()) == ("a", "b")
     new.unlink()
-    assert run(owned, "rename-file", old, new) == Exited(0)
-    assert run(owned, "rename-file", old, new) == Exited(0)
+    assert run(owned, "rename-file", old, new, "-") == Exited(0)
+    assert run(owned, "rename-file", old, new, "-") == Exited(0)
     assert (old.exists(), new.read_text()) == (False, "a")
     old.hardlink_to(new)  # as it is half way
-    assert run(owned, "rename-file", old, new) == Exited(0)
+    assert run(owned, "rename-file", old, new, "-") == Exited(0)
     assert (old.exists(), new.read_text()) == (False, "a")
+
+
+def test_only_the_file_that_is_meant_is_renamed(here: Here, owned: ShellNode) -> None:
+    old, new = here.tmp / "123.conf", here.tmp / "123.conf.migrated"
+    old.write_text("a")
+    assert fails(run(owned, "rename-file", old, new, text_sha256("b")), "was changed by someone")
+    assert fails(run(owned, "rename-file", old, new, ""), "was changed by someone")
+    assert (old.read_text(), new.exists()) == ("a", False)
+    assert run(owned, "rename-file", old, new, text_sha256("a")) == Exited(0)
+    assert run(owned, "rename-file", old, new, text_sha256("a")) == Exited(0)
+    assert (old.exists(), new.read_text()) == (False, "a")
+
+
+def test_only_the_config_that_was_planned_with_is_fenced(here: Here, owned: ShellNode) -> None:
+    path = here.tmp / "123.conf"
+    path.write_text("A=1\n")
+    for other in (text_sha256("A=1"), text_sha256(FENCE + "A=1\n"), ""):
+        assert fails(run(owned, "fence", path, other, stdin=FENCE), "was changed since the plan was made")
+        assert path.read_text() == "A=1\n"
+    for _ in range(2):  # the second time it is fenced, and so no longer what it was
+        assert run(owned, "fence", path, text_sha256("A=1\n"), stdin=FENCE) == Exited(0)
+        assert path.read_text() == FENCE + "A=1\n"
 
 
 def test_only_an_empty_directory_is_removed_as_one(here: Here, owned: ShellNode) -> None:
@@ -560,7 +584,7 @@ def test_a_config_that_was_fenced_and_unfenced_is_as_it_was(
     path.write_text(config, newline="")
     path.chmod(0o644)
     for _ in range(2):
-        assert run(owned, "fence", path, stdin=FENCE) == Exited(0)
+        assert run(owned, "fence", path, "-", stdin=FENCE) == Exited(0)
         assert path.read_bytes() == (FENCE + config).encode()
     for _ in range(2):
         assert run(owned, "unfence", path, stdin=FENCE) == Exited(0)
@@ -572,7 +596,7 @@ def test_a_config_that_was_fenced_and_unfenced_is_as_it_was(
 def test_what_others_wrote_into_a_fenced_config_stays(here: Here, owned: ShellNode) -> None:
     path = here.tmp / "123.conf"
     path.write_text("A=1\n")
-    assert run(owned, "fence", path, stdin=FENCE) == Exited(0)
+    assert run(owned, "fence", path, "-", stdin=FENCE) == Exited(0)
     path.write_text(f"# theirs\n{path.read_text()}B=2\n")
     assert run(owned, "unfence", path, stdin=FENCE) == Exited(0)
     assert path.read_text() == "# theirs\nA=1\nB=2\n"
@@ -589,13 +613,66 @@ def test_a_fence_that_someone_changed_is_left_to_a_person(here: Here, owned: She
 
 def test_the_destination_is_guarded_against_what_is_left_there(here: Here, owned: ShellNode) -> None:
     private, dumps = here.tmp / "private", here.tmp / "dump"
-    argv = ("guard-destination", CTID, private, dumps)
+    argv = ("guard-destination", CTID, private, "-", "-", dumps)
     assert fails(run(owned, *argv), "is not there")
     private.mkdir()
     assert run(owned, *argv) == Exited(0)
     dumps.mkdir()
     (dumps / f"Dump.{CTID}").touch()
     assert fails(run(owned, *argv), "is there now")
+
+
+MOUNTING = """
+number() { echo 8:97; }
+same_disk() { return 0; }
+mounts_of() { :; }
+mounted_at() { [ ! -e mounted ] || echo 8:97; }
+blockdev() { return 0; }
+blkid() { echo %s; }
+dumpe2fs() { %s; }
+mount() { : >mounted; }
+mkdir at
+mount_device /dev/sdg1 identity "$PWD/at" clean
+"""
+"""``mount_device`` of the library, on a disk that mounts, with a ``dumpe2fs`` of one's own."""
+
+mounts = pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+
+
+def mount_said(shell: tuple[str, ...], folder: Path, dumpe2fs: str, kind: str = "ext4") -> tuple[int, str]:
+    done = subprocess.run(
+        (*shell, "-c", verbs.library() + MOUNTING % (kind, dumpe2fs)),
+        cwd=folder,
+        env={**os.environ, "VZPLAN_HOME": str(folder), "VZPLAN_RUN": RUN},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@mounts
+def test_a_disk_that_is_clean_is_mounted_and_one_that_is_not_stays_off(
+    shell: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "clean").mkdir()
+    (tmp_path / "dirty").mkdir()
+    clean = "echo 'Filesystem features: has_journal'"
+    assert mount_said(shell, tmp_path / "clean", clean) == (0, "")
+    code, said = mount_said(shell, tmp_path / "dirty", f"{clean[:-1]} needs_recovery'")
+    assert (code, "needs_recovery" in said) == (3, True)
+    assert not (tmp_path / "dirty" / "mounted").exists()
+
+
+@mounts
+def test_a_filesystem_that_is_not_ext_can_be_mounted_to_be_copied_onto(
+    shell: tuple[str, ...], tmp_path: Path
+) -> None:
+    bad_magic = "echo 'dumpe2fs: Bad magic number in super-block' >&2; return 1"
+    assert mount_said(shell, tmp_path, bad_magic, "xfs") == (0, "")
+    (tmp_path / "unknown").mkdir()
+    code, said = mount_said(shell, tmp_path / "unknown", bad_magic)
+    assert (code, "superblock cannot be read" in said) == (1, True)
 
 
 # --- lost sessions
@@ -742,13 +819,29 @@ def test_the_lock_holder_outlives_its_session_and_settling_until_it_is_released(
     assert run(later, "release-lock", CTID, here.tmp) == Exited(0)
 
 
-def test_a_lock_that_a_living_process_holds_is_left_to_it(here: Here, owned: ShellNode) -> None:
+def test_a_lock_that_a_living_process_holds_is_left_to_it(
+    here: Here, owned: ShellNode, ended: list[int]
+) -> None:
     lock = here.tmp / f"{CTID}.lck"
     lock.write_text(f"{os.getpid()}\n")
     assert fails(run(owned, "hold-lock", CTID, here.tmp), f"held by process {os.getpid()}")
-    assert not (here.folder / "holder").exists()
+    ended.append(here.holder)  # which is known, so that it can be ended
+    assert [p.name for p in here.tmp.iterdir() if "lck" in p.name] == [lock.name]
     assert run(owned, "release-lock", CTID, here.tmp) == Exited(0)
     assert lock.read_text() == f"{os.getpid()}\n"
+    wait_until_gone(*ended)
+
+
+def test_a_lock_that_is_asked_for_twice_in_vain_leaves_no_holder(
+    here: Here, owned: ShellNode, ended: list[int]
+) -> None:
+    (here.tmp / f"{CTID}.lck").write_text(f"{os.getpid()}\n")
+    for _ in range(2):
+        assert fails(run(owned, "hold-lock", CTID, here.tmp), f"held by process {os.getpid()}")
+        ended.append(here.holder)
+    assert run(owned, "release-lock", CTID, here.tmp) == Exited(0)
+    time.sleep(1)
+    assert [pid for pid in ended if not is_gone(pid)] == []
 
 
 @pytest.mark.parametrize("stale", [f"{NOBODY}\n", f"{NOBODY}\nstarting\n", ""])

@@ -30,12 +30,12 @@ def guard_source(
     disk, top = here.device(device), node.mounted_at(private)
     if disk is None or not same_disk(disk, identity):
         return die(f"{device} is not {identity}")
-    if state == State.RUNNING and (top is None or top.device != disk.number):
+    if state != State.STOPPED and (top is None or top.device != disk.number):
         return die(f"{private} is not on {device}")
     return DONE
 
 
-def guard_destination(here: Here, ctid: str, private: str, dumpdir: str) -> Twin:
+def guard_destination(here: Here, ctid: str, private: str, device: str, identity: str, dumpdir: str) -> Twin:
     """Looks only."""
     yield from ()
     for path in (vz.config_path(int(ctid)), f"{dumpdir}/Dump.{ctid}"):
@@ -43,8 +43,12 @@ def guard_destination(here: Here, ctid: str, private: str, dumpdir: str) -> Twin
             return die(f"{path} is there now")
     if not here.node.is_dir(private):
         return die(f"{private} is not there")
-    if here.node.mounts_within(private):
-        return die(f"something is mounted at {private}")
+    if device == NO_DEVICE:
+        held = here.node.mounts_within(private)
+        return die(f"something is mounted at {private}") if held else DONE
+    disk, top = here.device(device), here.node.mounted_at(private)
+    if disk is None or not same_disk(disk, identity) or top is None or top.device != disk.number:
+        return die(f"{private} is not on {device}")
     return DONE
 
 
@@ -62,56 +66,55 @@ def stop_container(here: Here, ctid: str, private: str, root: str) -> Twin:
     return DONE
 
 
-def ensure_running(
-    here: Here, ctid: str, private: str, root: str, device: str, identity: str, dumpdir: str
+def ensure_up(
+    here: Here, ctid: str, private: str, root: str, device: str, identity: str, dumpdir: str, state: str
 ) -> Twin:
-    """Already running, or started by force after its device was mounted and proved; proved either way."""
-    return (yield from made_to_run(here, ctid, private, root, device, identity, dumpdir))
-
-
-def made_to_run(
-    here: Here, ctid: str, private: str, root: str, device: str, identity: str, dumpdir: str
-) -> Twin:
-    """What ``ensure-running``, ``restore-state`` and the running container's pivot share."""
+    """Already up, or started by force (or mounted) after its device was mounted and proved; proved either way."""
     number, node = int(ctid), here.node
-    if vz.state_of(node, number) is not State.RUNNING:
-        end = yield from _start(here, number, private, device, identity, dumpdir)
+    if vz.state_of(node, number) not in (State.RUNNING, state):
+        end: End = yield from _bring_up(here, number, private, device, identity, dumpdir, State(state))
         if end.status:
             return end
     disk, top = here.device(device), node.mounted_at(private)
     if device != NO_DEVICE and (disk is None or top is None or top.device != disk.number):
-        return die(f"container {ctid} runs, but {private} is not on {device}")
+        return die(f"container {ctid} is {state}, but {private} is not on {device}")
     return DONE
 
 
-def _start(here: Here, ctid: int, private: str, device: str, identity: str, dumpdir: str) -> Twin:
+def _bring_up(
+    here: Here, ctid: int, private: str, device: str, identity: str, dumpdir: str, wanted: State
+) -> Twin:
     node, world = here.node, here.world
-    if vz.state_of(node, ctid) is State.MOUNTED:
-        yield from vz.unmount_root(world, node, ctid)
-    if f"{dumpdir}/Dump.{ctid}" in node.tree:
-        return not_up(f"{dumpdir}/Dump.{ctid} is there")
+    if wanted is State.RUNNING:
+        if vz.state_of(node, ctid) is State.MOUNTED:
+            yield from vz.unmount_root(world, node, ctid)
+        if f"{dumpdir}/Dump.{ctid}" in node.tree:
+            return not_up(f"{dumpdir}/Dump.{ctid} is there")
     if device != NO_DEVICE:
         end: End = yield from storage.mount_device(here, device, identity, private, "any")
         if end.status:
             return end
-    status = yield from vz.start(world, node, ctid, force=True, skiplock=True)
-    if vz.state_of(node, ctid) is State.MOUNTED:
+    if wanted is State.RUNNING:
+        status = yield from vz.start(world, node, ctid, force=True, skiplock=True)
+    else:
+        status = yield from vz.mount_root(world, node, ctid, skiplock=True)
+    if vz.state_of(node, ctid) is State.MOUNTED and wanted is not State.MOUNTED:
         yield from vz.unmount_root(world, node, ctid)
     match vz.state_of(node, ctid):
-        case State.RUNNING:
+        case state if state is wanted:
             return DONE
-        case State.STOPPED | State.DELETED:
-            return not_up(f"container {ctid} did not start (vzctl: exit status {status})")
+        case State.STOPPED | State.SUSPENDED | State.DELETED:
+            return not_up(f"container {ctid} did not come up (vzctl: exit status {status})")
         case state:
-            return die(f"container {ctid} did not start and is {state}")
+            return die(f"container {ctid} did not come up and is {state}")
 
 
-def start_container(
-    here: Here, ctid: str, private: str, root: str, device: str, identity: str, dumpdir: str
+def bring_up(
+    here: Here, ctid: str, private: str, root: str, device: str, identity: str, dumpdir: str, state: str
 ) -> Twin:
-    """The pivot of a running container: marks that outlive a power cut, before and after."""
+    """The pivot of a container that is up: marks that outlive a power cut, before and after."""
     yield from here.mark("out")
-    end = yield from made_to_run(here, ctid, private, root, device, identity, dumpdir)
+    end = yield from ensure_up(here, ctid, private, root, device, identity, dumpdir, state)
     if end.status == NOT_UP:
         yield from here.mark("refused", str(end.status))
     return end

@@ -7,6 +7,8 @@ from collections.abc import Generator
 from executor.simulated.twins.here import DONE, End, Here, Twin, die
 from executor.simulated.vz import config_path
 from executor.simulated.world import Dir, File
+from planner.codec import text_sha256
+from planner.verbs import ANY_CONTENT
 
 
 def make_file(here: Here, path: str, mode: str) -> Twin:
@@ -105,7 +107,7 @@ def remove_dir(here: Here, path: str) -> Twin:
     return DONE
 
 
-def rename_file(here: Here, old: str, new: str) -> Twin:
+def rename_file(here: Here, old: str, new: str, sha256: str) -> Twin:
     """By link and unlink, since mv would overwrite; a file with both names is a rename half done."""
     node = here.node
     if new in node.tree:
@@ -117,6 +119,8 @@ def rename_file(here: Here, old: str, new: str) -> Twin:
     else:
         if not isinstance(node.tree.get(old), File):
             return die(f"{old} is not a file")
+        if not _has_content(here, old, sha256):
+            return die(f"{old} was changed by someone meanwhile")
         node.put(new, node.tree[old])
         yield
         yield from here.sync()
@@ -154,13 +158,15 @@ def retire_area(here: Here, ctid: str, private: str, aside: str) -> Twin:
     return DONE
 
 
-def fence(here: Here, config: str) -> Twin:
+def fence(here: Here, config: str, sha256: str) -> Twin:
     """To the top: of a parameter that stands twice vzctl takes the first."""
     yield from here.mark("frozen")
     text = here.node.text(config)
     if text is None:
         return die(f"{config} is not a file")
     if not text.startswith(here.stdin):
+        if not _has_content(here, config, sha256):
+            return die(f"{config} was changed since the plan was made")
         yield from _replace(here, config, here.stdin + text)
     yield from here.sync()
     return DONE
@@ -190,6 +196,11 @@ def unfenced(here: Here, config: str) -> Twin:
         return die(f"{config}: the fence was changed by someone; take it out by hand")
     yield from _replace(here, config, text[:at] + text[at + len(here.stdin) :])
     return DONE
+
+
+def _has_content(here: Here, path: str, sha256: str) -> bool:
+    text = here.node.text(path)
+    return sha256 == ANY_CONTENT or (text is not None and text_sha256(text) == sha256)
 
 
 def _replace(here: Here, path: str, text: str) -> Generator[None, None, None]:

@@ -63,7 +63,7 @@ class Here(NamedTuple):
 
     def sync(self) -> Generator[None, None, None]:
         """``sync``: what was done so far would survive a power cut."""
-        self.node.sync()
+        self.world.sync(self.node)
         yield
 
     def marker(self, path: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from executor.simulated import vz
 from executor.simulated.loading import OWNERS
-from executor.simulated.twins.container import made_to_run
+from executor.simulated.twins.container import ensure_up
 from executor.simulated.twins.here import DONE, HOME, Here, Twin, die
 from executor.simulated.world import Dir, File
 from planner.model import State
@@ -44,6 +44,9 @@ def disown(here: Here, ctid: str) -> Twin:
         here.node.drop(record)
         yield
         yield from here.sync()
+    held = here.node.mounts_within(here.folder)
+    if held:
+        return die(f"still mounted: {held}")
     if here.folder in here.node.tree:
         here.node.drop(here.folder)
         yield
@@ -89,8 +92,8 @@ def restore_state(
         return DONE
     if here.note("frozen") is None and noted.split(" ")[1] == here.node.boot_id:
         return DONE
-    if state == State.RUNNING:
-        return (yield from made_to_run(here, ctid, private, root, device, identity, dumpdir))
+    if state in (State.RUNNING, State.MOUNTED):
+        return (yield from ensure_up(here, ctid, private, root, device, identity, dumpdir, state))
     return DONE
 
 

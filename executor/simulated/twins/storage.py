@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from executor.simulated import vz
 from executor.simulated.twins.here import DONE, End, Here, Twin, die, dirty, held, not_up, same_disk
-from executor.simulated.world import FILES, Data
+from executor.simulated.world import EMPTY, Data, Dir
+from planner.model import Device
 from planner.verbs import NO_DEVICE
 
 
@@ -63,6 +64,81 @@ def _not_held(here: Here, device: str, identity: str) -> End:
     return die(f"{device} is {why}") if why is not None else DONE
 
 
+def note_superblock(here: Here, device: str, identity: str) -> Twin:
+    """What every read-write mount changes."""
+    disk = here.device(device)
+    if disk is None or not same_disk(disk, identity):
+        return die(f"{device} is not {identity}")
+    yield from here.mark("superblock", _superblock(here, disk))
+    return DONE
+
+
+def see_mounted(here: Here, device: str, identity: str) -> Twin:
+    """The challenge: a clone, however faithful, does not change with its original."""
+    yield from ()
+    disk = here.device(device)
+    if disk is None or not same_disk(disk, identity):
+        return die(f"{device} is not {identity}")
+    if here.node.mounts_of(here.node.luns[disk.number]):
+        return die(f"{device} is mounted here")
+    if not dirty(here, disk):
+        return die(f"{device} does not show that the source has it mounted")
+    if here.note("superblock") == _superblock(here, disk):
+        return die(f"{device} did not change when the source mounted it")
+    return DONE
+
+
+def _superblock(here: Here, disk: Device) -> str:
+    return str(here.world.luns[here.node.luns[disk.number]].mounted)
+
+
+def claim_empty(here: Here, private: str, device: str, identity: str) -> Twin:
+    """What it holds later is this run's, and may be deleted again."""
+    disk, node = here.device(device), here.node
+    if disk is None or node.lun_at(private) != node.luns[disk.number] or not same_disk(disk, identity):
+        return die(f"{private} is not on {device}")
+    if here.note("claimed") is not None:
+        return DONE
+    if here.world.content(node, private) is not None:
+        return die(f"{device} is not empty")
+    yield from here.mark("claimed", f"{device} {identity}")
+    return DONE
+
+
+def empty_claimed(here: Here, private: str, device: str, identity: str) -> Twin:
+    """Only with the mark, and only in that very filesystem."""
+    if here.note("claimed") is None:
+        return DONE
+    disk, node = here.device(device), here.node
+    if disk is None:
+        return die(f"{device} is not a block device")
+    place = private
+    if node.lun_at(private) != node.luns[disk.number]:
+        place = f"{here.folder}/mnt"
+        if not node.is_dir(place):
+            node.put(place, Dir(0o700))
+            yield
+        end: End = yield from mount_device(here, device, identity, place, "any")
+        if end.status:
+            return end
+    if not same_disk(disk, identity):
+        return die(f"{device} is not {identity}")
+    if "remove" in node.stubborn:
+        return die(f"what is on {device} cannot be deleted")
+    here.world.put_content(node, place, EMPTY)
+    yield
+    yield from here.sync()
+    if place != private:
+        if not vz.umount(here.world, node, place):
+            return die(f"{place} cannot be unmounted")
+        yield
+        node.drop(place)
+        yield
+    node.drop(f"{here.folder}/claimed")
+    yield
+    return DONE
+
+
 def copy_tree(
     here: Here,
     ctid: str,
@@ -71,10 +147,13 @@ def copy_tree(
     identity: str,
     peer: str,
     peer_private: str,
+    peer_device: str,
+    peer_identity: str,
     which: str,
     rsh: str,
+    options: str,
 ) -> Twin:
-    """Source proved mounted and not empty, the peer's directory proved this run's own; synced there."""
+    """Source proved mounted and not empty, the peer's place proved this run's own; synced there."""
     node, world = here.node, here.world
     if device != NO_DEVICE:
         disk, top = here.device(device), node.mounted_at(private)
@@ -87,17 +166,31 @@ def copy_tree(
     if there is None or not there.reachable or not node.reachable:
         return die(f"{peer} cannot be reached by {rsh}")
     twin = Here(world, there, here.run, here.generation, "")
-    if twin.marker(peer_private) not in there.tree or not there.is_dir(peer_private):
-        return die(f"{peer}:{peer_private} was not made by this run")
-    target = peer_private + FILES
-    old = there.tree.get(target)
-    before = old if isinstance(old, Data) else Data(0, 0)
-    there.put(target, Data(data.head, before.tail))
+    why = _not_ours(twin, peer_private, peer_device, peer_identity)
+    if why is not None:
+        return die(why)
+    before = world.content(there, peer_private) or EMPTY
+    world.put_content(there, peer_private, Data(data.head, before.tail))
     yield
-    if (data := world.content(node, private)) is None or not there.is_dir(peer_private):
+    if (data := world.content(node, private)) is None or _not_ours(
+        twin, peer_private, peer_device, peer_identity
+    ):
         return die(f"{private} or {peer}:{peer_private} went away while it was copied")
-    there.put(target, data)
+    world.put_content(there, peer_private, data)
     yield
-    there.sync()
+    world.sync(there)
     yield
     return DONE
+
+
+def _not_ours(there: Here, private: str, device: str, identity: str) -> str | None:
+    """Why a copy must not go there."""
+    node = there.node
+    if not node.is_dir(private):
+        return f"{private} is not there"
+    if device == NO_DEVICE:
+        return None if there.marker(private) in node.tree else f"{private} was not made by this run"
+    disk = there.device(device)
+    if disk is None or not same_disk(disk, identity) or node.lun_at(private) != node.luns[disk.number]:
+        return f"{private} is not on {device}"
+    return None if there.note("claimed") is not None else f"{device} was not claimed by this run"

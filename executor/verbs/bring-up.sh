@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
-# start-container CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR: the pivot, with marks that outlive a power cut
+# bring-up CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE: the pivot, with marks that outlive a power cut
 mark out
-(ensure_running "$1" "$2" "$3" "$4" "$5" "$6")
+(ensure_up "$1" "$2" "$3" "$4" "$5" "$6" "$7")
 status=$?
 [ "$status" != 3 ] || mark refused "$status"
 exit "$status"

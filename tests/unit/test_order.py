@@ -1,0 +1,114 @@
+"""Rule 8 and its like: what stands before what, in the plan of every way and state."""
+
+from __future__ import annotations
+
+import pytest
+
+from planner.make import make_plan
+from planner.plan import Compensation, Plan, Step, Zone
+from tests.worlds import WORLDS
+
+PLANS = {world: make_plan(request) for world, request in WORLDS.items()}
+HANDED_OVER = [world for world, plan in PLANS.items() if plan.way == "d2"]
+COPIED = [world for world, plan in PLANS.items() if plan.way != "d2"]
+UP = [world for world in WORLDS if "stopped" not in world]
+
+
+def place(plan: Plan, verb: str, node: str | None = None) -> int:
+    """Where a verb stands, for the first time."""
+    return next(
+        n for n, step in enumerate(plan.steps) if step.do.argv[0] == verb and node in (None, step.do.node)
+    )
+
+
+def hiding(plan: Plan) -> int:
+    return next(n for n, step in enumerate(plan.steps) if step.id == "hide-config")
+
+
+def verbs(steps: tuple[Step, ...]) -> list[str]:
+    return [step.do.argv[0] for step in steps]
+
+
+@pytest.mark.parametrize("world", HANDED_OVER)
+def test_release_is_proved_after_the_config_is_hidden_and_nothing_stands_between_that_and_the_mount(
+    world: str,
+) -> None:
+    plan = PLANS[world]
+    hidden = hiding(plan)
+    assert place(plan, "release-device", "hn1") < hidden
+    follow = plan.steps[hidden + 1 : hidden + 4]
+    assert verbs(follow[:2]) == ["prove-released", "prove-released"]
+    assert [step.do.node for step in follow[:2]] == ["hn1", "hn2"]
+    if world in UP:
+        assert verbs(follow)[2] == "mount-device"
+        assert follow[2].do.argv[-1] == "clean"
+    assert all(step.do.argv[0] != "mount-device" for step in plan.steps[:hidden] if step.do.node == "hn2")
+
+
+@pytest.mark.parametrize("world", HANDED_OVER)
+def test_the_challenge_is_seen_before_anything_is_mounted_at_the_destination(world: str) -> None:
+    plan = PLANS[world]
+    seen = place(plan, "see-mounted", "hn2")
+    assert seen < place(plan, "prove-released", "hn2")
+    if world in UP:
+        assert seen < place(plan, "stop-container")
+    else:
+        assert place(plan, "note-superblock", "hn2") < place(plan, "mount-device", "hn1") < seen
+        assert seen < place(plan, "release-device", "hn1")
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_locks_guards_and_fence_come_before_anything_goes_down(world: str) -> None:
+    plan = PLANS[world]
+    freeze = tuple(step for step in plan.steps if step.zone is Zone.FREEZE)
+    assert verbs(freeze)[:5] == ["hold-lock", "hold-lock", "guard-source", "guard-destination", "fence"]
+    assert verbs(freeze)[5:] == (["stop-container"] if world in UP else [])
+    assert [step.do.node for step in freeze[:4]] == ["hn1", "hn2", "hn1", "hn2"]
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_owners_come_first_and_the_records_go_last(world: str) -> None:
+    plan = PLANS[world]
+    assert verbs(plan.steps[:3]) == ["own", "own", "note-state"]
+    assert verbs(plan.steps[-2:]) == ["disown", "disown"]
+    for step in plan.steps[:2]:
+        assert isinstance(step.undo, Compensation)
+        assert step.undo.forgets
+    assert all(step.forgets for step in plan.steps[-2:])
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_destination_is_made_sure_of_before_anything_of_the_source_goes(world: str) -> None:
+    plan = PLANS[world]
+    retire = plan.steps[plan.pivot + 1 :]
+    ensures = [step.id for step in retire if step.ensures]
+    assert ensures == (["allow-start", "ensure-up"] if world in UP else ["allow-start"])
+    assert [step.id for step in retire[: len(ensures)]] == ensures
+
+
+@pytest.mark.parametrize("world", COPIED)
+def test_the_last_copy_is_made_while_the_container_is_down_and_fenced_and_before_its_config_goes(
+    world: str,
+) -> None:
+    plan = PLANS[world]
+    last = next(n for n, step in enumerate(plan.steps) if step.id == "copy-last")
+    assert place(plan, "fence") < last < hiding(plan)
+    if world in UP:
+        assert place(plan, "stop-container") < last
+    if plan.way in ("c", "d1"):
+        mounts = [
+            n for n, s in enumerate(plan.steps) if s.do.argv[0] == "mount-device" and s.do.node == "hn1"
+        ]
+        assert mounts
+        assert mounts[-1] == last - 1
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_until_the_config_is_hidden_at_the_source_it_has_a_name_that_vzctl_does_not_read(world: str) -> None:
+    plan = PLANS[world]
+    active = [
+        n
+        for n, step in enumerate(plan.steps)
+        if step.do.node == "hn2" and any(word.endswith("/123.conf") for word in step.do.argv[-3:])
+    ]
+    assert min(active) > hiding(plan)
