@@ -280,7 +280,10 @@ say() {
                 path "$how" "$what"
                 locks "$what"
                 ;;
-            *) path "$how" "$what" ;;
+            *)
+                path "$how" "$what"
+                [ ! -e "$what/root.hdd" ] || path dir "$what/root.hdd" # a ploop image
+                ;;
         esac
     done
     devices

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -102,12 +103,17 @@ class SimulatedSite:
             CodecError, FactsFileError: a file is missing, damaged or of another version; names file and place.
         """
         self.recorded = read_world(folder)
-        self.world = World.of(*self.recorded.values())
+
+    @cached_property
+    def world(self) -> World:
+        """The simulation; made only when something is to be done to it."""
+        return World.of(*self.recorded.values())
 
     def facts(self, *names: str, asks: Mapping[str, Ask] | None = None) -> dict[str, NodeFacts]:
         """What the simulated nodes would say now."""
         del asks  # a recorded node can say no more than was recorded
-        return {name: self.world.facts(name) for name in names}
+        begun = "world" in vars(self)
+        return {name: self.world.facts(name) if begun else self.recorded[name] for name in names}
 
     def nodes(self, run: str, control: str, names: tuple[str, ...], generation: int) -> Mapping[str, Node]:
         """See ``Site``."""

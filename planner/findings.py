@@ -63,6 +63,7 @@ CODES: Final[dict[str, str]] = {
     "config-fenced": "the config still carries vzplan's fence",
     "state-not-movable": "the container is in a state that vzplan does not move",
     "layout-not-movable": "the container's layout is one that vzplan does not move",
+    "quota-not-movable": "the container has a second-level quota, which vzplan does not carry over",
     "locked": "vzctl's lock on the container is held by a live process, or that is not known",
     "private-missing": "the private area is not there, is empty, or is not known",
     # the destination

@@ -91,6 +91,13 @@ def not_on_boot(request: Request) -> Request:
     return structs.replace(request, source=_with_container(source, config=config))
 
 
+def disabled(request: Request) -> Request:
+    """The same, but the owner of 123 does not want it to be started."""
+    source = request.source
+    config = (_container(source).config or "") + 'DISABLED="yes"\n'
+    return structs.replace(request, source=_with_container(source, config=config))
+
+
 def with_history(request: Request) -> Request:
     """The same, but 123 has an action script of its own, and was on hn1 before."""
     source = request.source
@@ -143,6 +150,7 @@ WORLDS: Final = {
     "a-running-not-on-boot": not_on_boot(with_history(bundled("shared"))),
     "a-mounted": mounted(bundled("shared")),
     "a-stopped": stopped(with_history(bundled("shared"))),
+    "a-running-disabled": disabled(bundled("shared")),
     "a-stopped-area-kept": asking(not_on_boot(stopped(bundled("shared"))), remove_area=False),
     "b-running": with_history(bundled("to-insulated")),
     "b-mounted": not_on_boot(mounted(bundled("to-insulated"))),

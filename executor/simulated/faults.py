@@ -12,7 +12,10 @@ from typing import Final, NamedTuple
 
 from executor.simulated import vz
 from executor.simulated.boot import reboot
-from executor.simulated.world import NodeState, World
+from executor.simulated.loading import OWNERS
+from executor.simulated.world import Dir, File, NodeState, World
+
+OTHER_RUN: Final = "another-run"
 
 
 class Answer(Enum):
@@ -141,6 +144,23 @@ def _operator_stops(at: str) -> Action:
     return action
 
 
+def _second_run(scene: Scene) -> None:
+    """Another controller takes the container in hand on this node, if nobody has."""
+    record = f"{OWNERS}/{scene.ctid}"
+    if record not in scene.here.tree:
+        if OWNERS not in scene.here.tree:
+            scene.here.put(OWNERS, Dir(0o700))
+        scene.here.put(record, File(f"{OTHER_RUN} elsewhere", 0o600))
+
+
+def _second_run_gives_up(scene: Scene) -> None:
+    """It could not have the other node, and takes its record back."""
+    record = f"{OWNERS}/{scene.ctid}"
+    if (scene.here.text(record) or "").startswith(OTHER_RUN):
+        scene.here.drop(record)
+        scene.world.sync(scene.here)
+
+
 class Kind(NamedTuple):
     """A kind of failure. Everything defaults to: nothing special."""
 
@@ -206,6 +226,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("operator-stops-at-source", before=_operator_stops("source")),
     Kind("operator-starts-at-destination", before=_operator_starts("destination")),
     Kind("operator-stops-at-destination", before=_operator_stops("destination")),
+    Kind("second-run", before=_second_run, after=_second_run_gives_up),
 )
 """Every kind of failure that is tried."""
 

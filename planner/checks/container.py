@@ -42,13 +42,24 @@ def _config(at: Situation) -> list[Finding]:
             )
         )
     layout = value(at.config, "VE_LAYOUT")
-    if layout is not None and not layout.startswith("simfs"):
+    image = at.source.facts.path(f"{at.source.private}/root.hdd")
+    if (layout is not None and not layout.startswith("simfs")) or image.kind is PathKind.DIRECTORY:
+        what = (
+            f"the layout is {layout}"
+            if layout and not layout.startswith("simfs")
+            else "there is a root.hdd in it"
+        )
+        found.append(
+            error("layout-not-movable", subject, f"{what}; vzplan moves simfs", "move it with vzmigrate")
+        )
+    quota = value(at.config, "QUOTAUGIDLIMIT") or "0"
+    if quota.strip() != "0":
         found.append(
             error(
-                "layout-not-movable",
+                "quota-not-movable",
                 subject,
-                f"the layout is {layout}; vzplan moves simfs",
-                "move it with vzmigrate",
+                f"it has a second-level quota (QUOTAUGIDLIMIT {quota}), which vzplan does not carry over",
+                f"take it off while it is moved ('vzctl set {at.ctid} --quotaugidlimit 0 --save')",
             )
         )
     return found

@@ -68,6 +68,12 @@ def count(node: Node) -> list[int]:
         return counter(node, PRIVATE)
 
 
+def holes_stay_holes(node: Node) -> bool:
+    with readable(node):
+        found = node.path(f"{PRIVATE}/srv/data/sparse").stat()
+        return found.st_blocks * 512 < found.st_size // 8
+
+
 @pytest.mark.parametrize(("way", "state"), CASES, ids=IDS)
 def test_a_container_moves_with_all_that_it_has_and_back(way: str, state: State, tmp_path: Path) -> None:
     with in_state(way, state) as box:
@@ -85,6 +91,7 @@ def test_a_container_moves_with_all_that_it_has_and_back(way: str, state: State,
 
         after = driver.facts()
         assert content(box.hn2) == hash_before
+        assert holes_stay_holes(box.hn2)
         assert after["hn1"].container(CTID) is None
         moved = after["hn2"].container(CTID)
         assert moved is not None

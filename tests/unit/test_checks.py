@@ -235,6 +235,7 @@ CASES: Final = {
     "state-not-movable": Case(
         at_source(SHARED, container(CTID, state=State.SUSPENDED)), ("hn1:123",), SHARED
     ),
+    "quota-not-movable": Case(at_source(SHARED, config('QUOTAUGIDLIMIT="300"\n')), (f"hn1:{CONF}",), SHARED),
     "layout-not-movable": Case(
         at_source(SHARED, config('VE_LAYOUT="ploop"', instead_of='VE_LAYOUT="simfs"')),
         (f"hn1:{CONF}",),
@@ -1469,3 +1470,14 @@ def test_a_mounted_filesystem_is_not_called_empty_by_its_superblock() -> None:
     full = next(d.filesystem for d in hn1.devices if d.number == mount.device)
     assert full is not None
     assert (full.needs_recovery, full.empty, full.free_bytes, full.free_inodes) == (YES, UNKNOWN, None, None)
+
+
+def test_a_ploop_image_is_recognised_also_if_the_config_says_nothing_of_it() -> None:
+    image = Place("/vz/private/123/root.hdd", PathKind.DIRECTORY, "/vz/private/123/root.hdd", False, None)
+    changed = at_source(SHARED, lambda facts: structs.replace(facts, paths=(*facts.paths, image)))
+    assert said(changed, "layout-not-movable") == [(ERROR, f"hn1:{CONF}")]
+
+
+@pytest.mark.parametrize("value", ["0", ""])
+def test_a_quota_of_nothing_is_none(value: str) -> None:
+    assert said(at_source(SHARED, config(f'QUOTAUGIDLIMIT="{value}"\n')), "quota-not-movable") == []
