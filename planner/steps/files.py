@@ -7,8 +7,8 @@ from posixpath import basename
 from planner.codec import text_sha256
 from planner.model import Script
 from planner.parse.config import FENCE
-from planner.plan import Step, Zone
-from planner.situation import Situation
+from planner.plan import Compensation, Step, Zone
+from planner.situation import Side, Situation
 from planner.steps import ONLY_FORWARD, SLOW_S, command, takes_back
 from planner.verbs import ANY_CONTENT
 
@@ -43,40 +43,32 @@ def make_script(at: Situation, script: Script, path: str) -> Step:
 def make_root(at: Situation) -> Step:
     """Make the directory that vzctl mounts the container on."""
     side = at.destination
-    return Step(
-        id="make-root",
-        title=f"make {side.root}",
-        zone=Zone.PREPARE,
-        do=command(side, "make-dir", side.root, "0755"),
-        undo=takes_back("rmdir it", command(side, "remove-made", side.root), must=False),
-    )
+    undo = takes_back("rmdir it", command(side, "remove-made", side.root), must=False)
+    return _make_dir(side, "make-root", side.root, "0755", undo)
 
 
 def make_mount_point(at: Situation) -> Step:
     """Make the mount point; [seen] while it is missing vzctl calls the container deleted and starts nothing."""
     side = at.destination
-    return Step(
-        id="make-private",
-        title=f"make {side.private}",
-        zone=Zone.PREPARE,
-        do=command(side, "make-dir", side.private, "0700"),
-        undo=takes_back("rmdir it", command(side, "remove-made", side.private), must=False),
-    )
+    undo = takes_back("rmdir it", command(side, "remove-made", side.private), must=False)
+    return _make_dir(side, "make-private", side.private, "0700", undo)
 
 
 def make_private(at: Situation) -> Step:
     """Make the directory that the copy goes into; taken back with all that was copied."""
     side = at.destination
+    deleted = command(side, "remove-made-tree", side.private, deadline_s=SLOW_S * 12)
+    undo = takes_back("delete it and what was copied into it", deleted, must=False)
+    return _make_dir(side, "make-private", side.private, "0700", undo)
+
+
+def _make_dir(side: Side, step_id: str, path: str, mode: str, undo: Compensation) -> Step:
     return Step(
-        id="make-private",
-        title=f"make {side.private}",
+        id=step_id,
+        title=f"make {path}",
         zone=Zone.PREPARE,
-        do=command(side, "make-dir", side.private, "0700"),
-        undo=takes_back(
-            "delete it and what was copied into it",
-            command(side, "remove-made-tree", side.private, deadline_s=SLOW_S * 12),
-            must=False,
-        ),
+        do=command(side, "make-dir", path, mode),
+        undo=undo,
     )
 
 
