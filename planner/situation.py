@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from planner.findings import Finding, error
 from planner.identity import same_disk
 from planner.model import CONF_DIR, Container, Device, NodeFacts, Options, PathKind, Request, State
-from planner.parse.config import ConfigError, duplicates, expanded, value
+from planner.parse.config import VARIABLE, ConfigError, duplicates, expanded, settings, value
 
 DEFAULTS: Final = {
     "VE_PRIVATE": "/vz/private/$VEID",
@@ -22,6 +22,10 @@ DEFAULTS: Final = {
     "DUMPDIR": "/vz/dump",
 }
 """What vzctl takes where neither config says (vz.conf(5))."""
+
+
+READ: Final = frozenset({*DEFAULTS, "VE_DEVICE"})
+"""Settings that are read here, and complained of one by one."""
 
 
 class Side(Struct, frozen=True):
@@ -121,6 +125,7 @@ def read(request: Request) -> Situation | tuple[Finding, ...]:
             duplicates(container.config) & {"VE_DEVICE", "VE_PRIVATE", "VE_ROOT", "DUMPDIR", "DISABLED"}
         )
     ]
+    found += _evaluated(container.config, subject)
     sides = [_side(facts, container.config, ctid, found) for facts in (source, destination)]
     device_name = _setting("VE_DEVICE", (container.config,), ctid, subject, found)
     if found:
@@ -174,6 +179,20 @@ def _target(
         if named is not None and same_disk(device, named, believed=True):
             peer = named
     return peer, True
+
+
+def _evaluated(config: str, subject: str) -> list[Finding]:
+    """Settings that hooks, which source the config as root, would evaluate, at the destination too (L12)."""
+    return [
+        error(
+            "config-evaluates",
+            subject,
+            f"{setting.name}={setting.value!r} would be evaluated by a shell that sources the config",
+            "write the value itself; only $VEID and $CTID are known",
+        )
+        for setting in settings(config)
+        if setting.name not in READ and ("`" in setting.value or "$" in VARIABLE.sub("", setting.value))
+    ]
 
 
 def unseen(request: Request) -> tuple[str, ...]:

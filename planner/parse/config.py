@@ -20,7 +20,7 @@ FENCE: Final = (
 """What ``fence`` puts on top of a config and ``unfence`` takes out again, to the letter."""
 
 _LINE: Final = re.compile(r"[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*=(.*)", re.DOTALL)
-_VARIABLE: Final = re.compile(r"\$(?:VEID|CTID)(?![A-Za-z0-9_])|\$\{(?:VEID|CTID)\}")
+VARIABLE: Final = re.compile(r"\$(?:VEID|CTID)(?![A-Za-z0-9_])|\$\{(?:VEID|CTID)\}")
 
 
 class ConfigError(ValueError):
@@ -63,7 +63,7 @@ def expanded(name: str, raw: str, ctid: int) -> str:
     Raises:
         ConfigError: it has command substitution, a backslash, or a variable other than VEID and CTID.
     """
-    text = _VARIABLE.sub(str(ctid), raw)
+    text = VARIABLE.sub(str(ctid), raw)
     if "$" in text or "`" in text or "\\" in text:
         raise ConfigError(f"{name}={raw!r} would have to be evaluated by a shell")
     return text
