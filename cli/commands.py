@@ -30,6 +30,7 @@ from executor.journal import (
     read_journal,
     state_folder,
 )
+from executor.shell import HOST
 from executor.signals import heeded
 from executor.site import LiveSite, SimulatedSite, Site, is_here, this_machine
 from planner.codec import pretty
@@ -37,8 +38,6 @@ from planner.make import make_plan
 from planner.model import Asked, NodeFacts
 from planner.plan import Exited, Lost, Opened, Outcome, Plan, Run, Stop, What
 from planner.saga import next_move, words
-
-HOST = re.compile(r"(?!-)[A-Za-z0-9_.:@\[\]-]{1,255}")
 
 
 def show(aim: Aim, *, json: bool, verbose: bool) -> int:

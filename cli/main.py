@@ -96,6 +96,23 @@ Verbose = Annotated[
 ]
 
 
+def _version(value: bool) -> None:  # noqa: FBT001 # typer's
+    if value:
+        from importlib.metadata import version
+
+        print(f"vzplan {version('vzplan')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Move OpenVZ containers between hardware nodes: read the whole plan first, with what takes each step back."""
+
+
 def aim(
     ctid: Ctid,
     dest: Dest,

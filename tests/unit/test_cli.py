@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -215,3 +216,7 @@ def test_a_damaged_journal_is_refused_and_says_where_to_look(vzplan: Vzplan, tmp
         code, _, err = vzplan(command, run)
         assert code == ExitCode.USAGE
         assert "record 0 is damaged" in err
+
+
+def test_the_version_is_that_of_the_distribution(vzplan: Vzplan) -> None:
+    assert vzplan("--version")[:2] == (0, f"vzplan {version('vzplan')}\n")
