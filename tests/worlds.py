@@ -176,3 +176,11 @@ _ONE_DISK: Final = Truth(same=((("hn1", "/dev/sda1"), ("hn2", "/dev/sdm1")),))
 
 TRUTHS: Final = {"d2-stopped-believed": _ONE_DISK}
 """What the facts of a world do not show, and a simulated world has to know."""
+
+EXPLORED: Final = tuple(
+    world
+    for world in WORLDS
+    if world
+    not in {"a-running-not-on-boot", "d2-running-not-on-boot", "d2-stopped-not-on-boot", "a-running-disabled"}
+)
+"""Those that are explored whole by ``make test``: every way and state; the rest are variants for single questions."""
