@@ -79,7 +79,7 @@ def decode_plan(text: bytes, where: str) -> Plan:
     try:
         return _PLAN.decode(text)
     except msgspec.ValidationError as error:
-        raise CodecError(where, str(error), "make it again with 'vzplan show -o'") from None
+        raise CodecError(where, str(error), "make it again with 'vzplan show --json'") from None
 
 
 def decode_entry(text: bytes, where: str) -> Entry:
@@ -92,7 +92,7 @@ def decode_entry(text: bytes, where: str) -> Entry:
         return _ENTRY.decode(text)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CodecError(
-            where, str(error), "the journal is damaged; see 'When something goes wrong'"
+            where, str(error), "the journal is damaged; restore the file, or ask the nodes"
         ) from None
 
 
