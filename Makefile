@@ -25,10 +25,10 @@ test: ## every check and every test; as root on Debian installs what they need
 	@scripts/bootstrap test
 	@$(MAKE) --no-print-directory check
 ifneq ($(ROOT),)
-	VZPLAN_REQUIRE_SANDBOX=1 $(BIN)/python -m pytest -n auto
+	VZPLAN_REQUIRE_SANDBOX=1 $(BIN)/python -m pytest -n auto --dist worksteal
 else
 	@echo "make test: not root: the tests in tests/sandbox are skipped; they make nodes by mount, loop devices and namespaces"
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 endif
 
 .PHONY: check
