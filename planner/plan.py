@@ -17,6 +17,8 @@ from planner.model import Asked
 from planner.verbs import VERBS
 
 PLAN_VERSION: Final = 1
+JOURNAL_VERSION: Final = 1
+"""A journal of a later version is refused, never guessed at; those before are read."""
 
 
 class Zone(StrEnum):
@@ -222,6 +224,8 @@ class Opened(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     plan: Plan
     ssh: tuple[str, ...] = ()  # ssh options
     here: str | None = None  # the node that is the controller's own machine, reached without ssh
+    version: int = JOURNAL_VERSION
+    by: str = ""  # the vzplan that began it
 
 
 class Began(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -254,10 +258,37 @@ class Wish(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 
 
 class Restarted(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """A controller took the run up (again); whatever was open before is unknown."""
+    """A controller took the run up (again); whatever was open before is unknown.
+
+    ``forward``: before the pivot it goes on where it stood, instead of taking back what was done.
+    """
+
+    forward: bool = False
 
 
-Entry = Opened | Began | Ended | Wish | Restarted
+class Adopted(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """The journal was lost, and this one was made from what ``node`` had of the run.
+
+    ``begun``: the steps that may have happened, the pivot among them or not; they count as happened. ``undone``: those
+    of them that have been taken back again. ``generation``: the highest that a node knew.
+    """
+
+    node: str
+    begun: tuple[str, ...]
+    undone: tuple[str, ...]
+    generation: int
+
+
+class NodeOff(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """The operator's word that ``node`` is powered off, and stays so while this controller is at work.
+
+    Nothing runs or is mounted there, then. It counts until the next restart, and never proves a pivot's *no*.
+    """
+
+    node: str
+
+
+Entry = Opened | Began | Ended | Wish | Restarted | Adopted | NodeOff
 
 
 class Run(Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Final
 
 from planner.plan import (
+    Adopted,
     Began,
     Command,
     Compensation,
@@ -22,6 +23,8 @@ from planner.plan import (
     Entry,
     Exited,
     Lost,
+    NodeOff,
+    NothingToUndo,
     Opened,
     Outcome,
     Plan,
@@ -69,6 +72,7 @@ class Past:
         self.failures: dict[tuple[What, str], list[Exited | Lost]] = {}  # since the last (re)start
         self.unsettled: set[str] = set()
         self.touched: set[str] = set()  # nodes that any command went to
+        self.off: set[str] = set()  # nodes that are powered off, by the operator's word
         self.open: Began | None = None
         self.unwinding: str | None = None  # why
         self.refused = False
@@ -79,7 +83,7 @@ class Past:
         twin = Past.__new__(Past)
         twin.__dict__.update(self.__dict__)
         twin.begun, twin.done, twin.undone = set(self.begun), set(self.done), set(self.undone)
-        twin.unsettled, twin.touched = set(self.unsettled), set(self.touched)
+        twin.unsettled, twin.touched, twin.off = set(self.unsettled), set(self.touched), set(self.off)
         twin.failures = {key: list(outcomes) for key, outcomes in self.failures.items()}
         return twin
 
@@ -103,8 +107,12 @@ class Past:
                 if self.pivot is Pivot.AHEAD and self.unwinding is None:
                     self.unwinding = because
                     self.refused = want is Want.REFUSE
-            case Restarted():
-                self._restarted()
+            case Restarted(forward):
+                self._restarted(forward=forward)
+            case Adopted(node, begun, undone):
+                self._adopted(node, begun, undone)
+            case NodeOff(node):
+                self._switched_off(node)
 
     def _began(self, entry: Began, what: What, at: str) -> None:
         if self.open is not None:
@@ -117,6 +125,8 @@ class Past:
             self.begun.add(at)
             if self._steps[at].zone is Zone.PIVOT:
                 self.pivot = Pivot.ASKED
+        elif what is What.UNDO and self.unwinding is None:
+            self.unwinding = "the run could not go on"  # from here on it cannot be told to
 
     def _ended(self, what: What, at: str, outcome: Exited | Lost) -> None:
         if isinstance(outcome, Lost) or outcome.status == REFUSED:
@@ -150,9 +160,34 @@ class Past:
             case _:
                 pass
 
-    def _restarted(self) -> None:
+    def _switched_off(self, node: str) -> None:
+        if node not in self._plan.nodes:
+            raise ValueError(f"the journal speaks of {node}, which its plan does not know")
+        self.off.add(node)
+
+    def _adopted(self, node: str, begun: tuple[str, ...], undone: tuple[str, ...]) -> None:
+        """Nobody knows how far it went: all that may have happened counts as happened."""
+        strange = [step for step in (*begun, *undone) if step not in self._steps]
+        if strange:
+            raise ValueError(f"the journal speaks of {strange[0]}, which its plan does not know")
+        self.begun, self.undone, self.touched = set(begun), set(undone), set(self._plan.nodes)
+        self.unwinding = f"its journal was lost; what is known of it comes from {node}"
+        undos = [self._steps[step].undo for step in begun]
+        if all(isinstance(undo, Compensation) and undo.forgets for undo in undos):
+            self.refused = True
+            self.unwinding += (
+                ", and that is nothing but that it was taken in hand: it had hardly begun, or had ended and was "
+                "being tidied up; see where the container is"
+            )
+        pivot = self._plan.steps[self._plan.pivot].id
+        if pivot in begun:
+            self.pivot = Pivot.NEVER if pivot in undone else Pivot.ASKED
+        self._restarted(forward=False)
+
+    def _restarted(self, *, forward: bool) -> None:
         """Whoever was at work may only be asleep: every node it spoke to must settle, every count begins anew."""
         self.open = None
+        self.off = set()
         self.unsettled |= self.touched
         # What went wrong on the way there is still to be told; how often something was tried since is not.
         retire = {step.id for step in self._plan.steps if step.zone is Zone.RETIRE}
@@ -162,7 +197,17 @@ class Past:
             if key[0] is What.DO and key[1] not in retire
         }
         if self.pivot is Pivot.AHEAD and self.unwinding is None:
-            self.unwinding = "the controller stopped before the pivot"
+            if forward:
+                self._look_again()
+            else:
+                self.unwinding = "the controller stopped before the pivot"
+
+    def _look_again(self) -> None:
+        """Whoever goes on later must know what the guards prove: the freeze begins anew, unless it froze something."""
+        freeze = [step for step in self._plan.steps if step.zone is Zone.FREEZE]
+        looks = [n for n, step in enumerate(freeze) if isinstance(step.undo, NothingToUndo)]
+        if not any(step.id in self.done for step in freeze[max(looks, default=-1) + 1 :]):
+            self.done -= {step.id for step in freeze}
 
     def _command(self, what: What, at: str) -> Command:
         step = self._steps[at]
@@ -189,12 +234,26 @@ def next_move(plan: Plan, past: Past) -> Run | Stop:
     if past.unwinding is not None:
         return _unwind(plan, past)
     step = next(step for step in plan.steps if step.id not in past.done)
-    return Run(What.DO, step.id, step.do, 0)
+    # What was unknown when the run was taken up again is done once more: a verb ensures, whatever it finds.
+    move = _settled(plan, past, Run(What.DO, step.id, step.do, 0))
+    return move if move is not None else _unwind(plan, past)
+
+
+def may_go_forward(past: Past) -> bool:
+    """Whether a run that is taken up again may be told to go on: nothing of it has been taken back yet."""
+    return past.pivot in (Pivot.ASKED, Pivot.PASSED) or past.unwinding is None
+
+
+def may_go_back(past: Past) -> bool:
+    """Whether it may be told to take everything back: the pivot has not gone out, or never took effect."""
+    return past.pivot in (Pivot.AHEAD, Pivot.NEVER)
 
 
 def _settled(plan: Plan, past: Past, run: Run) -> Run | None:
     """``run`` if its node has settled, else the settling; None if the node cannot be settled."""
     node = run.command.node
+    if node in past.off:
+        return None
     if node not in past.unsettled:
         return run
     tries = past.tries(What.SETTLE, node)
@@ -212,9 +271,11 @@ def _ask(plan: Plan, past: Past) -> Run | Stop:
     if tries < len(PAUSES_S):
         move = _settled(plan, past, Run(What.PROBE, step.id, step.probe.do, PAUSES_S[tries]))
     if move is None:
+        node = step.do.node
+        off = f"; that {node} is off does not tell" if node in past.off else ""
         return Stop(
             Outcome.IN_DOUBT,
-            f"not known whether '{step.title}' took effect on {step.do.node}; nothing is started anywhere until it is",
+            f"not known whether '{step.title}' took effect on {node}{off}; nothing is started anywhere until it is",
             (step.probe.do,),
         )
     return move
@@ -223,12 +284,19 @@ def _ask(plan: Plan, past: Past) -> Run | Stop:
 def _unwind(plan: Plan, past: Past) -> Run | Stop:
     """The list backwards, from the last step that may have happened."""
     left: list[Command] = []
+    down, why = False, past.unwinding or "the run could not go on"
     for step in reversed(plan.steps):
         undo = step.undo
         if step.id not in past.begun or step.id in past.undone or not isinstance(undo, Compensation):
             continue
         if undo.forgets and any(command.node == undo.do.node for command in left):
             left.append(undo.do)  # a later try needs to know what this run made there
+            continue
+        if undo.do.node in past.off and step.zone is not Zone.PIVOT:
+            left.append(
+                undo.do
+            )  # nothing is held or runs there; what its disk says starts and mounts nothing
+            down = down or (undo.blocking and undo.do.node == plan.asked.source)
             continue
         tries = past.tries(What.UNDO, step.id)
         if tries < len(PAUSES_S):
@@ -238,11 +306,14 @@ def _unwind(plan: Plan, past: Past) -> Run | Stop:
         if undo.blocking:
             return _halted(plan, past, step, undo)
         left.append(undo.do)
+    if down:
+        because = f"{why}; the data is safe on {plan.asked.source}, which is off, and released elsewhere"
+        return Stop(Outcome.DOWN, because, tuple(left))
     if left:
-        because = f"{past.unwinding}; everything runs as before, but some of it could not be cleaned up"
+        because = f"{why}; everything is as before, but some of it could not be cleaned up"
         return Stop(Outcome.UNWOUND_NOT_CLEANED, because, tuple(left))
     outcome = Outcome.REFUSED if past.refused else Outcome.UNWOUND
-    return Stop(outcome, past.unwinding or "", ())
+    return Stop(outcome, why, ())
 
 
 def _halted(plan: Plan, past: Past, step: Step, undo: Compensation) -> Stop:
@@ -253,12 +324,13 @@ def _halted(plan: Plan, past: Past, step: Step, undo: Compensation) -> Stop:
         if s.id in past.begun and s.id not in past.undone and isinstance(s.undo, Compensation)
     ]
     outcomes = past.failures.get((What.UNDO, step.id), [])
-    node = undo.do.node
+    node, cause = undo.do.node, past.unwinding or "the run could not go on"
     if node not in past.unsettled and outcomes and _not_up(outcomes[-1]) and node == plan.asked.source:
-        because = f"{past.unwinding}; the data is safe on {node}, released elsewhere, but '{undo.title}' did not work"
+        because = f"{cause}; the data is safe on {node}, released elsewhere, but '{undo.title}' did not work"
         return Stop(Outcome.DOWN, because, tuple(remaining))
-    why = words(outcomes[-1]) if outcomes else f"{node} cannot be settled"
-    return Stop(Outcome.IN_DOUBT, f"{past.unwinding}; then '{undo.title}' on {node}: {why}", tuple(remaining))
+    silent = f"{node} is off" if node in past.off else f"{node} cannot be settled"
+    why = words(outcomes[-1]) if outcomes else silent
+    return Stop(Outcome.IN_DOUBT, f"{cause}; then '{undo.title}' on {node}: {why}", tuple(remaining))
 
 
 def _retire(plan: Plan, past: Past) -> Run | Stop:
@@ -268,8 +340,8 @@ def _retire(plan: Plan, past: Past) -> Run | Stop:
         for step in plan.steps:
             if step.zone is not Zone.RETIRE or step.id in past.done or step.ensures is not ensures:
                 continue
-            if step.forgets and any(other.do.node == step.do.node for other in failed):
-                failed.append(step)
+            if step.forgets and failed:
+                failed.append(step)  # what the nodes know of the run is all there is if this journal is lost
                 continue
             tries = past.tries(What.DO, step.id)
             if tries < len(PAUSES_S):
@@ -289,6 +361,9 @@ def _not_ensured(plan: Plan, past: Past, failed: list[Step]) -> Stop:
     """The destination is not made sure of: nothing of the source is touched."""
     left = tuple(s.do for s in plan.steps if s.zone is Zone.RETIRE and s.id not in past.done)
     last = failed[-1]
+    if last.do.node in past.off:
+        because = f"it has moved to {last.do.node}, which is off; its data is safe there"
+        return Stop(Outcome.DOWN, because, left)
     if last.do.node in past.unsettled:
         return Stop(Outcome.IN_DOUBT, _why(past, last), left)
     outcomes = past.failures.get((What.DO, last.id), [])
@@ -304,8 +379,9 @@ def _not_ensured(plan: Plan, past: Past, failed: list[Step]) -> Stop:
 
 def _why(past: Past, step: Step) -> str:
     outcomes = past.failures.get((What.DO, step.id), [])
-    why = words(outcomes[-1]) if outcomes else f"{step.do.node} cannot be settled"
-    return f"'{step.title}' on {step.do.node}: {why}"
+    node = step.do.node
+    silent = f"{node} is off" if node in past.off else f"{node} cannot be settled"
+    return f"'{step.title}' on {node}: {words(outcomes[-1]) if outcomes else silent}"
 
 
 def _not_up(outcome: Exited | Lost) -> bool:

@@ -13,6 +13,12 @@ _CONFIG = re.compile(rf"{CONF_DIR}/([0-9]+)\.conf")
 
 def reboot(world: World, node: NodeState, *, keeps_all: bool = False) -> None:
     """Power is cut and comes back: unsynced changes are gone (or happen to be there), processes and mounts too."""
+    lose_power(world, node, keeps_all=keeps_all)
+    come_up(world, node)
+
+
+def lose_power(world: World, node: NodeState, *, keeps_all: bool = False) -> None:
+    """Unsynced changes are gone (or happen to be on the disk), processes and mounts too; the node stays dark."""
     if keeps_all:
         world.sync(node)
     node.tree, node.cached = node.disk, {}
@@ -20,9 +26,22 @@ def reboot(world: World, node: NodeState, *, keeps_all: bool = False) -> None:
     node.running, node.roots, node.living, node.busy = {}, {}, frozenset(), frozenset()
     world.late = tuple(late for late in world.late if late.node != node.name)
     node.boots += 1
+    node.dark = True
+
+
+def come_up(world: World, node: NodeState) -> None:
+    """Power is back: what its durable configs say is started."""
+    node.dark = False
     for ctid in sorted(auto_starts(node)):
         for _ in vz.start(world, node, ctid, force=False, skiplock=False):
             pass
+
+
+def power_back(world: World) -> None:
+    """Every node that is without power gets it back."""
+    for node in world.nodes.values():
+        if node.dark:
+            come_up(world, node)
 
 
 def auto_starts(node: NodeState) -> frozenset[int]:

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from executor.simulated import vz
-from executor.simulated.boot import reboot
+from executor.simulated.boot import lose_power, reboot
 from executor.simulated.loading import OWNERS
 from executor.simulated.world import Dir, File, NodeState, World
 
@@ -34,6 +34,15 @@ class Dies(Enum):
     BEFORE = "before"  # Began is written, the command did not go out
     AFTER = "after"  # the command was carried out
     AT_ENDED = "at-ended"  # Ended could not be written
+
+
+class Then(Enum):
+    """What the operator types when the run has ended open, or its controller is gone."""
+
+    RECOVER = "recover"
+    FORWARD = "forward"  # recover --forward, where that may be; else recover
+    ADOPT = "adopt"  # the journal is gone too: recover --adopt
+    OFF = "off"  # recover --node-is-off, while the node has no power; recover once it is back
 
 
 class Scene(NamedTuple):
@@ -83,6 +92,14 @@ def _reboots_and_stays_away(scene: Scene) -> None:
 def _peer_reboots_and_stays_away(scene: Scene) -> None:
     reboot(scene.world, scene.peer)
     scene.peer.reachable = False
+
+
+def _power_lost(scene: Scene) -> None:
+    lose_power(scene.world, scene.here)
+
+
+def _peer_power_lost(scene: Scene) -> None:
+    lose_power(scene.world, scene.peer)
 
 
 def _busy(scene: Scene) -> None:
@@ -172,6 +189,7 @@ class Kind(NamedTuple):
     after: Action = _nothing
     late: int = 0  # the command is carried out so many commands later, unless its node is settled
     dies: Dies = Dies.NEVER
+    then: Then = Then.RECOVER
 
 
 KINDS: Final[tuple[Kind, ...]] = (
@@ -212,6 +230,24 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("killed-late-2", effects=0, late=2, dies=Dies.AFTER),
     Kind("journal-fails-before", dies=Dies.AT_BEGAN),
     Kind("journal-fails-after", dies=Dies.AT_ENDED),
+    Kind("killed-before-forward", effects=0, dies=Dies.BEFORE, then=Then.FORWARD),
+    Kind("killed-half-forward", each=True, dies=Dies.AFTER, then=Then.FORWARD),
+    Kind("killed-after-forward", dies=Dies.AFTER, then=Then.FORWARD),
+    Kind("killed-late-forward", effects=0, late=1, dies=Dies.AFTER, then=Then.FORWARD),
+    Kind("reboot-after-forward", after=_reboots, dies=Dies.AFTER, then=Then.FORWARD),
+    Kind("peer-reboot-forward", before=_peer_reboots, dies=Dies.AFTER, then=Then.FORWARD),
+    # the controller's disk
+    Kind("journal-lost-before", effects=0, dies=Dies.BEFORE, then=Then.ADOPT),
+    Kind("journal-lost-half", each=True, dies=Dies.AFTER, then=Then.ADOPT),
+    Kind("journal-lost-after", dies=Dies.AFTER, then=Then.ADOPT),
+    Kind("journal-lost-and-reboot", after=_reboots, dies=Dies.AFTER, then=Then.ADOPT),
+    Kind("journal-lost-and-peer-reboot", after=_peer_reboots, dies=Dies.AFTER, then=Then.ADOPT),
+    # a node without power, and the operator says so
+    Kind("off", before=_power_lost, then=Then.OFF),
+    Kind("off-half", each=True, after=_power_lost, answer=Answer.LOST, then=Then.OFF),
+    Kind("off-after", after=_power_lost, then=Then.OFF),
+    Kind("peer-off", before=_peer_power_lost, then=Then.OFF),
+    Kind("peer-off-and-killed", before=_peer_power_lost, dies=Dies.AFTER, then=Then.OFF),
     # the node's own tools
     Kind("hooks-hide-failure", before=_hush, after=_unhush),
     Kind("busy", before=_busy),

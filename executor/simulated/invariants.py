@@ -17,7 +17,19 @@ from executor.simulated.twins.here import HOME
 from executor.simulated.world import EMPTY, FILES, Data, File, NodeState, Thing, Tree, World
 from planner.model import CONF_DIR
 from planner.parse.config import value, without_fence
-from planner.plan import Began, Command, Compensation, Ended, Entry, Exited, Outcome, Plan, Stop, What
+from planner.plan import (
+    Adopted,
+    Began,
+    Command,
+    Compensation,
+    Ended,
+    Entry,
+    Exited,
+    Outcome,
+    Plan,
+    Stop,
+    What,
+)
 
 OURS: Final = frozenset({"/var/lib/vzplan", HOME, OWNERS})
 """Folders of vzplan's own that stay."""
@@ -36,6 +48,7 @@ class View:
         self.areas = {name: vz.areas(self.ctid, config, n.given.vz_conf) for name, n in world.nodes.items()}
         self.commands = _commands(plan)
         self.begun: set[Command] = set()
+        self.untold = False  # no node knows more of the run than that it was
         self.noted = False  # the former state is known to be on record
         self.proved: dict[str, int] = {}  # node -> its boot count when the state was last made sure of there
         self.hindered = False  # something was in the way of the last command, if only for that long
@@ -64,7 +77,7 @@ class View:
 
     def in_the_way(self) -> bool:
         """Whether something keeps a node from doing its part."""
-        return any(not n.reachable or n.busy or n.stubborn for n in self.world.nodes.values())
+        return any(not n.reachable or n.dark or n.busy or n.stubborn for n in self.world.nodes.values())
 
     def key(self) -> tuple[object, ...]:
         """What is remembered and matters later."""
@@ -84,6 +97,9 @@ class View:
                     self.noted = True
                 if command.argv[0] in ("restore-state", "ensure-up", "bring-up"):
                     self.proved[command.node] = self.boots
+            case Adopted(_, begun):
+                self.begun |= {self.commands[What.DO, step] for step in begun}
+                self.untold = all(self.commands[What.DO, step].argv[0] == "own" for step in begun)
             case _:
                 pass
 
@@ -309,6 +325,8 @@ AT_EVERY_EFFECT: Final[tuple[tuple[str, Invariant], ...]] = (
 def i8_outcome_is_true(view: View, stop: Stop) -> str | None:
     """What is reported is what is."""
     match stop.outcome:
+        case Outcome.REFUSED if view.untold:
+            return _source_has_it(view) and _destination_has_it(view)
         case Outcome.UNWOUND | Outcome.REFUSED:
             return _source_has_it(view) or _as_before(view)
         case Outcome.UNWOUND_NOT_CLEANED:

@@ -79,7 +79,7 @@ def load(facts: Sequence[NodeFacts], truth: Truth, writers: frozenset[int] | Non
     roots_seen: dict[int, RootSeen] = {}
     for given in facts:
         world.nodes[given.node] = _node(given, truth, luns, roots_seen)
-    world.luns, world.roots_seen = luns, roots_seen
+    world.luns, world.roots_seen, world.logged = luns, roots_seen, ()
     world.ledger = {c.ctid: FIRST.tail for given in facts for c in given.containers}
     world.ran = frozenset((n.name, ctid) for n in world.nodes.values() for ctid in n.running)
     for node in world.nodes.values():
@@ -90,7 +90,7 @@ def load(facts: Sequence[NodeFacts], truth: Truth, writers: frozenset[int] | Non
 def _node(given: NodeFacts, truth: Truth, luns: dict[str, Lun], roots_seen: dict[int, RootSeen]) -> NodeState:
     node = NodeState.__new__(NodeState)
     node.name, node.given, node.base = given.node, given, None
-    node.reachable, node.boots, node.hushed = True, 0, False
+    node.reachable, node.dark, node.boots, node.hushed = True, False, 0, False
     node.busy, node.stubborn = frozenset(), frozenset()
     node.will_start = (None, frozenset())
     node.devices = {name: device for device in given.devices for name in device.names}

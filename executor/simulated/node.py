@@ -9,6 +9,7 @@ from executor.simulated.faults import Answer, Fault, Scene
 from executor.simulated.twins import TWINS
 from executor.simulated.twins.here import End, Here, Twin
 from executor.simulated.world import Late, World
+from planner.adopt import line
 from planner.plan import Command, Exited, Lost
 from planner.verbs import REFUSED, VERBS
 
@@ -76,7 +77,7 @@ class SimulatedNode:
         """Whether the session's connection stands; a broken one is made anew for the next command."""
         node = self.world.nodes[self.name]
         known, self._boots = self._boots, node.boots
-        return node.reachable and known == node.boots
+        return node.reachable and not node.dark and known == node.boots
 
     def _send(self, command: Command, effects: int | None) -> NodeOutcome:
         self.effects = 0
@@ -136,7 +137,12 @@ def wrapped(here: Here, command: Command) -> Twin:
     why = refusal(here, verb)
     if why is not None:
         return End(REFUSED, why)
+    here.world.logged += ((here.node.name, line(command)),)
     end: End = yield from TWINS[verb](here, *operands)
+    if here.folder in here.node.tree:
+        here.world.logged += ((here.node.name, f"ended {verb} {end.status}"),)
+    else:  # the log went with it
+        here.world.logged = tuple(said for said in here.world.logged if said[0] != here.node.name)
     return end
 
 

@@ -12,15 +12,19 @@ from typing import Final, NamedTuple
 
 from executor.engine import walk
 from executor.node import NodeOutcome
-from executor.simulated.faults import Dies, Fault, Scene, fault
+from executor.simulated.boot import power_back
+from executor.simulated.faults import Dies, Fault, Scene, Then, fault
 from executor.simulated.invariants import AT_EVERY_EFFECT, AT_THE_END, View, i11_recover_ends_it
 from executor.simulated.node import SimulatedNode
+from executor.simulated.twins.here import HOME
 from executor.simulated.world import World
+from planner.adopt import adopted
 from planner.plan import (
     Began,
     Command,
     Ended,
     Entry,
+    NodeOff,
     Opened,
     Outcome,
     Plan,
@@ -31,7 +35,7 @@ from planner.plan import (
     What,
     Wish,
 )
-from planner.saga import Past
+from planner.saga import Past, may_go_forward
 
 RUN: Final = "run-1"
 RECOVERIES: Final = 3
@@ -113,6 +117,7 @@ class Trial:
         self.outcomes: list[Outcome] = []
         self.violations: list[Violation] = []
         self.acting: Fault | None = None
+        self.then = Then.RECOVER
         self.on_border: Callable[[Trial, str], None] | None = None
         self.on_end: Callable[[int], None] | None = None
 
@@ -138,14 +143,42 @@ class Trial:
         for _ in range(RECOVERIES):
             if stop is not None and stop.outcome not in OPEN_ENDS:
                 return
+            then, self.then = self.then, Then.RECOVER
+            if then is Then.OFF:
+                self._restart()
+                for node in self.world.nodes.values():
+                    if node.dark:
+                        self._append(NodeOff(node.name))
+                stop = self._walk()
+                if stop is not None and stop.outcome not in OPEN_ENDS:
+                    return
+            power_back(self.world)
             self.world.heal()
-            self.generation += 1
-            self._append(Restarted())
+            if then is Then.ADOPT:
+                if not self._adopt():
+                    return
+            else:
+                self._restart(forward=then is Then.FORWARD and may_go_forward(self.past))
             unhindered = not self.armed
             stop = self._walk()
             if unhindered and stop is not None:
                 self._check("I11", i11_recover_ends_it(self.view, stop))
                 return
+
+    def _restart(self, *, forward: bool = False) -> None:
+        self.generation += 1
+        self._append(Restarted(forward))
+
+    def _adopt(self) -> bool:
+        """A new journal, from what the nodes know of the run; False: they know nothing of it."""
+        there = [name for name in self.plan.nodes if f"{HOME}/{RUN}" in self.world.nodes[name].tree]
+        if not there:
+            return False
+        logs = {name: tuple(said for node, said in self.world.logged if node == name) for name in there}
+        self.past, self.entries = Past(self.plan), [Opened(RUN, self.plan)]
+        self.generation += 1
+        self._append(adopted(self.plan, there[0], logs, self.generation))
+        return True
 
     def _walk(self) -> Stop | None:
         """One life of a controller; None if it was cut short."""
@@ -172,6 +205,8 @@ class Trial:
         if not self.armed or self.armed[0].place != place:
             return False
         self.acting, self.armed = self.armed[0].fault, self.armed[1:]
+        if self.acting is not None:
+            self.then = self.acting.kind.then
         return self.acting is None
 
     # --- the journal, as the engine sees it

@@ -98,6 +98,7 @@ class NodeState:
         "boots",
         "busy",
         "cached",
+        "dark",
         "devices",
         "disk",
         "given",
@@ -122,6 +123,7 @@ class NodeState:
     luns: Mapping[str, str]  # device number -> LUN
     lasting: tuple[Mount, ...]  # mounts that every boot makes again
     reachable: bool
+    dark: bool  # without power: nothing runs, nothing answers
     boots: int
     tree: Tree
     disk: Tree
@@ -214,6 +216,7 @@ class World:
         "clock",
         "late",
         "ledger",
+        "logged",
         "losses",
         "luns",
         "meddled",
@@ -233,6 +236,7 @@ class World:
     meddled: frozenset[str]  # nodes on which an operator did something by hand
     late: tuple[Late, ...]
     roots_seen: Mapping[int, RootSeen]  # of containers whose mounted root the facts showed
+    logged: tuple[tuple[str, str], ...]  # node, line: what the nodes' own logs of the run say
 
     def fork(self) -> World:
         """An independent copy: what happens in one does not happen in the other."""
@@ -240,7 +244,7 @@ class World:
         twin.nodes = {name: node.fork() for name, node in self.nodes.items()}
         twin.luns, twin.clock, twin.writers, twin.ledger = self.luns, self.clock, self.writers, self.ledger
         twin.losses, twin.ran, twin.meddled, twin.late = self.losses, self.ran, self.meddled, self.late
-        twin.roots_seen = self.roots_seen
+        twin.roots_seen, twin.logged = self.roots_seen, self.logged
         return twin
 
     @staticmethod
@@ -346,6 +350,7 @@ class World:
             node.name,
             node.boots,
             node.reachable,
+            node.dark,
             _tree_key(node.tree, known),
             "synced" if node.disk is node.tree else _tree_key(node.disk, known),
             frozenset(node.mounts),

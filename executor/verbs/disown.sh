@@ -7,7 +7,11 @@ if [ -f "$record" ] && grep -q -x -F "run=$VZPLAN_RUN" "$record"; then
 fi
 held=$(mounts_within "$run")
 [ -z "$held" ] || die "still mounted: $held"
-rm -rf "$run" || die "$run cannot be removed"
+# All that is known of the run goes at once: with half of it somebody might take a wrong turn.
+gone=$VZPLAN_HOME/node/.gone-$VZPLAN_RUN
+[ ! -d "$run" ] || mv "$run" "$gone" || die "$run cannot be removed"
+sync
+rm -rf "$gone" || die "$gone cannot be removed"
 # What this run leaves empty goes too; what others use stays.
 rmdir "$VZPLAN_HOME/owners" "$VZPLAN_HOME/node" 2>/dev/null
 sync

@@ -1,0 +1,70 @@
+"""A journal that was lost, made anew from the logs that the nodes keep of the run (``executor/verbs/wrapper.sh``).
+
+A log has a line before and after every command, on disk before the command runs: ``began VERB OPERANDS`` and
+``ended VERB STATUS``. What may have happened counts as happened; what has been taken back is not taken back twice,
+since what it rested on may be gone by now. Pure: logs in, one journal entry out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from planner.plan import Adopted, Command, Compensation, Plan, Step
+
+Logs = Mapping[str, tuple[str, ...] | None]
+"""By node, its log's lines; None: it cannot be asked. A node that knows nothing of the run has no entry."""
+
+
+def adopted(plan: Plan, node: str, logs: Logs, generation: int) -> Adopted:
+    """The entry that stands for the journal of a run of ``plan``; ``node``: where request and plan come from.
+
+    The destination's folder is the last of the run to go, after the source's (saga, retire): a destination that knows
+    nothing of a pivot never saw it.
+    """
+    begun = [step for step in plan.steps[: plan.pivot + 1] if _may_have_begun(step, logs)]
+    undone = [step for step in begun if _taken_back(step, plan, _telling(plan), logs.get(step.do.node) or ())]
+    return Adopted(node, tuple(step.id for step in begun), tuple(step.id for step in undone), generation)
+
+
+def line(command: Command) -> str:
+    """What a node's log says before it runs ``command``; newlines, and blanks at the end, do not show."""
+    return " ".join(("began", *command.argv)).replace("\n", " ").rstrip(" ")
+
+
+def _may_have_begun(step: Step, logs: Logs) -> bool:
+    # That a folder or a record is not there any more tells nothing of what a power cut brings back.
+    if step.do.argv[0] == "own":
+        return True
+    if step.do.node not in logs:
+        return False
+    log = logs[step.do.node]
+    return log is None or line(step.do) in log
+
+
+def _telling(plan: Plan) -> dict[str, str]:
+    """By step, how its node's log names its undo; only those that nothing else done there is named like."""
+    undos = {step.id: step.undo.do for step in plan.steps if isinstance(step.undo, Compensation)}
+    named = Counter((c.node, line(c)) for c in (*(step.do for step in plan.steps), *undos.values()))
+    return {step: line(undo) for step, undo in undos.items() if named[undo.node, line(undo)] == 1}
+
+
+def _taken_back(step: Step, plan: Plan, telling: dict[str, str], log: tuple[str, ...]) -> bool:
+    """Whether it has been, for all that its node's log tells; what is not sure is taken back once more.
+
+    Unwinding is the list backwards, and on one node it never passes over what is blocking: once the undo of a step
+    before this one has gone out there, this one has been taken back.
+    """
+    if step.id in telling:
+        return _succeeded(telling[step.id], log)
+    before = plan.steps[: plan.steps.index(step)]
+    further = {telling[s.id] for s in before if s.id in telling and s.do.node == step.do.node}
+    return isinstance(step.undo, Compensation) and step.undo.blocking and not further.isdisjoint(log)
+
+
+def _succeeded(began: str, log: tuple[str, ...]) -> bool:
+    """Whether the last time that it began it ended with 0."""
+    last = max((n for n, said in enumerate(log) if said == began), default=None)
+    if last is None or last + 1 >= len(log):
+        return False
+    return log[last + 1] == f"ended {began.split(' ')[1]} 0"
