@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import TextIO
 
@@ -18,7 +19,9 @@ from cli import output
 from cli.aim import Aim
 from cli.errors import UserError
 from cli.exit_codes import OF_OUTCOME, ExitCode
-from executor import control, verbs
+from executor import adoption, control, verbs
+from executor.adoption import AdoptionError
+from executor.control import RecoverError, Towards
 from executor.facts_files import write_facts
 from executor.gather import Ask, GatherError
 from executor.journal import (
@@ -78,11 +81,11 @@ def apply(aim: Aim, *, out: Path | None, yes: bool, json: bool, verbose: bool) -
         if not yes:
             _ask()
         run = new_run_id()
-        with heeded(_acknowledged(run)) as signals, _journal(site, run, plan) as journal:
-            where = f"{socket.gethostname()}:{state_folder(os.environ)}"
+        opened = control.opened(request, plan, site, run, version("vzplan"))
+        with heeded(_acknowledged(run)) as signals, _journal(site, opened) as journal:
             progress = _Progress(plan, quiet=json)
             with _no_way_on(run):
-                stop = control.apply(request, site, journal, control=where, signals=signals, watch=progress)
+                stop = control.apply(request, site, journal, control=_here(), signals=signals, watch=progress)
         if isinstance(site, SimulatedSite) and out is not None:
             site.save(out)
         return _report(stop, None if isinstance(site, SimulatedSite) else run, json=json)
@@ -144,20 +147,59 @@ def status(run: str, *, json: bool) -> int:
     return ExitCode.OK
 
 
-def recover(run: str, *, json: bool, verbose: bool) -> int:
-    """Open the journal again and go on from what it says."""
-    state = state_folder(os.environ)
-    with Journal.open(state / "runs" / _run(run)) as journal:
-        site = LiveSite(journal.opened.ssh, journal.opened.here, _speaker(verbose=verbose))
-        try:
-            with heeded(_acknowledged(run)) as signals:
-                where = f"{socket.gethostname()}:{state}"
-                progress = _Progress(journal.plan, quiet=json)
-                with _no_way_on(run):
-                    stop = control.recover(site, journal, control=where, signals=signals, watch=progress)
-        finally:
-            site.close()
+def recover(
+    run: str,
+    *,
+    towards: Towards,
+    off: tuple[str, ...],
+    adopt: str | None,
+    ssh: str,
+    json: bool,
+    verbose: bool,
+) -> int:
+    """Open the journal again and go on from what it says; ``adopt``: make it anew from what that node keeps."""
+    folder = state_folder(os.environ) / "runs" / _run(run)
+    speaker = _speaker(verbose=verbose)
+    if adopt is not None:
+        site = LiveSite(_words("--ssh", ssh), None, speaker)
+        journal = _adopted(site, folder, _host(adopt))
+    else:
+        if ssh:
+            raise UserError("--ssh goes with --adopt: else the run's journal knows how its nodes are reached")
+        journal = Journal.open(folder)
+        site = LiveSite(journal.opened.ssh, journal.opened.here, speaker)
+    try:
+        with journal, heeded(_acknowledged(run)) as signals, _no_way_on(run):
+            stop = control.recover(
+                site,
+                journal,
+                control=_here(),
+                signals=signals,
+                watch=_Progress(journal.plan, quiet=json),
+                towards=towards,
+                off=off,
+            )
+    except RecoverError as problem:
+        raise UserError(f"{run}: {problem}", ExitCode.REFUSED) from None
+    finally:
+        site.close()
     return _report(stop, run, json=json)
+
+
+def _adopted(site: LiveSite, folder: Path, node: str) -> Journal:
+    if (folder / "journal").exists():
+        raise UserError(f"{folder}: the run has its journal here; recover it without --adopt")
+    try:
+        opened, known = adoption.adopt(site, folder.name, node)
+    except AdoptionError as problem:
+        site.close()
+        raise UserError(str(problem), ExitCode.REFUSED) from None
+    return Journal.create(folder, opened, known)
+
+
+def _here() -> str:
+    """Where this controller is, for whoever finds its records on a node."""
+    return f"{socket.gethostname()}:{state_folder(os.environ).absolute()}"
 
 
 @contextmanager
@@ -202,14 +244,13 @@ def _recorded_source(aim: Aim, recorded: dict[str, NodeFacts]) -> str:
 
 
 @contextmanager
-def _journal(site: Site, run: str, plan: Plan) -> Iterator[Journal | MemoryJournal]:
+def _journal(site: Site, opened: Opened) -> Iterator[Journal | MemoryJournal]:
     """The journal of a new run; a simulated one leaves nothing behind."""
     if isinstance(site, LiveSite):
-        opened = Opened(run, plan, site.ssh, site.here)
-        with Journal.create(state_folder(os.environ) / "runs" / run, opened) as journal:
+        with Journal.create(state_folder(os.environ) / "runs" / opened.run, opened) as journal:
             yield journal
     else:
-        yield MemoryJournal(Opened(run, plan))
+        yield MemoryJournal(opened)
 
 
 def _acknowledged(run: str) -> Callable[[str], None]:

@@ -242,12 +242,47 @@ def status(run: Annotated[str, typer.Argument(metavar="RUN")], json: Json = Fals
 
 @app.command()
 def recover(
-    run: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False, verbose: Verbose = False
+    run: Annotated[str, typer.Argument(metavar="RUN")],
+    forward: Annotated[
+        bool,
+        typer.Option("--forward", help="Before the point of no return: go on, instead of taking it back."),
+    ] = False,
+    back: Annotated[
+        bool, typer.Option("--back", help="Take it back; refused where it can only go on.")
+    ] = False,
+    adopt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NODE", help="Its journal is lost, or elsewhere: make it anew from what NODE keeps."
+        ),
+    ] = None,
+    node_is_off: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NODE", help="Your word that NODE has no power, and stays off meanwhile."),
+    ] = None,
+    ssh: Ssh = "",
+    json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Take up a run whose controller is gone: unwind it, or after the point of no return complete it."""
     from cli import commands
+    from cli.errors import UserError
+    from executor.control import Towards
 
-    raise typer.Exit(commands.recover(run, json=json, verbose=verbose))
+    if forward and back:
+        raise UserError("--forward --back: it can go one way only; leave one of them out")
+    towards = Towards.FORWARD if forward else Towards.BACK if back else Towards.AS_IT_STANDS
+    raise typer.Exit(
+        commands.recover(
+            run,
+            towards=towards,
+            off=tuple(node_is_off or ()),
+            adopt=adopt,
+            ssh=ssh,
+            json=json,
+            verbose=verbose,
+        )
+    )
 
 
 def main(words: list[str] | None = None) -> None:

@@ -40,6 +40,11 @@ def plain(text: str) -> str:
 def plan_text(plan: Plan, *, verbose: bool = False) -> str:
     """The plan as a person reads it: every step, beside it what takes it back, the pivot as a line."""
     lines = [plain(plan.title), plain(f"{plan.summary} · plan {plan.digest[:7]}")]
+    if plan.max_frozen_s is not None and plan.goes_down:
+        lines.append(
+            f"down for more than {plan.max_frozen_s} s before the pivot: everything is taken back "
+            "(as long as vzplan itself is at work)"
+        )
     if plan.steps:
         lines += ["", *_steps(plan, verbose=verbose)]
     lines += _config(plan)
@@ -58,7 +63,7 @@ def _steps(plan: Plan, *, verbose: bool) -> list[str]:
     for number, step in enumerate(plan.steps, 1):
         if step.zone is not zone:
             zone = step.zone
-            name = ZONES[zone] if zone is not Zone.FREEZE or _goes_down(plan) else "freeze"
+            name = ZONES[zone] if zone is not Zone.FREEZE or plan.goes_down else "freeze"
             lines.append(f"── {name} ".ljust(width, "─") if zone is Zone.PIVOT else f" {name}")
         must = "must succeed" if isinstance(step.undo, Compensation) and step.undo.blocking else ""
         columns = [(str(number).rjust(2), 2), (plain(step.do.node), nodes), (plain(step.title), titles)]
@@ -69,10 +74,6 @@ def _steps(plan: Plan, *, verbose: bool) -> list[str]:
             if isinstance(step.undo, Compensation):
                 lines.append(f"      undo: {command_line(step.undo.do)}")
     return lines
-
-
-def _goes_down(plan: Plan) -> bool:
-    return any(step.do.argv[0] == "stop-container" for step in plan.steps)
 
 
 def _undo(step: Step) -> str:

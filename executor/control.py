@@ -5,20 +5,25 @@ Nothing is decided here either: plans come from the planner, moves from the saga
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import unified_diff
+from enum import Enum
 from typing import Final
 
 from msgspec import Struct, structs
 
+from executor.attention import attending
+from executor.brief import packed
 from executor.engine import Watch, walk
 from executor.gather import Ask, GatherError
 from executor.journal import Journal, MemoryJournal
 from executor.signals import Signals
-from executor.site import Site
+from executor.site import LiveSite, Site
 from planner.codec import pretty
 from planner.make import make_plan
 from planner.model import Asked, NodeFacts, Request, Usage
-from planner.plan import Plan, Restarted, Run, Stop, Want, What, Wish
+from planner.plan import Adopted, Entry, NodeOff, Opened, Plan, Restarted, Run, Stop, Want, What, Wish
+from planner.saga import may_go_back, may_go_forward
 from planner.situation import unseen
 
 GENERATIONS_A_CONTROLLER: Final = 1000
@@ -72,6 +77,13 @@ def plan_now(asked: Asked, site: Site) -> Plan:
     return make_plan(look(asked, site))
 
 
+def opened(request: Request, plan: Plan, site: Site, run: str, by: str) -> Opened:
+    """The first entry of a new run's journal; ``by``: the version of vzplan."""
+    if isinstance(site, LiveSite):
+        return Opened(run, plan, site.ssh, site.here, by=by, brief=packed(request, plan, by))
+    return Opened(run, plan, by=by)
+
+
 def apply(
     request: Request,
     site: Site,
@@ -88,25 +100,80 @@ def apply(
     ``control`` says where this controller is ("HOST:STATE-FOLDER"), for whoever finds the owner records.
     """
     plan, run = journal.plan, journal.opened.run
-    nodes = site.nodes(run, control, plan.nodes, 1)
-    reached = walk(journal, nodes, heed=signals.wish, watch=watch, until=_after_owning)
-    if isinstance(reached, Run):
-        wish = _second_look(request, plan, site, run)
-        if wish is not None:
-            journal.append(wish)
-        reached = walk(journal, nodes, heed=signals.wish, watch=watch)
-    if isinstance(reached, Run):
-        raise TypeError("the engine stopped before a move that nobody asked it to stop at")
-    return reached
+    nodes = site.nodes(journal.opened, control, 1)
+    with attending(site, journal.plan, journal.past, signals, watch) as attention:
+        reached = walk(journal, nodes, heed=attention.heed, watch=attention, until=_after_owning)
+        if isinstance(reached, Run):
+            wish = _second_look(request, plan, site, run)
+            if wish is not None:
+                journal.append(wish)
+            reached = walk(journal, nodes, heed=attention.heed, watch=attention)
+    return _ended(reached)
 
 
-def recover(site: Site, journal: Journal, *, control: str, signals: Signals, watch: Watch) -> Stop:
-    """Take up a run whose controller is gone: what it began is unknown, every node it spoke to settles first."""
-    journal.append(Restarted())
-    restarts = sum(isinstance(entry, Restarted) for entry in journal.entries)
-    generation = 1 + restarts * GENERATIONS_A_CONTROLLER
-    nodes = site.nodes(journal.opened.run, control, journal.plan.nodes, generation)
-    reached = walk(journal, nodes, heed=signals.wish, watch=watch)
+class Towards(Enum):
+    """Where a run that is taken up again is to go."""
+
+    AS_IT_STANDS = "as it stands"  # back before the pivot, forward after it
+    FORWARD = "forward"
+    BACK = "back"
+
+
+class RecoverError(Exception):
+    """A run cannot be taken up again in the way that was asked for; says why, and what may be asked for instead."""
+
+
+def recover(
+    site: Site,
+    journal: Journal,
+    *,
+    control: str,
+    signals: Signals,
+    watch: Watch,
+    towards: Towards = Towards.AS_IT_STANDS,
+    off: tuple[str, ...] = (),
+) -> Stop:
+    """Take up a run whose controller is gone: what it began is unknown, every node it spoke to settles first.
+
+    ``off``: nodes that are powered off, by the operator's word.
+
+    Raises:
+        RecoverError: it cannot be told to go that way any more, or has no such node.
+    """
+    _may(journal, towards, off)
+    journal.append(Restarted(forward=towards is Towards.FORWARD))
+    for node in off:
+        journal.append(NodeOff(node))
+    nodes = site.nodes(journal.opened, control, generation(journal.entries))
+    with attending(site, journal.plan, journal.past, signals, watch) as attention:
+        return _ended(walk(journal, nodes, heed=attention.heed, watch=attention))
+
+
+def generation(entries: Sequence[Entry]) -> int:
+    """The generation in which the last controller of these entries speaks to the nodes; above all that came before."""
+    known = max((entry.generation for entry in entries if isinstance(entry, Adopted)), default=1)
+    return known + GENERATIONS_A_CONTROLLER * sum(isinstance(entry, Restarted) for entry in entries)
+
+
+def _may(journal: Journal, towards: Towards, off: tuple[str, ...]) -> None:
+    for node in off:
+        if node not in journal.plan.nodes:
+            raise RecoverError(
+                f"{node} has no part in this run; its nodes are {' and '.join(journal.plan.nodes)}"
+            )
+    if towards is Towards.FORWARD and not may_go_forward(journal.past):
+        raise RecoverError(
+            f"it cannot go forward any more: it is being taken back ({journal.past.unwinding}); "
+            "without --forward that is completed, then 'vzplan apply' can be tried again"
+        )
+    if towards is Towards.BACK and not may_go_back(journal.past):
+        raise RecoverError(
+            "it cannot be taken back any more: the point of no return has been passed, or may have been; "
+            "without --back it is asked, and completed"
+        )
+
+
+def _ended(reached: Run | Stop) -> Stop:
     if isinstance(reached, Run):
         raise TypeError("the engine stopped before a move that nobody asked it to stop at")
     return reached

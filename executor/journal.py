@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from planner.codec import CodecError, decode_entry, encode
+from planner.make import digest_of
 from planner.plan import Entry, Opened, Plan
 from planner.saga import Past
 
@@ -51,9 +52,7 @@ class Journal:
 
     def __init__(self, path: Path, descriptor: int, entries: list[Entry]) -> None:
         """Take over an open, locked file and what it holds; use ``create`` or ``open``."""
-        opened = entries[0]
-        if not isinstance(opened, Opened):
-            raise JournalError(f"{path}: it does not begin with a plan; is it a journal of vzplan?")
+        opened = _begun_by(entries, path)
         self.path = path
         self.opened = opened
         self.plan: Plan = opened.plan
@@ -66,28 +65,31 @@ class Journal:
             self.entries.append(entry)
 
     @classmethod
-    def create(cls, folder: Path, opened: Opened) -> Journal:
-        """Begin the journal of a new run in ``folder``, which must not exist.
+    def create(cls, folder: Path, opened: Opened, *entries: Entry) -> Journal:
+        """Begin the journal of a run in ``folder``, which must not exist; it is there whole or not at all.
 
         Raises:
             JournalError: it exists, or cannot be written.
         """
-        path = folder / NAME
+        path, part = folder / NAME, folder / f".{NAME}.part"
         descriptor = -1
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            folder.mkdir(mode=0o700)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            _make_folders(folder)
+            descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             _lock(descriptor, path)
-            _write(descriptor, _record(0, opened))
+            _write(descriptor, b"".join(_record(n, entry) for n, entry in enumerate((opened, *entries))))
+            part.rename(path)
             for directory in (folder, folder.parent):
                 _sync_directory(directory)
         except (OSError, JournalError) as problem:
             if descriptor >= 0:
                 os.close(descriptor)
+                for name in (part, path):
+                    name.unlink(missing_ok=True)
+                folder.rmdir()
             why = problem.strerror if isinstance(problem, OSError) else problem
             raise JournalError(f"{path}: {why}; nothing was begun") from None
-        return cls(path, descriptor, [opened])
+        return cls(path, descriptor, [opened, *entries])
 
     @classmethod
     def open(cls, folder: Path) -> Journal:
@@ -105,6 +107,7 @@ class Journal:
             ) from None
         try:
             _lock(descriptor, path)
+            _only_ours(descriptor, folder)
             data = path.read_bytes()
             entries, good = _replayed(path, data)
             if good < len(data):
@@ -188,9 +191,7 @@ def read_journal(state: Path, run: str) -> Record:
             entries, _ = _replayed(path, file.read())
     except OSError as problem:
         raise JournalError(f"{path}: {problem.strerror}; 'vzplan runs' lists the runs of this host") from None
-    opened = entries[0]
-    if not isinstance(opened, Opened):
-        raise JournalError(f"{path}: it does not begin with a plan; is it a journal of vzplan?")
+    opened = _begun_by(entries, path)
     past = Past(opened.plan)
     for number, entry in enumerate(entries):
         try:
@@ -198,6 +199,21 @@ def read_journal(state: Path, run: str) -> Record:
         except ValueError as problem:
             raise JournalError(f"{path}: record {number}: {problem}") from None
     return Record(run, opened.plan, past, tuple(entries), alive)
+
+
+def remove_journal(state: Path, run: str) -> None:
+    """Remove the journal of a run that has ended, and its folder.
+
+    Raises:
+        JournalError: a controller holds it, or it cannot be removed.
+    """
+    folder = state / "runs" / run
+    with Journal.open(folder):
+        try:
+            (folder / NAME).unlink()
+            folder.rmdir()
+        except OSError as problem:
+            raise JournalError(f"{problem.filename}: {problem.strerror}") from None
 
 
 def list_runs(state: Path) -> list[str]:
@@ -221,6 +237,18 @@ def state_folder(environment: Mapping[str, str]) -> Path:
 def new_run_id() -> str:
     """``YYYYMMDD-HHMMSS-RANDOM``, UTC: unique, and sorted by time."""
     return time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
+
+
+def _begun_by(entries: list[Entry], path: Path) -> Opened:
+    """The first entry, whose plan is the one that was agreed to."""
+    opened = entries[0]
+    if not isinstance(opened, Opened):
+        raise JournalError(f"{path}: it does not begin with a plan; is it a journal of vzplan?")
+    if digest_of(opened.plan) != opened.plan.digest:
+        raise JournalError(
+            f"{path}: its plan is not the one that was agreed to; restore the file, or ask the nodes"
+        )
+    return opened
 
 
 def _record(number: int, entry: Entry) -> bytes:
@@ -261,6 +289,25 @@ def _replayed(path: Path, data: bytes) -> tuple[list[Entry], int]:
     if not entries:
         raise JournalError(f"{path}: it is empty; the run had not begun, and its folder can be removed")
     return entries, good
+
+
+def _make_folders(folder: Path) -> None:
+    """The run's folder, which must be new, and those above it; what is made is for its owner only."""
+    for directory in reversed(folder.parents[:2]):  # the state folder, and that of all runs
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700)
+
+
+def _only_ours(descriptor: int, folder: Path) -> None:
+    """A journal is obeyed: what another could have written is none of ours."""
+    for what, status in ((folder, folder.stat()), (folder / NAME, os.fstat(descriptor))):
+        if status.st_uid != os.geteuid():
+            raise JournalError(f"{what}: it belongs to another user; recover the run as that user")
+        if status.st_mode & 0o022:
+            raise JournalError(
+                f"{what}: others may write to it; see that nobody did, then 'chmod go-w {what}'"
+            )
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -15,6 +15,7 @@ import selectors
 import shlex
 import subprocess
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Self
 
@@ -81,17 +82,26 @@ class ShellNode:
             "PATH": "/sbin:/usr/sbin:/bin:/usr/bin",
             "LC_ALL": "C",
         }
+        self._brief = ""
         self._generation = generation
+        self._introduced = False  # the session knows whose it is
         self._shell = shell
         self._speak = speak
         self._process: Any = None  # a Popen of bytes; plumbum's type says text
         self._known: set[str] = set()
+        self._waker = _Waker()
+
+    def serve(self, run: str, control: str, generation: int, brief: str) -> None:
+        """From here on the session is one of ``run``; ``brief`` is what the node is to keep of it."""
+        self._environment |= {"VZPLAN_RUN": run, "VZPLAN_CONTROL": control}
+        self._generation, self._brief, self._introduced = generation, brief, False
 
     def run(self, command: Command) -> NodeOutcome:
         """Run one verb inside the wrapper. See ``executor.node.Node``."""
         verb, *operands = command.argv
         texts = "" if verb in self._known else f"{_variable(verb)}={_quoted(verbs.text(verb))}\n"
         words = (str(command.deadline_s), command.stdin, verb, *operands)
+        self._waker.awaited = command
         outcome = self._ask(texts, "vzplan_run", words, command.deadline_s, KEEP_BYTES)
         if isinstance(outcome, Exited):
             self._known.add(verb)
@@ -102,7 +112,12 @@ class ShellNode:
     def read(self, script: str, deadline_s: int, limit_bytes: int) -> NodeOutcome:
         """Run a script that only looks, outside any run; up to ``limit_bytes`` of what it says are kept."""
         # Lost, it leaves nothing behind that could do harm: the next session is of the same generation.
+        self._waker.awaited = None
         return self._ask("", "vzplan_read", (str(deadline_s), script), deadline_s, limit_bytes)
+
+    def abandon(self, command: Command, why: str) -> None:
+        """Wait no longer for ``command``, under way or about to be: its answer is lost. From any thread or handler."""
+        self._waker.wake(command, why)
 
     def close(self) -> None:
         """End the session: the shell reads its end of input, and ssh is ended if it does not go by itself."""
@@ -129,12 +144,15 @@ class ShellNode:
             lost = self._connect()
             if lost is not None:
                 return lost
+        if not self._introduced:
+            before = self._introduction() + before
         nonce = secrets.token_hex(16)
         line = f"{before}{function} {nonce} {' '.join(map(_quoted, words))}\n"
         answer = self._converse(line.encode(), nonce.encode(), deadline_s + GRACE_S, keep)
         if isinstance(answer, Lost):
             self.close()
             return answer
+        self._introduced = True
         if answer.status == KILLED:
             self.close()
             return Lost(
@@ -158,20 +176,23 @@ class ShellNode:
         except (CommandNotFound, OSError) as problem:
             return Lost(f"cannot be started: {problem}")
         nonce = secrets.token_hex(16)
-        exports = "".join(
-            f"export {name}={_quoted(value)}\n"
-            for name, value in {**self._environment, "VZPLAN_GENERATION": str(self._generation)}.items()
-        )
         prelude = (
-            f"umask 077; cd /\n{exports}{verbs.wrapper()}\nv_library={_quoted(verbs.library())}\nexport v_library\n"
-            f"vzplan_read {nonce} 10 true\n"
+            f"umask 077; cd /\n{self._introduction()}{verbs.wrapper()}\n"
+            f"v_library={_quoted(verbs.library())}\nexport v_library\nvzplan_read {nonce} 10 true\n"
         )
         # Whatever a login prints comes before the first trailer, and is thrown away with it.
         answer = self._converse(prelude.encode(), nonce.encode(), CONNECT_S, KEEP_BYTES)
         if isinstance(answer, Lost):
             self.close()
             return Lost(f"cannot be reached: {answer.reason}")
+        self._introduced = True
         return None
+
+    def _introduction(self) -> str:
+        """Whose session it is, in the words of the shell."""
+        environment = {**self._environment, "VZPLAN_GENERATION": str(self._generation)}
+        exports = "".join(f"export {name}={_quoted(value)}\n" for name, value in environment.items())
+        return f"{exports}vzplan_brief={_quoted(self._brief)}\n"
 
     def _converse(self, line: bytes, nonce: bytes, limit_s: int, keep: int) -> NodeOutcome:
         """Write ``line`` and read both streams until both trailers have come, or nothing more can."""
@@ -180,7 +201,7 @@ class ShellNode:
             raise RuntimeError("the session has no process")
         out, err = Stream(nonce, keep, self._hear), Stream(nonce, KEEP_BYTES)
         pipes = (process.stdin.fileno(), process.stdout.fileno(), process.stderr.fileno())
-        with _Talk(pipes, line, out, err) as talk:
+        with _Talk(pipes, line, out, err, self._waker) as talk:
             lost = talk.until(time.monotonic() + limit_s)
         if lost is not None:
             return Lost(lost or f"no answer within {limit_s} s")
@@ -195,10 +216,45 @@ class ShellNode:
             self._speak(self.name, data)
 
 
+class _Waker:
+    """Ends the wait for one command, from a signal's handler or another thread: a pipe that becomes readable.
+
+    A call is for one command and for no other: it is neither lost if it comes before the wait begins, nor does it
+    end the wait for what goes out next.
+    """
+
+    def __init__(self) -> None:
+        self.awaited: Command | None = None
+        self._called: tuple[Command, str] | None = None
+        self._out, self._in = os.pipe()
+        for descriptor in (self._out, self._in):
+            os.set_blocking(descriptor, False)
+            weakref.finalize(self, os.close, descriptor)
+
+    def fileno(self) -> int:
+        return self._out
+
+    def wake(self, command: Command, why: str) -> None:
+        self._called = (command, why)
+        with contextlib.suppress(BlockingIOError):  # full: it has been called often enough
+            os.write(self._in, b"!")
+
+    def heard(self) -> str | None:
+        """Why what is awaited is to be given up, if it is."""
+        called = self._called
+        return called[1] if called is not None and called[0] is self.awaited else None
+
+    def drain(self) -> None:
+        _read(self._out)
+
+
 class _Talk:
     """A line goes to a process while both its streams are read as they come: neither can fill up and block it."""
 
-    def __init__(self, pipes: tuple[int, int, int], line: bytes, out: Stream, err: Stream) -> None:
+    def __init__(
+        self, pipes: tuple[int, int, int], line: bytes, out: Stream, err: Stream, waker: _Waker
+    ) -> None:
+        self._waker = waker
         self._stdin, self._stdout, stderr = pipes
         self._line = line
         self._streams = {self._stdout: out, stderr: err}
@@ -207,6 +263,7 @@ class _Talk:
         self._selector.register(self._stdin, selectors.EVENT_WRITE)
         for descriptor in self._streams:
             self._selector.register(descriptor, selectors.EVENT_READ)
+        self._selector.register(waker, selectors.EVENT_READ)
 
     def __enter__(self) -> Self:
         return self
@@ -217,13 +274,18 @@ class _Talk:
     def until(self, deadline: float) -> str | None:
         """Read to both trailers: None. Else why not: what was said last, or "" if time ran out."""
         while any(stream.trailer is None for stream in self._streams.values()):
-            if self._stdout not in self._selector.get_map():
-                # The process has ended, or let go of its output; what stands on the other stream may tell why.
-                if len(self._selector.get_map()) == 0 or not self._step(deadline):
-                    return _last_line(self._streams) or "the connection ended"
-            elif not self._step(deadline):
-                return ""
+            given_up = self._waker.heard()
+            if given_up is not None:
+                return given_up
+            open_still = [descriptor for descriptor in self._streams if self._is_watched(descriptor)]
+            if not open_still or not self._step(deadline):
+                # The process may have let go of its output only; what stands on the other stream may tell why.
+                ended = self._stdout not in open_still
+                return (_last_line(self._streams) or "the connection ended") if ended else ""
         return None
+
+    def _is_watched(self, descriptor: int) -> bool:
+        return descriptor in self._selector.get_map()
 
     def _step(self, deadline: float) -> bool:
         """Wait until something can be read or written, and do it; False: there was not the time."""
@@ -231,6 +293,8 @@ class _Talk:
         for key, _ in ready:
             if key.fd == self._stdin:
                 self._write()
+            elif key.fd not in self._streams:
+                self._waker.drain()
             else:
                 data = _read(key.fd)
                 self._streams[key.fd].feed(data)
@@ -250,7 +314,7 @@ class _Talk:
             self._forget_stdin()
 
     def _forget_stdin(self) -> None:
-        if self._stdin in self._selector.get_map():
+        if self._is_watched(self._stdin):
             self._selector.unregister(self._stdin)
 
 

@@ -19,12 +19,13 @@ class Signals:
     def __init__(self, say: Callable[[str], None] | None = None) -> None:
         """Nothing has been asked for yet; ``say`` is told the name of a signal as it comes."""
         self._say = say
-        self._pending: Wish | None = None
         self._asked = False
+        self.pending: Wish | None = None
+        self.listener: Callable[[], None] | None = None  # told at once that a wish has come in
 
     def wish(self) -> Wish | None:
         """The wish that came in since the last call, if any."""
-        pending, self._pending = self._pending, None
+        pending, self.pending = self.pending, None
         return pending
 
     def note(self, number: int, _frame: FrameType | None) -> None:
@@ -37,7 +38,9 @@ class Signals:
             raise KeyboardInterrupt
         self._asked = True
         name = signal.Signals(number).name
-        self._pending = Wish(Want.UNWIND, f"asked to by {name}")
+        self.pending = Wish(Want.UNWIND, f"asked to by {name}")
+        if self.listener is not None:
+            self.listener()
         if self._say is not None:
             self._say(name)
 

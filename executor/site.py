@@ -13,11 +13,12 @@ from typing import Protocol
 
 from executor.facts_files import read_world, write_facts
 from executor.gather import Ask, GatherError, ask_each, gather
-from executor.node import Node
+from executor.node import Node, NodeOutcome
 from executor.shell import ShellNode
 from executor.simulated.node import SimulatedNode
 from executor.simulated.world import World
 from planner.model import NodeFacts
+from planner.plan import Command, Opened
 
 
 class Site(Protocol):
@@ -27,8 +28,12 @@ class Site(Protocol):
         """Facts of the named nodes, gathered now; ``asks``: what else a node is asked."""
         ...
 
-    def nodes(self, run: str, control: str, names: tuple[str, ...], generation: int) -> Mapping[str, Node]:
-        """The named nodes, ready to take the commands of ``run``."""
+    def nodes(self, opened: Opened, control: str, generation: int) -> Mapping[str, Node]:
+        """The nodes of a run's plan, ready to take its commands from the controller at ``control``."""
+        ...
+
+    def abandon(self, command: Command, why: str) -> None:
+        """Wait no longer for ``command``: its answer is lost. From any thread, or a signal's handler."""
         ...
 
     def close(self) -> None:
@@ -72,25 +77,41 @@ class LiveSite:
         """As ``facts``, but a node that could not be asked does not keep the others from being heard."""
         return ask_each(self._readers(names), asks)
 
-    def _readers(self, names: tuple[str, ...]) -> dict[str, ShellNode]:
-        return {name: self._shells.get(name) or self._open(name, "", "", 0) for name in names}
+    def works_on(self, *names: str) -> None:
+        """These are the nodes; one of them may be this machine."""
+        self.here = next((name for name in names if is_here(name)), None)
 
-    def nodes(self, run: str, control: str, names: tuple[str, ...], generation: int) -> Mapping[str, Node]:
-        """See ``Site``. The connections that gathered the facts stay open for the next gathering."""
-        self.close()
-        return {name: self._open(name, run, control, generation) for name in names}
+    def _readers(self, names: tuple[str, ...]) -> dict[str, ShellNode]:
+        return {name: self._reader(name) for name in names}
+
+    def _reader(self, name: str) -> ShellNode:
+        if name not in self._shells:
+            ssh = None if name == self.here else self.ssh
+            self._shells[name] = ShellNode(name, ssh, speak=self._output)
+        return self._shells[name]
+
+    def read(self, name: str, script: str, deadline_s: int, limit_bytes: int) -> NodeOutcome:
+        """Run a script that only looks on one node."""
+        return self._reader(name).read(script, deadline_s, limit_bytes)
+
+    def nodes(self, opened: Opened, control: str, generation: int) -> Mapping[str, Node]:
+        """See ``Site``. The connections that gathered the facts are those of the run as well."""
+        shells = {name: self._reader(name) for name in opened.plan.nodes}
+        for shell in shells.values():
+            shell.serve(opened.run, control, generation, opened.brief)
+        return shells
+
+    def abandon(self, command: Command, why: str) -> None:
+        """See ``Site``."""
+        shell = self._shells.get(command.node)
+        if shell is not None:
+            shell.abandon(command, why)
 
     def close(self) -> None:
         """See ``Site``."""
         for shell in self._shells.values():
             shell.close()
         self._shells.clear()
-
-    def _open(self, name: str, run: str, control: str, generation: int) -> ShellNode:
-        ssh = None if name == self.here else self.ssh
-        shell = ShellNode(name, ssh, run=run, control=control, generation=generation, speak=self._output)
-        self._shells[name] = shell
-        return shell
 
 
 class SimulatedSite:
@@ -115,10 +136,16 @@ class SimulatedSite:
         begun = "world" in vars(self)
         return {name: self.world.facts(name) if begun else self.recorded[name] for name in names}
 
-    def nodes(self, run: str, control: str, names: tuple[str, ...], generation: int) -> Mapping[str, Node]:
+    def nodes(self, opened: Opened, control: str, generation: int) -> Mapping[str, Node]:
         """See ``Site``."""
         del control  # nobody comes second to a world of one's own
-        return {name: SimulatedNode(self.world, name, run=run, generation=generation) for name in names}
+        return {
+            name: SimulatedNode(self.world, name, run=opened.run, generation=generation)
+            for name in opened.plan.nodes
+        }
+
+    def abandon(self, command: Command, why: str) -> None:
+        """See ``Site``. A simulated command takes no time."""
 
     def save(self, folder: Path) -> None:
         """Write every node as it is now into ``folder``, one facts file a node."""

@@ -12,11 +12,22 @@ from typing import Any, Final
 import msgspec
 
 from planner.model import FACTS_VERSION, NodeFacts
-from planner.plan import Entry, Plan
+from planner.plan import JOURNAL_VERSION, Entry, Plan
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _FACTS: Final = msgspec.json.Decoder(NodeFacts)
 _PLAN: Final = msgspec.json.Decoder(Plan)
+
+
+class _Head(msgspec.Struct):
+    """What of an entry every version can read."""
+
+    type: str = ""
+    version: int | None = None
+    by: str = ""
+
+
+_HEAD: Final = msgspec.json.Decoder(_Head)
 _ENTRY: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
 
 
@@ -86,9 +97,17 @@ def decode_entry(text: bytes, where: str) -> Entry:
     """One journal entry from its JSON.
 
     Raises:
-        CodecError: not an entry.
+        CodecError: not an entry, or one of a later version than this vzplan knows.
     """
     try:
+        head = _HEAD.decode(text)
+        if head.type == "Opened" and (head.version or 0) > JOURNAL_VERSION:
+            raise CodecError(
+                where,
+                f"written by vzplan {head.by}, as version {head.version} of the journal; this vzplan knows "
+                f"{JOURNAL_VERSION}",
+                "recover the run with that one, or a later one",
+            )
         return _ENTRY.decode(text)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CodecError(

@@ -42,9 +42,7 @@ def _plan(
     )
     unique = tuple(dict.fromkeys(findings))
     config = ConfigEdit(at.config, way.new_config(at)) if at is not None and way is not None else None
-    # Estimates and measurements never belong in here: a plan shown today must still be the same plan tomorrow.
-    digest = sha256((PLAN_VERSION, asked, way.name if way else None, steps, settle, config, unique))
-    return Plan(
+    plan = Plan(
         version=PLAN_VERSION,
         asked=asked,
         facts=tuple((facts.node, sha256(facts)) for facts in (request.source, request.destination)),
@@ -53,11 +51,20 @@ def _plan(
         summary=_summary(at, way),
         steps=steps,
         settle=settle,
-        max_frozen_s=None,
+        max_frozen_s=asked.options.max_frozen_s,
         config=config,
         findings=unique,
-        digest=digest,
+        digest="",
     )
+    return structs.replace(plan, digest=digest_of(plan))
+
+
+def digest_of(plan: Plan) -> str:
+    """The digest of what will be done: the same for two plans that do the same to the same.
+
+    Estimates and measurements never belong in here: a plan shown today must still be the same plan tomorrow.
+    """
+    return sha256((plan.version, plan.asked, plan.way, plan.steps, plan.settle, plan.config, plan.findings))
 
 
 def _title(request: Request, at: Situation | None) -> str:

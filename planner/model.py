@@ -286,6 +286,7 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     remove_area: bool = True  # delete the source's private area once it has moved
     rsync: tuple[str, ...] = ()  # further options for rsync
     precopy: int = 1  # passes while it runs
+    max_frozen_s: int | None = None  # down for longer than that before the pivot: everything is taken back
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):

@@ -158,6 +158,11 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         """The nodes that the plan speaks to, source first."""
         return (self.asked.source, self.asked.destination)
 
+    @property
+    def goes_down(self) -> str | None:
+        """Id of the step that takes the container down; None: it is not up, or stays so."""
+        return next((step.id for step in self.steps if step.do.argv[0] == "stop-container"), None)
+
     def settle_on(self, node: str) -> Command:
         """The command that settles ``node``."""
         return next(c for c in self.settle if c.node == node)
@@ -226,6 +231,9 @@ class Opened(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     here: str | None = None  # the node that is the controller's own machine, reached without ssh
     version: int = JOURNAL_VERSION
     by: str = ""  # the vzplan that began it
+    brief: str = (
+        ""  # what the nodes keep of the run, for a controller without this journal (executor/brief.py)
+    )
 
 
 class Began(Struct, frozen=True, forbid_unknown_fields=True, tag=True):

@@ -38,7 +38,7 @@ from planner.plan import (
     Wish,
     Zone,
 )
-from planner.verbs import NO, NOT_UP, REFUSED, YES
+from planner.verbs import NO, NOT_UP, REFUSED, TAKEN_OVER, YES
 
 PAUSES_S: Final = (0, 1, 3)
 """Tries of one move before it counts as failed, and the pause before each (retries are paced)."""
@@ -75,6 +75,7 @@ class Past:
         self.off: set[str] = set()  # nodes that are powered off, by the operator's word
         self.open: Began | None = None
         self.unwinding: str | None = None  # why
+        self.superseded: str | None = None  # what a node says of the controller that took the run over
         self.refused = False
         self.pivot = Pivot.AHEAD
 
@@ -155,10 +156,16 @@ class Past:
                 self.pivot = Pivot.NEVER
                 failed = self.failures.get((What.DO, at), [Lost("the controller stopped meanwhile")])[-1]
                 self.unwinding = f"{self._steps[at].title} on {self._steps[at].do.node}: {words(failed)}"
-            case What.SETTLE if good:
-                self.unsettled.discard(at)
+            case What.SETTLE:
+                self._asked_to_settle(at, outcome)
             case _:
                 pass
+
+    def _asked_to_settle(self, node: str, outcome: Exited | Lost) -> None:
+        if isinstance(outcome, Exited) and outcome.status == 0:
+            self.unsettled.discard(node)
+        if isinstance(outcome, Exited) and outcome.status == TAKEN_OVER:
+            self.superseded = f"{node} says: {words(outcome)}"
 
     def _switched_off(self, node: str) -> None:
         if node not in self._plan.nodes:
@@ -186,7 +193,7 @@ class Past:
 
     def _restarted(self, *, forward: bool) -> None:
         """Whoever was at work may only be asleep: every node it spoke to must settle, every count begins anew."""
-        self.open = None
+        self.open = self.superseded = None
         self.off = set()
         self.unsettled |= self.touched
         # What went wrong on the way there is still to be told; how often something was tried since is not.
@@ -227,6 +234,9 @@ class Past:
 
 def next_move(plan: Plan, past: Past) -> Run | Stop:
     """What to do now, given what the journal of ``plan`` says."""
+    if past.superseded is not None:
+        because = f"{past.superseded}; this one does nothing any more, see there how it ends"
+        return Stop(Outcome.IN_DOUBT, because, ())
     if past.pivot is Pivot.PASSED:
         return _retire(plan, past)
     if past.pivot is Pivot.ASKED:

@@ -20,6 +20,8 @@ NO: Final = 11
 UNPROVED: Final = 12
 REFUSED: Final = 120
 """The wrapper did nothing: no run folder, another generation, another boot, or the run's lock is taken."""
+TAKEN_OVER: Final = 121
+"""The wrapper did nothing, and never will for this controller: a later one has taken the run over."""
 
 ANY_CONTENT: Final = "-"
 """Operand for a file's checksum where its content does not matter."""

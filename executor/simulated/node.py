@@ -11,7 +11,7 @@ from executor.simulated.twins.here import End, Here, Twin
 from executor.simulated.world import Late, World
 from planner.adopt import line
 from planner.plan import Command, Exited, Lost
-from planner.verbs import REFUSED, VERBS
+from planner.verbs import REFUSED, TAKEN_OVER, VERBS
 
 MAY_MAKE_FOLDER = frozenset({"own", "settle"})
 
@@ -136,7 +136,7 @@ def wrapped(here: Here, command: Command) -> Twin:
         raise ValueError(f"no node understands {command.argv!r}")
     why = refusal(here, verb)
     if why is not None:
-        return End(REFUSED, why)
+        return End(TAKEN_OVER if verb == "settle" else REFUSED, why)
     here.world.logged += ((here.node.name, line(command)),)
     end: End = yield from TWINS[verb](here, *operands)
     if here.folder in here.node.tree:

@@ -3,6 +3,8 @@
 if [ -f "$run/out" ] && [ ! -f "$run/refused" ]; then
     exit 10
 fi
+# "No" is said only by what would remember a "yes": with the run's record its memory goes too.
+grep -q -x -F "run=$VZPLAN_RUN" "$VZPLAN_HOME/owners/$1" 2>/dev/null || exit 12
 case $(state_of "$1") in
     stopped | suspended | mounted | deleted) exit 11 ;;
     *) exit 12 ;;

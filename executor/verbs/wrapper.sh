@@ -46,8 +46,11 @@ vzplan_end_all() { # end every process group that an earlier command of this run
 vzplan_settle() {
     mkdir -p "$run/made" "$run/pids" || vzplan_refuse "cannot make $run"
     stored=$(cat "$run/generation" 2>/dev/null)
-    [ "${stored:-0}" -le "$VZPLAN_GENERATION" ] ||
-        vzplan_refuse "another controller has taken this run over (generation $stored)"
+    count=${stored%% *}
+    [ "${count:-0}" -lt "$VZPLAN_GENERATION" ] || [ "$stored" = "$session" ] || {
+        printf 'another controller has taken this run over: generation %s\n' "$stored" >&2
+        exit 121
+    }
     vzplan_end_all
     # And those whose group has lost its leader. Not this session's: it opens the lock only below.
     for pid in $(vzplan_holders); do
@@ -60,7 +63,7 @@ vzplan_settle() {
     }
     vzplan_end_all # what registered itself while we waited
     vzplan_note boot "$now"
-    vzplan_note generation "$VZPLAN_GENERATION"
+    vzplan_note generation "$session"
     printf '%s %s %s\n' "$$" "$(vzplan_start_time $$)" "$now" >"$run/pids/session-$VZPLAN_GENERATION"
     vzplan_log "settled $VZPLAN_GENERATION"
     sync
@@ -74,6 +77,7 @@ vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
     shift 3
     run=$VZPLAN_HOME/node/$VZPLAN_RUN
     now=$(cat /proc/sys/kernel/random/boot_id)
+    session="$VZPLAN_GENERATION $VZPLAN_CONTROL" # two controllers may have come to the same number
     [ "$verb" != settle ] || vzplan_settle
     if [ ! -d "$run" ]; then
         case $verb in
@@ -88,13 +92,17 @@ vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
         stored=$(cat "$run/generation" 2>/dev/null)
         if [ -z "$stored" ] && [ "$verb" = own ]; then
             vzplan_note boot "$now"
-            vzplan_note generation "$VZPLAN_GENERATION"
-            stored=$VZPLAN_GENERATION
+            vzplan_note generation "$session"
+            stored=$session
         fi
-        [ "$stored" = "$VZPLAN_GENERATION" ] ||
-            vzplan_refuse "this session is generation $VZPLAN_GENERATION, the run here is at ${stored:-none}"
+        [ "$stored" = "$session" ] ||
+            vzplan_refuse "this session is generation $session, the run here is at ${stored:-none}"
         [ "$(cat "$run/boot")" = "$now" ] || vzplan_refuse "this node has booted since"
         printf '%s %s %s\n' "$$" "$(vzplan_start_time $$)" "$now" >"$run/pids/session-$VZPLAN_GENERATION"
+        if [ "$verb" = own ]; then # before anything is done: what a controller without its journal plans from
+            vzplan_note brief.new "$vzplan_brief"
+            mv "$run/brief.new" "$run/brief" || vzplan_refuse "cannot write $run/brief"
+        fi
         vzplan_log "began $verb $*"
         printf %s "$input" >"$run/input" || vzplan_refuse "cannot write $run/input"
     fi

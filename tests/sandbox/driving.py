@@ -13,13 +13,14 @@ from typing import Final
 from msgspec import structs
 
 from executor import control
+from executor.control import Towards
 from executor.journal import Journal, new_run_id
 from executor.node import NodeOutcome
 from executor.signals import Signals
 from executor.site import LiveSite
 from planner.make import make_plan
 from planner.model import Asked, Device, NodeFacts, Options, Request
-from planner.plan import Exited, Opened, Plan, Run, Stop, What
+from planner.plan import Exited, Plan, Run, Stop, What
 from tests.sandbox.nodes import REPOSITORY, Sandbox
 
 CTID: Final = 123
@@ -95,20 +96,29 @@ class Driver:
         request = self.look(source, destination, options)
         plan, run, watch, site = make_plan(request), new_run_id(), Telling(hooks or {}), self.site()
         assert plan.runnable, plan.findings
-        opened = Opened(run, plan, self.ssh, None)
         try:
+            opened = control.opened(request, plan, site, run, "test")
             with Journal.create(self.state / "runs" / run, opened) as journal:
                 stop = control.apply(request, site, journal, control="test", signals=Signals(), watch=watch)
                 return stop, watch, run
         finally:
             site.close()
 
-    def recover(self, run: str) -> Stop:
+    def recover(
+        self,
+        run: str,
+        hooks: Hooks | None = None,
+        *,
+        towards: Towards = Towards.AS_IT_STANDS,
+        off: tuple[str, ...] = (),
+    ) -> Stop:
         """What ``vzplan recover RUN`` does, in this process."""
-        site = self.site()
+        site, watch = self.site(), Telling(hooks or {})
         try:
             with Journal.open(self.state / "runs" / run) as journal:
-                return control.recover(site, journal, control="test", signals=Signals(), watch=Telling())
+                return control.recover(
+                    site, journal, control="test", signals=Signals(), watch=watch, towards=towards, off=off
+                )
         finally:
             site.close()
 

@@ -92,17 +92,19 @@ class TroubledSite(LiveSite):
         super().__init__(ssh, None)
         self._trouble = trouble
 
-    def nodes(self, run: str, control: str, names: tuple[str, ...], generation: int) -> Mapping[str, Node]:
+    def nodes(self, opened: Opened, control: str, generation: int) -> Mapping[str, Node]:
         """See ``executor.site.Site``."""
-        super().nodes(run, control, names, generation)
-        return {name: TroubledNode(self._shells[name], self._trouble) for name in names}
+        super().nodes(opened, control, generation)
+        return {name: TroubledNode(self._shells[name], self._trouble) for name in opened.plan.nodes}
 
 
 def apply(driver: Driver, request: Request, trouble: Trouble) -> tuple[Stop, Telling]:
     """Move 123 as it was agreed to at the very first: the second look finds the world as it was then."""
     plan, run, watch, site = make_plan(request), new_run_id(), Telling(), TroubledSite(driver.ssh, trouble)
     try:
-        with Journal.create(driver.state / "runs" / run, Opened(run, plan, driver.ssh, None)) as journal:
+        with Journal.create(
+            driver.state / "runs" / run, control.opened(request, plan, site, run, "test")
+        ) as journal:
             stop = control.apply(request, site, journal, control="test", signals=Signals(), watch=watch)
             return stop, watch
     finally:

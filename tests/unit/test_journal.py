@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from executor import journal as journal_module
 from executor.journal import (
@@ -21,10 +22,13 @@ from executor.journal import (
     list_runs,
     new_run_id,
     read_journal,
+    remove_journal,
     state_folder,
 )
+from planner.make import digest_of
 from planner.model import Asked
 from planner.plan import (
+    JOURNAL_VERSION,
     PLAN_VERSION,
     Began,
     Command,
@@ -61,7 +65,8 @@ def small_plan() -> Plan:
         ),
     )
     settle = tuple(Command(node, ("settle",), "", 60) for node in ("src", "dst"))
-    return Plan(PLAN_VERSION, Asked(123, "src", "dst"), (), "a", "", "", steps, settle, None, None, (), "")
+    plan = Plan(PLAN_VERSION, Asked(123, "src", "dst"), (), "a", "", "", steps, settle, None, None, (), "")
+    return structs.replace(plan, digest=digest_of(plan))
 
 
 OPENED = Opened(RUN, small_plan(), ("-p", "22"), "src")
@@ -400,12 +405,63 @@ def test_a_run_whose_journal_cannot_be_begun_does_not_begin(
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full_after(taken))
         with pytest.raises(JournalError, match="nothing was begun"):
-            Journal.create(folder_of(tmp_path), OPENED)
-    with pytest.raises(JournalError, match="its folder can be removed"):
-        read_journal(tmp_path, RUN)
+            Journal.create(folder_of(tmp_path), OPENED, *ENTRIES[1:])
+    assert not folder_of(tmp_path).exists()
+    assert list_runs(tmp_path) == []
+
+
+def test_a_journal_that_begins_with_several_entries_is_there_whole(tmp_path: Path) -> None:
+    with Journal.create(folder_of(tmp_path), *ENTRIES) as journal:  # type: ignore[arg-type]
+        journal.append(Restarted())
+    assert entries_of(folder_of(tmp_path)) == [*ENTRIES, Restarted()]
 
 
 # --- where it lies, and for whom
+
+
+@pytest.mark.parametrize("name", ["", "journal"])
+def test_what_others_may_write_to_is_not_obeyed(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path).parent / name
+    path.chmod(path.stat().st_mode | 0o020)
+    with pytest.raises(JournalError, match=r"others may write to it; .*chmod go-w"):
+        Journal.open(folder_of(tmp_path))
+    path.chmod(path.stat().st_mode & ~0o020)
+    assert entries_of(folder_of(tmp_path)) == list(ENTRIES)
+
+
+def test_what_belongs_to_another_user_is_not_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path)
+    me = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: me + 1)
+    with pytest.raises(JournalError, match="it belongs to another user; "):
+        Journal.open(folder_of(tmp_path))
+
+
+def test_a_plan_that_is_not_the_one_that_was_agreed_to_is_not_walked(tmp_path: Path) -> None:
+    plan = structs.replace(OPENED.plan, way="b")
+    path = folder_of(tmp_path) / "journal"
+    Journal.create(folder_of(tmp_path), OPENED).close()
+    path.write_bytes(journal_module._record(0, structs.replace(OPENED, plan=plan)))
+    for read in (lambda: Journal.open(folder_of(tmp_path)), lambda: read_journal(tmp_path, RUN)):
+        with pytest.raises(JournalError, match="not the one that was agreed to; "):
+            read()
+
+
+def test_a_journal_of_a_later_version_says_by_which_vzplan_it_was_written(tmp_path: Path) -> None:
+    Journal.create(folder_of(tmp_path), OPENED).close()
+    later = b'{"type":"Opened","version":%d,"by":"9.0","moon":"full"}' % (JOURNAL_VERSION + 1)
+    record = b"0 %s %s\n" % (journal_module._checksum(0, later), later)
+    (folder_of(tmp_path) / "journal").write_bytes(record)
+    with pytest.raises(JournalError, match=r"written by vzplan 9\.0.*; recover the run with that one"):
+        Journal.open(folder_of(tmp_path))
+
+
+def test_the_journal_of_a_run_that_has_ended_is_removed_whole(tmp_path: Path) -> None:
+    written(tmp_path)
+    with Journal.open(folder_of(tmp_path)), pytest.raises(JournalError, match="its controller is at work"):
+        remove_journal(tmp_path, RUN)
+    remove_journal(tmp_path, RUN)
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_nobody_else_may_read_a_journal(tmp_path: Path) -> None:

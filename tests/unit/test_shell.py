@@ -24,7 +24,7 @@ from executor.shell import KEEP_BYTES, ShellNode
 from planner.codec import text_sha256
 from planner.parse.config import FENCE
 from planner.plan import Command, Exited, Lost
-from planner.verbs import REFUSED
+from planner.verbs import REFUSED, TAKEN_OVER
 
 CTID = "4000000001"  # no container has so high a number
 RUN = "run-1"
@@ -226,14 +226,19 @@ def test_a_second_run_cannot_own_and_is_told_where_to_look(here: Here, owned: Sh
 def test_an_old_controller_that_wakes_up_can_do_nothing_any_more(here: Here, owned: ShellNode) -> None:
     new = here.session(generation=1001)
     made = here.tmp / "made"
-    assert is_refused(run(new, "make-dir", made, "0755"), "the run here is at 1\n"), "it has not settled"
+    assert is_refused(run(new, "make-dir", made, "0755"), f"the run here is at 1 {CONTROL}\n"), (
+        "it has not settled"
+    )
     assert run(new, "settle") == Exited(0)
     assert isinstance(run(owned, "make-dir", made, "0755"), Lost), "settling ended the old session"
     for old in (owned, here.session(), here.session(generation=1000)):
         assert is_refused(run(old, "make-dir", made, "0755"), "the run here is at 1001")
         assert is_refused(run(old, "own", CTID), "the run here is at 1001")
         assert is_refused(run(old, "disown", CTID), "the run here is at 1001")
-        assert is_refused(run(old, "settle"), "another controller has taken this run over")
+        taken = run(old, "settle")
+        assert status(taken) == TAKEN_OVER
+        assert isinstance(taken, Exited)
+        assert "another controller has taken this run over: generation 1001" in taken.err
     assert not made.exists()
     assert run(new, "make-dir", made, "0755") == Exited(0)
     assert run(new, "disown", CTID) == Exited(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from executor.simulated import vz
+from executor.simulated.loading import OWNERS
 from executor.simulated.twins import storage
 from executor.simulated.twins.files import unfenced
 from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up, same_disk
@@ -136,5 +137,7 @@ def probe_pivot(here: Here, ctid: str) -> Twin:
     yield from ()
     if here.note("out") is not None and here.note("refused") is None:
         return End(YES)
+    if (here.node.text(f"{OWNERS}/{ctid}") or "").split(" ")[0] != here.run:
+        return End(UNPROVED)  # with the run's record its memory goes too
     state = vz.state_of(here.node, int(ctid))
     return End(NO if state in (State.STOPPED, State.SUSPENDED, State.MOUNTED, State.DELETED) else UNPROVED)
