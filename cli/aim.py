@@ -20,3 +20,4 @@ class Aim(Struct, frozen=True):
     rsync: str
     simulate: Path | None
     options: Options  # all but those that are still words of a shell
+    plan: Path | None = None  # a plan of ``show -o``, which says all but how its nodes are reached

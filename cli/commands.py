@@ -31,8 +31,10 @@ from executor.journal import (
     list_runs,
     new_run_id,
     read_journal,
+    remove_journal,
     state_folder,
 )
+from executor.plan_files import read_plan, write_plan
 from executor.shell import HOST
 from executor.signals import heeded
 from executor.site import LiveSite, SimulatedSite, Site, is_here, this_machine
@@ -43,10 +45,12 @@ from planner.plan import Exited, Lost, Opened, Outcome, Plan, Run, Stop, What
 from planner.saga import next_move, words
 
 
-def show(aim: Aim, *, json: bool, verbose: bool) -> int:
+def show(aim: Aim, *, out: Path | None, json: bool, verbose: bool) -> int:
     """Print the plan."""
     with _site(aim) as (site, asked):
         plan = control.plan_now(asked, site)
+    if out is not None:
+        write_plan(out, plan)
     print(pretty(plan) if json else output.plan_text(plan, verbose=verbose), end="")
     if verbose and not json:
         print(
@@ -72,9 +76,19 @@ def apply(aim: Aim, *, out: Path | None, yes: bool, json: bool, verbose: bool) -
     """Show, ask, walk, report."""
     if out is not None and aim.simulate is None:
         raise UserError("-o/--out goes with --simulate: it is where the simulated nodes are written")
+    agreed = None
+    if aim.plan is not None:
+        agreed = read_plan(aim.plan)
+        asked = agreed.asked
+        aim = structs.replace(
+            aim, ctid=asked.ctid, source=asked.source, destination=asked.destination, options=asked.options
+        )
     with _site(aim, verbose=verbose) as (site, asked):
-        request = control.look(asked, site)
+        request = control.look(asked if agreed is None else agreed.asked, site)
         plan = make_plan(request)
+        if agreed is not None and agreed.digest != plan.digest:
+            because = f"the nodes are no longer as {aim.plan} has them:\n{control.difference(agreed, plan)}"
+            return _report(Stop(Outcome.REFUSED, because, ()), None, json=json)
         print(output.plan_text(plan), end="", file=sys.stderr if json else sys.stdout)
         if not plan.runnable:
             return _report(Stop(Outcome.REFUSED, "see the errors above", ()), None, json=json)
@@ -114,35 +128,28 @@ def facts(nodes: list[str], *, measure: int | None, ssh: str, peer_ssh: str | No
     return ExitCode.REFUSED if failed else ExitCode.OK
 
 
-def runs(*, open_only: bool) -> int:
-    """One line a run, newest first."""
+def runs(*, open_only: bool, prune: bool) -> int:
+    """One line a run, newest first; ``prune``: those that are finished are told of a last time."""
     state = state_folder(os.environ)
     for run in list_runs(state):
         try:
             record = read_journal(state, run)
+            standing = output.Standing.of(run, record, next_move(record.plan, record.past))
+            if prune and standing.finished:
+                remove_journal(state, run)
         except JournalError as problem:  # of one run; the others can be told of all the same
             print(f"{run}  {output.plain(str(problem))}")
             continue
-        move = next_move(record.plan, record.past)
-        finished = isinstance(move, Stop) and not move.left and not record.alive
-        if open_only and finished:
-            continue
-        said = (
-            "at work"
-            if record.alive
-            else move.outcome
-            if isinstance(move, Stop)
-            else "open: its controller is gone"
-        )
-        print(f"{run}  {output.plain(record.plan.title)}  {said}")
+        if not open_only or not standing.finished:
+            gone = ", removed" if prune and standing.finished else ""
+            print(f"{run}  {output.plain(record.plan.title)}  {standing.word}{gone}")
     return ExitCode.OK
 
 
 def status(run: str, *, json: bool) -> int:
     """How far it went, whether its controller lives, what to type next."""
     record = read_journal(state_folder(os.environ), _run(run))
-    move = next_move(record.plan, record.past)
-    said = output.Standing.of(run, record.plan, record.past, move, alive=record.alive)
+    said = output.Standing.of(run, record, next_move(record.plan, record.past))
     print(pretty(said) if json else said.text(), end="")
     return ExitCode.OK
 

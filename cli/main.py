@@ -9,9 +9,10 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from msgspec import structs
 
 from cli.aim import Aim
 from cli.exit_codes import ExitCode
@@ -90,6 +91,14 @@ Precopy = Annotated[
     int,
     typer.Option(metavar="N", min=0, max=99, help="Passes of the copy while it is up, before it goes down."),
 ]
+MaxFrozen = Annotated[
+    int | None,
+    typer.Option(
+        metavar="SECONDS",
+        min=1,
+        help="Take everything back if it is down for longer, before the point of no return.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Print the command of every step, and the sh behind it.")
@@ -125,6 +134,7 @@ def aim(
     remove_area: RemoveArea = YesNo.YES,
     rsync: Rsync = "",
     precopy: Precopy = 1,
+    max_frozen: MaxFrozen = None,
     ssh: Ssh = "",
     peer_ssh: PeerSsh = None,
     simulate: Simulate = None,
@@ -146,31 +156,44 @@ def aim(
             install_hooks=install_hooks,
             remove_area=remove_area is YesNo.YES,
             precopy=precopy,
+            max_frozen_s=max_frozen,
         ),
     )
 
 
 def aimed(command: Callable[..., None]) -> Callable[..., None]:
     """``command`` with the words of ``aim`` before its own; it is called with the ``Aim`` that they make."""
-    common = inspect.signature(aim, eval_str=True).parameters
-    own = [p for name, p in inspect.signature(command, eval_str=True).parameters.items() if name != "at"]
+    own = {n: p for n, p in inspect.signature(command, eval_str=True).parameters.items() if n != "at"}
+    common = {n: p for n, p in inspect.signature(aim, eval_str=True).parameters.items() if n not in own}
+
+    unsaid: dict[str, Any] = {"ctid": 0, "dest": ""}  # by a command that has words of its own for them
 
     @wraps(command)
-    def run(**words: object) -> None:
-        command(aim(**{name: words.pop(name) for name in common}), **words)  # type: ignore[arg-type]
+    def run(**words: Any) -> None:  # noqa: ANN401 # typer knows what they are
+        command(aim(**{**unsaid, **{name: words.pop(name) for name in common}}), **words)
 
-    run.__signature__ = inspect.Signature([*common.values(), *own])  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in (*common.values(), *own)}
+    # Arguments before flags; of the same kind, those of the command itself come last.
+    words = sorted((*common.values(), *own.values()), key=lambda p: p.default is not p.empty)
+    run.__signature__ = inspect.Signature(words)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in words}
     return run
 
 
 @app.command()
 @aimed
-def show(at: Aim, json: Json = False, verbose: Verbose = False) -> None:
+def show(
+    at: Aim,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="Write the plan to FILE, too: 'vzplan apply FILE'."),
+    ] = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
     """Print the plan: every step, what takes it back, the point of no return. Changes nothing."""
     from cli import commands
 
-    raise typer.Exit(commands.show(at, json=json, verbose=verbose))
+    raise typer.Exit(commands.show(at, out=out, json=json, verbose=verbose))
 
 
 @app.command()
@@ -186,6 +209,10 @@ def check(at: Aim, json: Json = False) -> None:
 @aimed
 def apply(
     at: Aim,
+    ctid: Annotated[
+        str, typer.Argument(metavar="CTID|FILE", help="Number of the container, or a plan of 'show -o'.")
+    ],
+    dest: Annotated[str, typer.Argument(metavar="DEST", help="Hardware node that it moves to.")] = "",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -199,7 +226,27 @@ def apply(
     """Move the container; take everything back if something goes wrong before the point of no return."""
     from cli import commands
 
-    raise typer.Exit(commands.apply(at, out=out, yes=yes, json=json, verbose=verbose))
+    raise typer.Exit(commands.apply(_meant(at, ctid, dest), out=out, yes=yes, json=json, verbose=verbose))
+
+
+def _meant(at: Aim, what: str, dest: str) -> Aim:
+    """What is to be applied: a container and where it is to go, or a plan that says both itself."""
+    from cli.errors import UserError
+
+    if what.isascii() and what.isdecimal() and 0 < int(what) <= CTID_MAX:
+        if not dest:
+            raise UserError(f"say where container {what} is to go: 'vzplan apply {what} DEST'")
+        return structs.replace(at, ctid=int(what), destination=dest)
+    plan = Path(what)
+    if not plan.is_file():
+        raise UserError(
+            f"{what!r} is neither the number of a container (1 to {CTID_MAX}) nor a file that has a plan"
+        )
+    if dest or at.source or at.rsync or at.peer_ssh is not None or at.options != Options():
+        raise UserError(
+            f"{what} says itself what is to move, where and how; leave DEST and the other flags out"
+        )
+    return structs.replace(at, plan=plan)
 
 
 @app.command()
@@ -225,11 +272,14 @@ def facts(
 @app.command()
 def runs(
     open_only: Annotated[bool, typer.Option("--open", help="Only those that are not finished.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove the journals of those that are finished.")
+    ] = False,
 ) -> None:
     """List the runs of this control host."""
     from cli import commands
 
-    raise typer.Exit(commands.runs(open_only=open_only))
+    raise typer.Exit(commands.runs(open_only=open_only, prune=prune))
 
 
 @app.command()
@@ -294,6 +344,7 @@ def main(words: list[str] | None = None) -> None:
     from cli.output import plain
     from executor.facts_files import FactsFileError
     from executor.journal import JournalError
+    from executor.plan_files import PlanFileError
     from planner.codec import CodecError
 
     try:
@@ -302,7 +353,7 @@ def main(words: list[str] | None = None) -> None:
     except UserError as problem:
         print(f"vzplan: {plain(str(problem))}", file=sys.stderr)
         sys.exit(problem.code)
-    except (CodecError, FactsFileError, JournalError) as problem:
+    except (CodecError, FactsFileError, JournalError, PlanFileError) as problem:
         print(f"vzplan: {plain(str(problem))}", file=sys.stderr)
         sys.exit(ExitCode.USAGE)
     except BrokenPipeError:

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from executor.journal import Record
 from planner.findings import Finding, Severity
 from planner.plan import Command, Compensation, Outcome, Plan, Run, Step, Stop, What, Zone
 from planner.saga import Past, Pivot
@@ -143,41 +144,50 @@ def move_line(plan: Plan, move: Run) -> str:
     return f"{words:<5}{number:>2}/{len(plan.steps)}  {node}: {title}{again}"
 
 
+FINISHED: Final = frozenset({Outcome.MIGRATED, Outcome.REFUSED, Outcome.UNWOUND})
+"""Nothing is left to be done."""
+
+
 class Standing(Struct, frozen=True):
     """Where a run stands, as its journal tells."""
 
     run: str
     title: str
     zone: Zone
-    last: str
+    last: str  # the step that went out last
+    container: str  # where it is
     controller: str
     known: str
-    next: str
+    unknown: str
+    next: str  # what to type
+    word: str  # all of it in a few words
+    finished: bool
 
     @staticmethod
-    def of(run: str, plan: Plan, past: Past, move: Run | Stop, *, alive: bool) -> Standing:
+    def of(run: str, record: Record, move: Run | Stop) -> Standing:
         """Read it off the journal."""
+        plan, past, alive = record.plan, record.past, record.alive
         begun = [step for step in plan.steps if step.id in past.begun]
         last = begun[-1] if begun else plan.steps[0]
-        known = {
-            Pivot.AHEAD: f"the pivot has not gone out: {plan.asked.source} has the container",
-            Pivot.NEVER: f"the pivot never took effect: {plan.asked.source} has the container",
-            Pivot.ASKED: "the pivot has gone out, and it is not known whether it took effect",
-            Pivot.PASSED: f"the pivot took effect: {plan.asked.destination} has the container",
-        }[past.pivot]
-        if past.unwinding:
-            known += f"; unwinding because of: {past.unwinding}"
-        finished = isinstance(move, Stop) and not move.left
-        if isinstance(move, Stop):
-            known += f"; {move.outcome}: {MEANINGS[move.outcome]}"
+        ended = isinstance(move, Stop) and move.outcome in FINISHED and not alive
+        if alive:
+            word, following = "at work", "wait for it"
+        elif isinstance(move, Stop):
+            word, following = move.outcome, "nothing" if ended else f"vzplan recover {run}"
+        else:
+            word, following = "open: its controller is gone", f"vzplan recover {run}"
         return Standing(
             run=run,
             title=plan.title,
             zone=last.zone,
             last=f"{last.title} ({last.do.node})" if begun else "nothing yet",
-            controller="at work" if alive else "ended" if finished else "gone",
-            known=known,
-            next="nothing" if finished else "wait for it" if alive else f"vzplan recover {run}",
+            container=_whereabouts(plan, past),
+            controller="at work" if alive else "ended" if isinstance(move, Stop) else "gone",
+            known="; ".join(_known(past, move)),
+            unknown="; ".join(_unknown(plan, past)) or "nothing",
+            next=following,
+            word=word,
+            finished=ended,
         )
 
     def text(self) -> str:
@@ -188,8 +198,54 @@ class Standing(Struct, frozen=True):
                 ("run", f"{self.run}: {self.title}"),
                 ("zone", self.zone),
                 ("last step", self.last),
+                ("container", self.container),
                 ("controller", self.controller),
                 ("known", self.known),
+                ("not known", self.unknown),
                 ("next", self.next),
             )
         )
+
+
+def _whereabouts(plan: Plan, past: Past) -> str:
+    source, destination = plan.nodes
+    if past.pivot is Pivot.PASSED:
+        return f"on {destination}"
+    if past.pivot is Pivot.ASKED:
+        return f"on {source} or on {destination}; started on neither before that is known"
+    down = plan.goes_down in past.begun and plan.goes_down not in past.undone
+    return f"on {source}" + (", down" if down else "")
+
+
+def _known(past: Past, move: Run | Stop) -> list[str]:
+    known = {
+        Pivot.AHEAD: "the point of no return is ahead",
+        Pivot.NEVER: "the point of no return was never passed",
+        Pivot.ASKED: "the point of no return was gone for",
+        Pivot.PASSED: "the point of no return is passed",
+    }[past.pivot]
+    found = [known]
+    if past.unwinding and past.pivot is not Pivot.PASSED:
+        found.append(f"it is taken back because of: {past.unwinding}")
+    if past.off:
+        found.append(f"{', '.join(sorted(past.off))} is off, by the operator's word")
+    if isinstance(move, Stop):
+        found.append(f"{move.outcome}: {MEANINGS[move.outcome]}")
+        if move.because not in (past.unwinding, *found):
+            found.append(move.because)
+    return found
+
+
+def _unknown(plan: Plan, past: Past) -> list[str]:
+    found = []
+    if past.pivot is Pivot.ASKED:
+        found.append(
+            f"whether '{plan.steps[plan.pivot].title}' took effect on {plan.steps[plan.pivot].do.node}"
+        )
+    if past.open is not None:
+        name = next(
+            (step.title for step in plan.steps if step.id == past.open.at), f"settling {past.open.at}"
+        )
+        found.append(f"what came of '{name}' ({past.open.what})")
+    found += [f"whether something of this run is still at work on {node}" for node in sorted(past.unsettled)]
+    return found

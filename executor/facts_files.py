@@ -52,17 +52,27 @@ def write_facts(folder: Path, found: NodeFacts) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9_.@:\[\]%-]+", found.node):
         raise FactsFileError(f"{folder}: {found.node!r} cannot be the name of a file; nothing was written")
     path = folder / f"{found.node}.json"
-    part = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
-        part = Path(name)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(pretty(found))
-        part.chmod(0o644)
-        part.replace(path)
+        write_whole(path, pretty(found))
     except OSError as problem:
-        if part is not None:
-            part.unlink(missing_ok=True)
         raise FactsFileError(f"{path}: {problem.strerror}; nothing was written") from None
     return path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file, whole or not at all; an older one is replaced.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    part = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        part.chmod(0o644)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise

@@ -165,4 +165,4 @@ def test_there_and_back_by_the_command_line(way: str, tmp_path: Path) -> None:
         assert len(runs) == 2
         assert all(line.endswith("MIGRATED") for line in runs)
         status = driver.vzplan("status", runs[0].split()[0])
-        assert "the pivot took effect: hn1 has the container" in status.stdout
+        assert "container  on hn1\n" in status.stdout

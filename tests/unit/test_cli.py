@@ -18,8 +18,11 @@ from executor.facts_files import read_world, write_facts
 from executor.journal import Journal
 from planner.codec import decode_plan
 from planner.make import make_plan
-from planner.plan import Began, Opened, Outcome, What
+from planner.plan import Began, Ended, Exited, Opened, Outcome, What
 from tests.worlds import NODES, bundled
+
+CTIDS = (0, 2**31, "../123", "12x", "٣")
+"""What looks like the number of a container, and is none."""
 
 Vzplan = Callable[..., tuple[int, str, str]]
 
@@ -125,7 +128,36 @@ def test_apply_json_has_the_outcome_alone_on_stdout(vzplan: Vzplan) -> None:
         (("show", 123, "hn3", "--simulate", NODES / "san"), "has no node hn3; it has hn1, hn2"),
         (("show", 123, "hn2", "--from", "hn9", "--simulate", NODES / "san"), "has no node hn9"),
         (("show", 124, "hn2", "--simulate", NODES / "san"), "none of hn1, hn2 has a container 124"),
-        (("show", 123, "-oProxyCommand=x"), "No such option"),
+        (("show", 123, "-pProxyCommand=x"), "No such option"),
+        (("show", 123, "-oProxyCommand=x"), "Missing argument 'DEST'"),  # -o is a file's name
+        *(
+            (("show", 123, "--from", "hn1", "--", host), "is not the name of a node")
+            for host in (
+                "-oProxyCommand=x",
+                "hn2\nhn3",
+                "hn2;reboot",
+                "hn2 hn3",
+                "$(id)",
+                "",
+                "..;/x",
+                "hn\u202e2",
+            )
+        ),
+        (("apply", 123, "--from", "hn1", "--", "-oProxyCommand=x"), "is not the name of a node"),
+        (("show", 123, "hn2", "--from=-oProxyCommand=x"), "is not the name of a node"),
+        (("show", 123, "hn2", "--from", "hn1", "--also-seen-by=-v"), "is not the name of a node"),
+        (("facts", "--", "-oProxyCommand=x"), "is not the name of a node"),
+        *(
+            (("apply", ctid, "hn2"), "is neither the number of a container")
+            for ctid in (0, 2**31, "../123", "12x", "٣")
+        ),
+        (("apply", 123), "say where container 123 is to go"),
+        (("show", "../123", "hn2"), "Invalid value for 'CTID'"),
+        (("show", "--", -1, "hn2"), "CTID"),
+        (("recover", "20260101-000000-abcdef", "--forward", "--back"), "it can go one way only"),
+        (("recover", "20260101-000000-abcdef", "--ssh", "-v"), "--ssh goes with --adopt"),
+        (("recover", "20260101-000000-abcdef", "--adopt", "hn2;id"), "is not the name of a node"),
+        (("recover", "../../etc"), "is not the name of a run"),
         (("show", 123, "hn2;reboot", "--from", "hn1"), "is not the name of a node"),
         (("show", 123, "hn2", "--from", "hn1", "--ssh", "-o 'x"), "--ssh: No closing quotation"),
         (("show", 0, "hn2"), "CTID"),
@@ -198,10 +230,148 @@ def test_runs_and_status_tell_of_a_run_whose_controller_is_gone(vzplan: Vzplan, 
     assert (code, said) == (0, f"{run}  {plan.title}  open: its controller is gone\n")
     code, said, _ = vzplan("status", run)
     assert code == ExitCode.OK
-    assert "the pivot has not gone out: hn1 has the container" in said
+    assert "container  on hn1\n" in said
+    assert "the point of no return is ahead" in said
+    assert "not known  what came of 'record this run as owner of 123' (do)\n" in said
     assert f"next       vzplan recover {run}" in said
     code, said, _ = vzplan("status", run, "--json")
     assert json.loads(said)["zone"] == "prepare"
+
+
+def finished_run(state: Path, run: str) -> None:
+    """A run that went as far as its first step, which failed."""
+    with Journal.create(state / "runs" / run, Opened(run, make_plan(bundled("san")), (), None)) as journal:
+        journal.append(Began(What.DO, "own-hn1"))
+        journal.append(Ended(What.DO, "own-hn1", Exited(1, "", "another run has it")))
+        journal.append(Began(What.UNDO, "own-hn1"))
+        journal.append(Ended(What.UNDO, "own-hn1", Exited(0)))
+
+
+def test_pruning_removes_the_runs_that_are_finished_and_no_others(vzplan: Vzplan, tmp_path: Path) -> None:
+    state, done, going = tmp_path / "state", "20260101-000000-aaaaaa", "20260102-000000-bbbbbb"
+    finished_run(state, done)
+    with Journal.create(
+        state / "runs" / going, Opened(going, make_plan(bundled("san")), (), None)
+    ) as journal:
+        journal.append(Began(What.DO, "own-hn1"))
+        assert vzplan("runs", "--prune")[0] == ExitCode.OK
+    _, said, _ = vzplan("runs")
+    assert said.splitlines() == [
+        f"{going}  Move container 123 (web1) from hn1 to hn2  open: its controller is gone"
+    ]
+    assert [path.name for path in (state / "runs").iterdir()] == [going]
+
+
+def test_a_run_goes_only_where_it_still_can(vzplan: Vzplan, tmp_path: Path) -> None:
+    state, run = tmp_path / "state", "20260101-000000-aaaaaa"
+    finished_run(state, run)
+    journal = state / "runs" / run / "journal"
+    before = journal.read_bytes()
+    code, _, err = vzplan("recover", run, "--forward")
+    assert code == ExitCode.REFUSED
+    assert "it cannot go forward any more: it is being taken back (" in err
+    code, _, err = vzplan("recover", run, "--node-is-off", "hn9")
+    assert code == ExitCode.REFUSED
+    assert "hn9 has no part in this run; its nodes are hn1 and hn2" in err
+    code, _, err = vzplan("recover", run, "--adopt", "hn1")
+    assert code == ExitCode.USAGE
+    assert "the run has its journal here; recover it without --adopt" in err
+    assert journal.read_bytes() == before
+
+
+# --- plans as files
+
+
+@pytest.fixture
+def plan_file(vzplan: Vzplan, tmp_path: Path) -> Path:
+    path = tmp_path / "plan.json"
+    code, out, _ = vzplan("show", 123, "hn2", "--simulate", NODES / "san", "-o", path)
+    assert code == ExitCode.OK
+    assert out.startswith("Move container 123")
+    return path
+
+
+def test_a_plan_that_was_written_is_applied_while_the_nodes_are_as_they_were(
+    vzplan: Vzplan, plan_file: Path
+) -> None:
+    assert decode_plan(plan_file.read_bytes(), "plan.json") == make_plan(bundled("san"))
+    code, out, _ = vzplan("apply", plan_file, "--simulate", NODES / "san", "--yes")
+    assert code == ExitCode.OK
+    assert "MIGRATED" in out
+
+
+def test_a_plan_that_was_written_is_refused_once_the_nodes_have_moved(
+    vzplan: Vzplan, plan_file: Path, tmp_path: Path
+) -> None:
+    nodes = read_world(NODES / "san")
+    hn1 = nodes["hn1"]
+    containers = tuple(
+        structs.replace(c, config=(c.config or "") + 'DESCRIPTION="new"\n') if c.ctid == 123 else c
+        for c in hn1.containers
+    )
+    for facts in (structs.replace(hn1, containers=containers), nodes["hn2"]):
+        write_facts(tmp_path / "moved", facts)
+    code, out, _ = vzplan(
+        "apply", plan_file, "--simulate", tmp_path / "moved", "--yes", "-o", tmp_path / "after"
+    )
+    assert code == ExitCode.REFUSED
+    assert "the nodes are no longer as" in out
+    assert "DESCRIPTION" in out
+    assert not (tmp_path / "after").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace(b"mount-device", b"remove-dir", 1), "remove-dir takes path"),
+        (
+            lambda text: text.replace(b'"/vz/private/123"', b'"/vz/private/124"', 1),
+            "it was changed since it was written",
+        ),
+        (lambda text: text[: len(text) // 2], "not JSON"),
+        (lambda _: b"\x7fELF\x00", "not JSON"),
+        (lambda _: b"[" * 100_000, "nested too deeply"),
+        (lambda _: b"{}", "Object missing required field"),
+        (lambda text: text.replace(b'"version": 1', b'"version": 99'), "it was changed since it was written"),
+    ],
+    ids=["verb", "operand", "cut", "binary", "deep", "empty", "version"],
+)
+def test_a_plan_that_was_tampered_with_is_refused(
+    vzplan: Vzplan, plan_file: Path, change: Callable[[bytes], bytes], said: str
+) -> None:
+    text = plan_file.read_bytes()
+    plan_file.write_bytes(change(text))
+    assert plan_file.read_bytes() != text
+    code, _, err = vzplan("apply", plan_file, "--simulate", NODES / "san", "--yes")
+    assert code == ExitCode.USAGE
+    assert err.startswith(f"vzplan: {plan_file}: ")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_a_plan_with_errors_is_not_applied_and_flags_do_not_change_one(
+    vzplan: Vzplan, plan_file: Path
+) -> None:
+    code, _, err = vzplan("apply", plan_file, "hn2", "--simulate", NODES / "san", "--yes")
+    assert code == ExitCode.USAGE
+    assert "says itself what is to move" in err
+    refused = plan_file.with_name("refused.json")
+    assert vzplan("show", 123, "hn2", "--simulate", NODES / "san-clone", "-o", refused)[0] == ExitCode.REFUSED
+    code, _, err = vzplan("apply", refused, "--simulate", NODES / "san-clone", "--yes")
+    assert code == ExitCode.USAGE
+    assert "errors speak against this plan" in err
+
+
+def test_a_plan_that_cannot_be_written_is_said(vzplan: Vzplan, tmp_path: Path) -> None:
+    where = tmp_path / "nowhere" / "plan.json"
+    code, _, err = vzplan("show", 123, "hn2", "--simulate", NODES / "san", "-o", where)
+    assert code == ExitCode.USAGE
+    assert f"{where}: No such file or directory; the plan was not written" in err
+
+
+def test_a_limit_on_the_time_it_is_down_is_shown(vzplan: Vzplan) -> None:
+    _, out, _ = vzplan("show", 123, "hn2", "--simulate", NODES / "san", "--max-frozen", "45")
+    assert "down for more than 45 s before the pivot: everything is taken back" in out
 
 
 def test_a_damaged_journal_is_refused_and_says_where_to_look(vzplan: Vzplan, tmp_path: Path) -> None:
