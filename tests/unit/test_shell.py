@@ -708,6 +708,39 @@ def test_a_verb_past_its_deadline_is_lost_and_the_run_goes_on_only_after_settlin
     goes_on_only_after_settling(here, owned)
 
 
+def test_a_command_that_is_given_up_is_lost_at_once_and_ended_by_settling(
+    here: Here, owned: ShellNode, monkeypatch: pytest.MonkeyPatch, ended: list[int]
+) -> None:
+    pid = here.tmp / "pid"
+    says(
+        monkeypatch,
+        "make-dir",
+        'echo $$ >"$1"; echo "begun, with more than the end of a trailer is long"; sleep 300',
+    )
+    command = Command("here", ("make-dir", str(pid), "0755"), "", 3600)
+
+    def hear(_name: str, data: bytes) -> None:
+        if b"begun" in data:
+            owned.abandon(command, "asked to by SIGINT")
+
+    owned._speak = hear
+    assert owned.run(command) == Lost("asked to by SIGINT")
+    owned._speak = None
+    monkeypatch.undo()
+    ended.append(int(pid.read_text()))
+    assert status(run(owned, "settle")) == 0
+    assert is_gone(ended[0])
+
+
+def test_giving_up_is_for_one_command_even_before_it_goes_out(here: Here, owned: ShellNode) -> None:
+    first, second = (
+        Command("here", ("make-dir", str(here.tmp / name), "0755"), "", 60) for name in ("a", "b")
+    )
+    owned.abandon(first, "asked to by SIGTERM")
+    assert owned.run(second) == Exited(0), "that was not meant"
+    assert owned.run(first) == Lost("asked to by SIGTERM")
+
+
 def test_a_killed_session_is_lost_and_the_run_goes_on_only_after_settling(
     here: Here, owned: ShellNode
 ) -> None:

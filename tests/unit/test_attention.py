@@ -1,0 +1,153 @@
+"""Signals and the limit on how long it may be down: a copy is given up at once, all else ends by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from threading import Timer
+
+import pytest
+
+from executor.attention import Attention
+from executor.engine import Unwatched
+from executor.signals import Signals, heeded
+from planner.make import make_plan
+from planner.plan import Command, Exited, Plan, Run, Want, What, Wish
+from tests.worlds import asking, bundled
+
+PLAN = make_plan(asking(bundled("shared"), max_frozen_s=60))
+
+
+class Nodes:
+    """Whoever waits for commands: remembers which it was told to give up."""
+
+    def __init__(self) -> None:
+        """Of none yet."""
+        self.given_up: list[tuple[str, str]] = []
+
+    def abandon(self, command: Command, why: str) -> None:
+        self.given_up.append((command.argv[0], why))
+
+
+class StoppedClock(Timer):
+    """A timer whose time comes when the test says so."""
+
+    made: list[StoppedClock] = []  # noqa: RUF012 # made anew by the fixture
+
+    def __init__(self, interval: float, function: Callable[[], None]) -> None:
+        """As ``Timer``."""
+        super().__init__(interval, function)
+        self.cancelled = False
+        self.made.append(self)
+
+    def start(self) -> None:
+        """It does not run by itself."""
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+    def rings(self) -> None:
+        self.function()
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> list[StoppedClock]:
+    monkeypatch.setattr(StoppedClock, "made", [])
+    return StoppedClock.made
+
+
+def doing(plan: Plan, step_id: str) -> Run:
+    step = next(step for step in plan.steps if step.id == step_id)
+    return Run(What.DO, step.id, step.do, 0)
+
+
+def at_work(nodes: Nodes, signals: Signals, plan: Plan = PLAN) -> Attention:
+    attention = Attention(nodes, plan, signals, Unwatched(), StoppedClock)
+    signals.listener = attention.signalled
+    return attention
+
+
+def test_a_signal_gives_up_a_copy_before_the_freeze_and_is_a_wish() -> None:
+    nodes, signals = Nodes(), Signals()
+    attention = at_work(nodes, signals)
+    attention.began(doing(PLAN, "copy-1"))
+    assert nodes.given_up == []
+    signals.note(signal.SIGINT, None)
+    assert nodes.given_up == [("copy-tree", "asked to by SIGINT")]
+    assert attention.heed() == Wish(Want.UNWIND, "asked to by SIGINT")
+    assert attention.heed() is None
+
+
+@pytest.mark.parametrize("step", ["stage-config", "stop", "copy-last", "bring-up"])
+def test_a_signal_lets_every_other_step_come_to_its_end(step: str) -> None:
+    nodes, signals = Nodes(), Signals()
+    attention = at_work(nodes, signals)
+    attention.began(doing(PLAN, step))
+    signals.note(signal.SIGTERM, None)
+    attention.ended(doing(PLAN, step), Exited(0))
+    assert nodes.given_up == []
+    assert attention.heed() == Wish(Want.UNWIND, "asked to by SIGTERM")
+
+
+def test_a_signal_between_two_steps_is_not_missed_by_the_copy_that_begins() -> None:
+    nodes, signals = Nodes(), Signals()
+    attention = at_work(nodes, signals)
+    assert attention.heed() is None
+    signals.note(signal.SIGINT, None)  # the engine has asked already
+    attention.began(doing(PLAN, "copy-1"))
+    assert nodes.given_up == [("copy-tree", "asked to by SIGINT")]
+
+
+def test_time_counts_from_the_stop_and_its_end_gives_up_the_last_copy(clocks: list[StoppedClock]) -> None:
+    nodes = Nodes()
+    attention = at_work(nodes, Signals())
+    attention.began(doing(PLAN, "copy-1"))
+    assert clocks == []
+    attention.began(doing(PLAN, "stop"))
+    (clock,) = clocks
+    assert clock.interval == 60
+    attention.began(doing(PLAN, "copy-last"))
+    clock.rings()
+    why = "it was down for longer than 60 s (--max-frozen)"
+    assert nodes.given_up == [("copy-tree", why)]
+    assert attention.heed() == Wish(Want.UNWIND, why)
+
+
+def test_time_that_ends_between_two_steps_is_not_missed(clocks: list[StoppedClock]) -> None:
+    nodes = Nodes()
+    attention = at_work(nodes, Signals())
+    attention.began(doing(PLAN, "stop"))
+    attention.ended(doing(PLAN, "stop"), Exited(0))
+    assert attention.heed() is None
+    clocks[0].rings()
+    attention.began(doing(PLAN, "copy-last"))
+    assert [verb for verb, _ in nodes.given_up] == ["copy-tree"]
+
+
+def test_time_counts_no_longer_once_the_pivot_goes_out(clocks: list[StoppedClock]) -> None:
+    attention = at_work(Nodes(), Signals())
+    attention.began(doing(PLAN, "stop"))
+    assert not clocks[0].cancelled
+    attention.began(doing(PLAN, "bring-up"))
+    assert clocks[0].cancelled
+
+
+def test_without_a_limit_no_time_counts(clocks: list[StoppedClock]) -> None:
+    attention = at_work(Nodes(), Signals(), make_plan(bundled("shared")))
+    attention.began(doing(PLAN, "stop"))
+    assert clocks == []
+
+
+def test_a_second_signal_stops_where_it_is_and_a_hangup_is_nothing() -> None:
+    said: list[str] = []
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    with heeded(said.append) as signals:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert signals.wish() is None
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.wish() == Wish(Want.UNWIND, "asked to by SIGTERM")
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert said == ["SIGTERM"]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
