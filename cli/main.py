@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 
 CTID_MAX = 2**31 - 1
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
 
 
 class YesNo(StrEnum):
@@ -349,7 +351,8 @@ def main(words: list[str] | None = None) -> None:
 
     try:
         # Not click's own ways of ending: its exit code for a broken pipe is one that means something else here.
-        sys.exit(app(words, standalone_mode=False))
+        code = app(words, standalone_mode=False)
+        sys.exit(_stopped() if code == INTERRUPTED else code)
     except UserError as problem:
         print(f"vzplan: {plain(str(problem))}", file=sys.stderr)
         sys.exit(problem.code)
@@ -361,8 +364,7 @@ def main(words: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(ExitCode.USAGE)
     except (KeyboardInterrupt, typer.Abort):
-        print("vzplan: stopped; nothing was begun", file=sys.stderr)
-        sys.exit(ExitCode.USAGE)
+        sys.exit(_stopped())
     except Exception as problem:
         # What typer has to say of a wrong word; it brings its own copy of click, and gives no name to its errors.
         show = getattr(problem, "show", None)
@@ -370,6 +372,12 @@ def main(words: list[str] | None = None) -> None:
             raise
         show()
         sys.exit(ExitCode.USAGE)
+
+
+def _stopped() -> int:
+    """Ctrl-C before anything was begun; a run that had begun says so itself."""
+    print("vzplan: stopped; nothing was begun", file=sys.stderr)
+    return ExitCode.USAGE
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ class Past:
                 if self.open is None or (self.open.what, self.open.at) != (what, at):
                     raise ValueError(f"the journal ends {what} {at}, which it had not begun")
                 self.open = None
-                self._ended(what, at, outcome)
+                self._heard(what, at, outcome)
             case Wish(want, because):
                 if self.pivot is Pivot.AHEAD and self.unwinding is None:
                     self.unwinding = because
@@ -128,6 +128,13 @@ class Past:
                 self.pivot = Pivot.ASKED
         elif what is What.UNDO and self.unwinding is None:
             self.unwinding = "the run could not go on"  # from here on it cannot be told to
+
+    def _heard(self, what: What, at: str, outcome: Exited | Lost) -> None:
+        if isinstance(outcome, Exited) and outcome.status == TAKEN_OVER:
+            node = at if what is What.SETTLE else self._command(what, at).node
+            self.superseded = f"{node}: {words(outcome)}"
+        else:
+            self._ended(what, at, outcome)
 
     def _ended(self, what: What, at: str, outcome: Exited | Lost) -> None:
         if isinstance(outcome, Lost) or outcome.status == REFUSED:
@@ -156,16 +163,10 @@ class Past:
                 self.pivot = Pivot.NEVER
                 failed = self.failures.get((What.DO, at), [Lost("the controller stopped meanwhile")])[-1]
                 self.unwinding = f"{self._steps[at].title} on {self._steps[at].do.node}: {words(failed)}"
-            case What.SETTLE:
-                self._asked_to_settle(at, outcome)
+            case What.SETTLE if good:
+                self.unsettled.discard(at)
             case _:
                 pass
-
-    def _asked_to_settle(self, node: str, outcome: Exited | Lost) -> None:
-        if isinstance(outcome, Exited) and outcome.status == 0:
-            self.unsettled.discard(node)
-        if isinstance(outcome, Exited) and outcome.status == TAKEN_OVER:
-            self.superseded = f"{node} says: {words(outcome)}"
 
     def _switched_off(self, node: str) -> None:
         if node not in self._plan.nodes:

@@ -134,9 +134,9 @@ def wrapped(here: Here, command: Command) -> Twin:
     verb, *operands = command.argv
     if verb not in VERBS or len(operands) != len(VERBS[verb].operands):
         raise ValueError(f"no node understands {command.argv!r}")
-    why = refusal(here, verb)
-    if why is not None:
-        return End(TAKEN_OVER if verb == "settle" else REFUSED, why)
+    refused = refusal(here, verb)
+    if refused is not None:
+        return refused
     here.world.logged += ((here.node.name, line(command)),)
     end: End = yield from TWINS[verb](here, *operands)
     if here.folder in here.node.tree:
@@ -146,21 +146,27 @@ def wrapped(here: Here, command: Command) -> Twin:
     return end
 
 
-def refusal(here: Here, verb: str) -> str | None:
-    """Why the wrapper does not let the verb run, or None."""
+def refusal(here: Here, verb: str) -> End | None:
+    """How the wrapper ends instead of the verb, or None."""
     if here.folder not in here.node.tree:
-        return None if verb in MAY_MAKE_FOLDER or verb == "disown" else "this run has no folder here"
+        may = verb in MAY_MAKE_FOLDER or verb == "disown"
+        return None if may else End(REFUSED, "this run has no folder here")
     stored = int(here.note("generation") or 0)
-    if stored > here.generation:
-        return f"generation {stored} has taken this run over"
     if verb == "settle":
-        return None
-    if stored < here.generation:
-        return f"this node has not settled since generation {stored}"
+        return (
+            End(TAKEN_OVER, f"generation {stored} has taken this run over")
+            if stored > here.generation
+            else None
+        )
+    if stored != here.generation:
+        return End(REFUSED, f"this session is generation {here.generation}, the run here is at {stored}")
     if here.note("boot") != here.node.boot_id:
-        return "the node has booted since"
+        return End(REFUSED, "the node has booted since")
     if lock_is_taken(here):
-        return "a command of this run is still at work here"
+        return End(REFUSED, "a command of this run is still at work here")
+    if verb not in ("own", "disown") and here.note("record") is None:
+        here.node.drop(here.folder)
+        return End(TAKEN_OVER, "this run has ended here")
     return None
 
 

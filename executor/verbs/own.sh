@@ -8,5 +8,5 @@ if [ -f "$record" ]; then
 fi
 printf 'run=%s\ncontrol=%s\n' "$VZPLAN_RUN" "$VZPLAN_CONTROL" >"$run/record" || die "cannot write $run/record"
 sync
-ln "$run/record" "$record" || die "container $1 was taken in hand by another run meanwhile"
+ln "$run/record" "$record" || { rm -f "$run/record"; die "container $1 was taken in hand by another run meanwhile"; }
 sync

@@ -8,6 +8,11 @@ vzplan_refuse() { # nothing was done
     exit 120
 }
 
+vzplan_taken_over() { # nothing was done, and nothing ever will be for this controller
+    printf 'refused: %s\n' "$*" >&2
+    exit 121
+}
+
 vzplan_start_time() { # PID -> ticks since boot (proc(5), stat, field 22); empty if it is gone, or dead and not waited for
     sed -e 's/.*) //' -e '/^[ZX]/d' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20
 }
@@ -47,10 +52,8 @@ vzplan_settle() {
     mkdir -p "$run/made" "$run/pids" || vzplan_refuse "cannot make $run"
     stored=$(cat "$run/generation" 2>/dev/null)
     count=${stored%% *}
-    [ "${count:-0}" -lt "$VZPLAN_GENERATION" ] || [ "$stored" = "$session" ] || {
-        printf 'another controller has taken this run over: generation %s\n' "$stored" >&2
-        exit 121
-    }
+    [ "${count:-0}" -lt "$VZPLAN_GENERATION" ] || [ "$stored" = "$session" ] ||
+        vzplan_taken_over "another controller has taken this run over: generation $stored"
     vzplan_end_all
     # And those whose group has lost its leader. Not this session's: it opens the lock only below.
     for pid in $(vzplan_holders); do
@@ -68,6 +71,12 @@ vzplan_settle() {
     vzplan_log "settled $VZPLAN_GENERATION"
     sync
     exit 0
+}
+
+vzplan_ended() {
+    rm -rf "$run"
+    rmdir "$VZPLAN_HOME/owners" "$VZPLAN_HOME/node" 2>/dev/null
+    vzplan_taken_over "this run has ended here; another controller saw to that"
 }
 
 vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
@@ -98,6 +107,11 @@ vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
         [ "$stored" = "$session" ] ||
             vzplan_refuse "this session is generation $session, the run here is at ${stored:-none}"
         [ "$(cat "$run/boot")" = "$now" ] || vzplan_refuse "this node has booted since"
+        case $verb in
+            own | disown) ;;
+            # A folder without a record was made by settling: what this run had here has been taken back, or is done with.
+            *) [ -f "$run/record" ] || vzplan_ended ;;
+        esac
         printf '%s %s %s\n' "$$" "$(vzplan_start_time $$)" "$now" >"$run/pids/session-$VZPLAN_GENERATION"
         if [ "$verb" = own ]; then # before anything is done: what a controller without its journal plans from
             vzplan_note brief.new "$vzplan_brief"

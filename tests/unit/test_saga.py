@@ -29,7 +29,7 @@ from planner.plan import (
     Zone,
 )
 from planner.saga import PATIENCE_S, PAUSES_S, Past, next_move
-from planner.verbs import NO, NOT_UP, UNPROVED, YES
+from planner.verbs import NO, NOT_UP, TAKEN_OVER, UNPROVED, YES
 
 OK = Exited(0)
 FAILED = Exited(1, err="it broke")
@@ -388,3 +388,15 @@ def test_a_node_on_which_something_is_left_keeps_what_it_knows_of_the_run() -> N
     again = next_move(made, past)
     assert isinstance(again, Run)
     assert (again.what, again.at) == (What.SETTLE, "src")
+
+
+def test_a_controller_that_was_overtaken_does_nothing_any_more_until_it_is_restarted() -> None:
+    taken = Exited(TAKEN_OVER, err="refused: this run has ended here")
+    for entries in (
+        ran(What.DO, "stop", taken),
+        [*ran(What.DO, "stop", LOST), *ran(What.SETTLE, "src", taken)],
+    ):
+        stop = stopped(move(*done("own"), *entries), Outcome.IN_DOUBT)
+        assert stop.left == ()
+        assert "src: refused: this run has ended here" in stop.because
+        expect(move(*done("own"), *entries, Restarted()), What.SETTLE, "src")

@@ -30,6 +30,7 @@ def own(here: Here, ctid: str) -> Twin:
     other = here.node.text(record)
     if other is not None and other.split(" ")[0] != here.run:
         return die(f"run {other} has container {ctid} in hand")
+    here.node.put(f"{here.folder}/record", File(here.run, 0o600))
     here.node.put(OWNERS, Dir(0o700))
     here.node.put(record, File(f"{here.run} simulated", 0o600))
     yield

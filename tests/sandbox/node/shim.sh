@@ -1,7 +1,7 @@
 #!/bin/sh
 # Stands before mount, umount, rsync and vzctl and makes them fail where a switch in /run/faults says so:
 # mount-fails and umount-fails list paths, one a line; vzctl-start-fails (or another verb) need only exist.
-# With rsync-slow a copy that is sent from here takes its time.
+# With rsync-slow a copy that is sent from here takes its time, with rsync-hangs one that is taken in says nothing.
 tool=${0##*/}
 switch=/run/faults/$tool-fails
 case $tool in
@@ -18,6 +18,7 @@ case $tool in
         if [ -e /run/faults/rsync-slow ]; then
             exec /usr/bin/rsync --bwlimit=5000 "$@"
         fi
+        [ ! -e /run/faults/rsync-hangs ] || exec cat >/dev/null
         exec /usr/bin/rsync "$@"
         ;;
     vzctl)

@@ -1,0 +1,325 @@
+"""Whatever happens to the controller on real nodes: killed, asleep, told to stop, without its disk, or one of two."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from cli.exit_codes import ExitCode
+from executor.control import RecoverError, Towards
+from executor.journal import list_runs, read_journal
+from planner.model import Options, State
+from planner.plan import Outcome, What
+from tests.sandbox import Sandbox, counter, leftovers, tree_hash
+from tests.sandbox.driving import CTID, PRIVATE, Driver
+from tests.sandbox.nodes import REPOSITORY
+from tests.sandbox.test_failures import assert_as_before, much_to_copy, switch
+
+HANDED_OVER: Final = ("apply", str(CTID), "hn2", "--from", "hn1", "--yes")
+
+
+class Gone(BaseException):
+    """The controller ends here, in this process: nothing after it is done or written."""
+
+
+def dies() -> None:
+    raise Gone
+
+
+def words(box: Sandbox, *more: str) -> tuple[str, ...]:
+    return (*HANDED_OVER, "--ssh", f"-F {box.ssh_config}", *more)
+
+
+@contextmanager
+def vzplan(state: Path, *argv: str) -> Iterator[subprocess.Popen[str]]:
+    """The command at work, with what it prints to be read as it comes; ended by its own number if need be."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", *argv],
+        cwd=REPOSITORY,
+        env={**os.environ, "VZPLAN_STATE": str(state), "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def until_it_says(process: subprocess.Popen[str], text: str) -> None:
+    """Read on to a line with ``text``."""
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if text in line:
+            return
+    raise AssertionError(f"it never said {text!r}:\n{''.join(said)}")
+
+
+def rest(process: subprocess.Popen[str]) -> str:
+    """All else that it says until it ends."""
+    assert process.stdout is not None
+    said = process.stdout.read()
+    process.wait()
+    return said
+
+
+def assert_moved(box: Sandbox, driver: Driver, hash_before: str) -> None:
+    after = driver.facts()
+    moved = after["hn2"].container(CTID)
+    assert moved is not None
+    assert moved.state is State.RUNNING
+    assert after["hn1"].container(CTID) is None
+    assert tree_hash(box.hn2, PRIVATE) == hash_before
+    numbers = counter(box.hn2, PRIVATE)
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert leftovers(box) == []
+
+
+# --- recover, and which way
+
+
+@pytest.mark.parametrize("at", ["copy-1", "guard-source", "stop", "hide-config"])
+def test_a_run_that_is_told_to_go_forward_is_completed(at: str, tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+        hash_before = tree_hash(box.hn1, PRIVATE)
+        with pytest.raises(Gone):
+            driver.apply({(What.DO, at): dies})
+        (run,) = list_runs(driver.state)
+        assert driver.recover(run, towards=Towards.FORWARD).outcome is Outcome.MIGRATED
+        assert_moved(box, driver, hash_before)
+        assert driver.recover(run).outcome is Outcome.MIGRATED  # once more changes nothing (I10)
+        assert_moved(box, driver, hash_before)
+
+
+def test_what_is_taken_back_cannot_go_forward_and_what_has_moved_cannot_go_back(tmp_path: Path) -> None:
+    with Sandbox("san") as box:
+        driver = Driver(box, tmp_path)
+        before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
+        box.hn2.sh(switch("vzctl-start-fails"))
+        with pytest.raises(Gone):
+            driver.apply({(What.UNDO, "activate-config"): dies})
+        (back,) = list_runs(driver.state)
+        with pytest.raises(RecoverError, match="it cannot go forward any more"):
+            driver.recover(back, towards=Towards.FORWARD)
+        assert driver.recover(back, towards=Towards.BACK).outcome is Outcome.UNWOUND
+        assert_as_before(box, driver, before, hash_before)
+        box.hn2.sh("rm /run/faults/vzctl-start-fails")
+        with pytest.raises(Gone):
+            driver.apply({(What.DO, "ensure-up"): dies})
+        (forward,) = set(list_runs(driver.state)) - {back}
+        with pytest.raises(RecoverError, match="it cannot be taken back any more"):
+            driver.recover(forward, towards=Towards.BACK)
+        assert driver.recover(forward).outcome is Outcome.MIGRATED
+        assert_moved(box, driver, hash_before)
+
+
+# --- the journal is lost, or elsewhere
+
+
+@pytest.mark.parametrize(
+    ("world", "at", "node", "end"),
+    [
+        ("shared", (What.DO, "copy-last"), "hn1", ExitCode.UNWOUND),
+        ("san", (What.DO, "mount-destination"), "hn2", ExitCode.UNWOUND),
+        ("san", (What.DO, "bring-up"), "hn2", ExitCode.UNWOUND),
+        ("san", (What.DO, "ensure-up"), "hn1", ExitCode.OK),
+        ("shared", (What.DO, "disown-hn2"), "hn2", ExitCode.OK),
+    ],
+    ids=lambda value: value[1] if isinstance(value, tuple) else str(value),
+)
+def test_a_run_without_its_journal_is_adopted_from_what_a_node_keeps(
+    world: str, at: tuple[What, str], node: str, end: ExitCode, tmp_path: Path
+) -> None:
+    with Sandbox(world) as box:
+        driver = Driver(box, tmp_path / "first")
+        before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
+        with pytest.raises(Gone):
+            driver.apply({at: dies})
+        (run,) = list_runs(driver.state)
+        shutil.rmtree(driver.state)
+        other = Driver(box, tmp_path / "second")
+        adopted = other.vzplan("recover", run, "--adopt", node, "--ssh", f"-F {box.ssh_config}")
+        assert adopted.returncode == end, adopted.stdout + adopted.stderr
+        if end is ExitCode.OK:
+            assert_moved(box, driver, hash_before)
+        else:
+            assert_as_before(box, driver, before, hash_before)
+        again = other.vzplan("recover", run)  # it has a journal again
+        assert again.returncode == end, again.stdout + again.stderr
+
+
+def test_what_no_node_knows_of_cannot_be_adopted(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+        said = driver.vzplan(
+            "recover", "20260101-000000-abcdef", "--adopt", "hn1", "--ssh", f"-F {box.ssh_config}"
+        )
+        assert said.returncode == ExitCode.REFUSED
+        assert "hn1 knows nothing of a run 20260101-000000-abcdef" in said.stderr
+        assert list_runs(driver.state) == []
+        assert leftovers(box) == []
+
+
+@pytest.mark.parametrize("step", ["stop", "ensure-up"])
+def test_a_controller_that_only_slept_can_do_nothing_once_another_took_over(
+    step: str, tmp_path: Path
+) -> None:
+    with Sandbox("san") as box:
+        driver, other = Driver(box, tmp_path / "first"), Driver(box, tmp_path / "second")
+        hash_before = tree_hash(box.hn1, PRIVATE)
+        number = next(n for n, s in enumerate(driver.plan().steps, 1) if s.id == step)
+        with vzplan(driver.state, *words(box)) as asleep:
+            until_it_says(asleep, f" {number}/")
+            asleep.send_signal(signal.SIGSTOP)
+            (run,) = list_runs(driver.state)
+            assert read_journal(driver.state, run).alive
+            taken = other.vzplan("recover", run, "--adopt", "hn1", "--ssh", f"-F {box.ssh_config}")
+            assert taken.returncode in (ExitCode.UNWOUND, ExitCode.OK), taken.stdout + taken.stderr
+            after = driver.facts()
+            asleep.send_signal(signal.SIGCONT)
+            said = rest(asleep)
+        assert asleep.returncode == ExitCode.IN_DOUBT, said
+        assert "this run has ended here; another controller saw to that" in said
+        assert driver.facts() == after
+        here = box.hn1 if taken.returncode == ExitCode.UNWOUND else box.hn2
+        assert tree_hash(here, PRIVATE) == hash_before
+        numbers = counter(here, PRIVATE)
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert leftovers(box) == []
+
+
+def test_of_two_controllers_at_once_one_moves_and_the_other_is_refused(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver, other = Driver(box, tmp_path / "first"), Driver(box, tmp_path / "second")
+        hash_before = tree_hash(box.hn1, PRIVATE)
+        seen = []
+
+        def second() -> None:
+            seen.append(other.vzplan(*words(box)))
+
+        stop, watch, _ = driver.apply({(What.DO, "copy-1"): second})
+        assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
+        (refused,) = seen
+        assert refused.returncode == ExitCode.REFUSED
+        assert "has container 123 in hand, driven from test" in refused.stdout
+        assert_moved(box, driver, hash_before)
+
+
+def test_two_that_begin_in_the_same_moment_do_not_both_move_it(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver, other = Driver(box, tmp_path / "first"), Driver(box, tmp_path / "second")
+        hash_before = tree_hash(box.hn1, PRIVATE)
+        with vzplan(driver.state, *words(box)) as one, vzplan(other.state, *words(box)) as two:
+            said = {process.pid: rest(process) for process in (one, two)}
+            codes = sorted((one.returncode, two.returncode))
+        assert codes in ([ExitCode.OK, ExitCode.REFUSED], [ExitCode.REFUSED, ExitCode.REFUSED]), said
+        if codes[0] == ExitCode.OK:
+            assert_moved(box, driver, hash_before)
+        assert leftovers(box) == []
+
+
+# --- signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_copy_at_once_and_everything_is_taken_back(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+        much_to_copy(box)
+        box.hn1.sh(switch("rsync-slow"))
+        before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
+        with vzplan(driver.state, *words(box)) as process:
+            until_it_says(process, f"hn1: copy {PRIVATE} to hn2 while it is up")
+            until_there(box, f"{PRIVATE}/srv")
+            process.send_signal(number)
+            said = rest(process)
+        assert process.returncode == ExitCode.UNWOUND, said
+        assert f"no answer (asked to by {number.name})" in said
+        assert_as_before(box, driver, before, hash_before)
+
+
+def test_a_second_signal_leaves_the_rest_to_recover(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+        much_to_copy(box)
+        before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
+        box.hn1.sh(switch("rsync-slow"))
+        with vzplan(driver.state, *words(box, "--precopy", "0")) as process:
+            until_it_says(process, f"hn1: copy {PRIVATE} to hn2, synced there")
+            process.send_signal(signal.SIGINT)
+            until_it_says(process, "taken back as soon as this step has ended")
+            process.send_signal(signal.SIGINT)
+            said = rest(process)
+        assert process.returncode == ExitCode.IN_DOUBT, said
+        (run,) = list_runs(driver.state)
+        assert f"stopped in the middle; 'vzplan recover {run}' ends it" in said
+        box.hn1.sh("rm /run/faults/rsync-slow")
+        assert driver.vzplan("recover", run).returncode == ExitCode.UNWOUND
+        assert_as_before(box, driver, before, hash_before)
+
+
+def test_a_closed_terminal_does_not_stop_a_migration(tmp_path: Path) -> None:
+    with Sandbox("san") as box:
+        driver = Driver(box, tmp_path)
+        hash_before = tree_hash(box.hn1, PRIVATE)
+        with vzplan(driver.state, *words(box)) as process:
+            until_it_says(process, " 3/")
+            process.send_signal(signal.SIGHUP)
+            said = rest(process)
+        assert process.returncode == ExitCode.OK, said
+        assert_moved(box, driver, hash_before)
+
+
+# --- time
+
+
+def until_there(box: Sandbox, path: str) -> None:
+    """The copy has begun to arrive: waited for on the node, which tells nobody."""
+    box.hn2.sh(f"n=0; until [ -e {path} ]; do n=$((n + 1)); [ $n -lt 3000 ] || exit 1; sleep 0.02; done")
+
+
+def test_down_for_longer_than_allowed_is_taken_back_in_the_middle_of_the_copy(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+        much_to_copy(box)
+        before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
+        hooks: dict[tuple[What, str], Callable[[], object]] = {
+            (What.DO, "stop"): lambda: box.hn1.sh(switch("rsync-slow")),
+            (What.UNDO, "stop"): lambda: box.hn1.sh("rm /run/faults/rsync-slow"),
+        }
+        options = Options(max_frozen_s=1, precopy=0)
+        stop, watch, _ = driver.apply(hooks, options=options)  # type: ignore[arg-type]
+        assert stop.outcome is Outcome.UNWOUND, (stop, watch.moves)
+        assert "it was down for longer than 1 s (--max-frozen)" in stop.because
+        assert (What.DO, "copy-last", None) in watch.moves or (What.DO, "copy-last", 0) not in watch.moves
+        assert_as_before(box, driver, before, hash_before)
+
+
+def test_a_copy_without_any_progress_says_so(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+        before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
+        box.hn2.sh(switch("rsync-hangs"))
+        stop, watch, _ = driver.apply(options=Options(rsync=("--timeout=2",)))
+        box.hn2.sh("rm /run/faults/rsync-hangs")
+        assert stop.outcome is Outcome.UNWOUND, (stop, watch.moves)
+        assert "the copy makes no progress" in stop.because
+        assert_as_before(box, driver, before, hash_before)
