@@ -84,15 +84,15 @@ owners() {
 
 # --- paths ----------------------------------------------------------------------------------------------------
 
-areas() { # "HOW<tab>PATH" for each path to look at: dir (what is there), list (and the names in it), locks
-    set -- # every config that vzctl would read, after the node's own
-    [ ! -f /etc/vz/vz.conf ] || set -- /etc/vz/vz.conf
+areas() { # "HOW<tab>PATH" for each path to look at: dir (what is there), list (and the names in it), locks, reboots
+    set -- /dev/null # every config that vzctl would read, after the node's own
+    [ ! -f /etc/vz/vz.conf ] || set -- "$@" /etc/vz/vz.conf
     for file in "$conf"/[1-9]*.conf; do
         name=${file##*/}
         case ${name%.conf} in *[!0-9]*) ;; *) [ ! -f "$file" ] || set -- "$@" "$file" ;; esac
     done
     # shellcheck disable=SC2016 # awk's own
-    [ "$#" = 0 ] || awk '
+    awk '
         function put(how, path) {
             if (path !~ /^\// || path ~ /[$`\\\t]/ || (path in hows && hows[path] != "dir")) return
             if (!(path in hows)) order[++count] = path
@@ -107,6 +107,7 @@ areas() { # "HOW<tab>PATH" for each path to look at: dir (what is there), list (
         BEGIN {
             set[0, "VE_PRIVATE"] = "/vz/private/$VEID"; set[0, "VE_ROOT"] = "/vz/root/$VEID"
             set[0, "DUMPDIR"] = "/vz/dump"; set[0, "LOCKDIR"] = "/vz/lock"
+            set[0, "VZREBOOTDIR"] = "/var/lib/vzctl/vzreboot"
             ctids[0]
         }
         FNR == 1 {
@@ -116,10 +117,11 @@ areas() { # "HOW<tab>PATH" for each path to look at: dir (what is there), list (
             if (ctid == "vz") ctid = 0
             ctids[ctid]
         }
-        match($0, /^[ \t]*(VE_PRIVATE|VE_ROOT|DUMPDIR|LOCKDIR)[ \t]*=/) {
+        match($0, /^[ \t]*(VE_PRIVATE|VE_ROOT|DUMPDIR|LOCKDIR|VZREBOOTDIR)[ \t]*=/) {
             name = substr($0, 1, RLENGTH); value = substr($0, RLENGTH + 1)
             gsub(/[ \t=]/, "", name)
-            if ((ctid, name) in seen) next # of a parameter that stands twice vzctl takes the first
+            # Of a parameter that stands twice vzctl takes the first; the boot script, which sources vz.conf, the last.
+            if ((ctid, name) in seen && name != "VZREBOOTDIR") next
             seen[ctid, name]
             sub(/^[ \t]+/, "", value)
             quote = substr(value, 1, 1)
@@ -130,6 +132,7 @@ areas() { # "HOW<tab>PATH" for each path to look at: dir (what is there), list (
         }
         END {
             put("locks", set[0, "LOCKDIR"])
+            print "reboots\t" set[0, "VZREBOOTDIR"]
             for (ctid in ctids) {
                 put("list", filled("DUMPDIR", ctid))
                 put("list", parent(filled("VE_PRIVATE", ctid)))
@@ -173,6 +176,16 @@ path() { # HOW PATH: what lies there
         [ -z "$names" ] || entries=.$(printf '%s' "${names%/}" | coded)
     fi
     echo "path $(word "$2") $kind $(word "$(readlink -f "$2")") $empty $entries"
+}
+
+reboots() { # VZREBOOTDIR: which containers the boot script starts, unless their configs say ONBOOT=no
+    case $1 in [!/]* | *[\$\`\\]*) return ;; esac # only a shell could say where it is
+    if [ ! -e "$1" ]; then
+        echo 'reboots -'
+    else
+        names=$(listed "$1")
+        [ -z "$names" ] || echo "reboots $(printf '%s' "${names%/}" | coded)"
+    fi
 }
 
 usage() { # PRIVATE ROOT: what lies there, in kilobytes and inodes; by the filesystem's own count where it has one
@@ -254,6 +267,13 @@ mounters() { # what mounts devices by itself, whatever containers' configs say
     done
 }
 
+activation() { # what LVM activates by itself: its configs, without the comments, which are most of them
+    for file in /etc/lvm/lvm.conf /etc/lvm/lvmlocal.conf; do
+        [ -f "$file" ] || continue
+        echo "lvm $(word "$file") $(sed -e '/^[[:space:]]*#/d' -e '/^[[:space:]]*$/d' "$file" | coded)"
+    done
+}
+
 mounts() { # each line of mountinfo, without what is of no interest: pseudo filesystems, the same mount seen twice
     sed 's/^/mount /' /proc/self/mountinfo
     cat /proc/[0-9]*/mountinfo 2>/dev/null | cut -d ' ' -f 3- | sort -u |
@@ -276,6 +296,7 @@ say() {
     } | while IFS="$tab" read -r how what more; do
         case $how in
             measure) usage "$what" "$more" ;;
+            reboots) reboots "$what" ;;
             locks)
                 path "$how" "$what"
                 locks "$what"
@@ -288,6 +309,7 @@ say() {
     done
     devices
     mounters
+    activation
     mounts
     reach_peers
     look df -P -k -l | sed 's/^/bytes /'

@@ -72,6 +72,7 @@ CODES: Final[dict[str, str]] = {
     "area-exists": "something lies where the container's areas are to be, or that is not known",
     "parent-missing": "the directory that is to hold an area is not there",
     "dump-exists": "a memory dump waits for that number; vzctl start would restore it",
+    "boot-list": "the destination would start a container at boot that does not run, or that is not known",
     "hook-missing": "nothing at the destination would mount the device at the next start",
     # the device
     "device-missing": "the device named in the config is not on the source",
@@ -87,6 +88,7 @@ CODES: Final[dict[str, str]] = {
     "mounted-below": "a filesystem of its own below the private area, which would not be copied",
     "device-dirty": "the device's superblock says that some node has it mounted, and here it is not",
     "device-mounter": "fstab, a mount unit or autofs mounts the device, whatever containers' configs say",
+    "device-activated": "LVM's config names the device's volume or group, so that every boot activates it",
     "target-filesystem": "the device that is to be copied onto has no filesystem of a known type",
     "target-not-empty": "the device that is to be copied onto is not empty, or that is seen only later",
     "hook-conflict": "a script of the container's own stands where vzplan would put one",

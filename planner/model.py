@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct, field, structs
 
-FACTS_VERSION: Final = 2
+FACTS_VERSION: Final = 3
 """Version of the facts format; a file of another version is refused, never guessed at."""
 
 CONF_DIR: Final = "/etc/vz/conf"
@@ -138,6 +138,14 @@ class Mounter(Struct, frozen=True, forbid_unknown_fields=True):
     point: str
 
 
+class Activation(Struct, frozen=True, forbid_unknown_fields=True):
+    """A volume group, or one volume of it, that LVM activates by itself at every boot (lvm.conf(5))."""
+
+    where: str  # the file that names it
+    group: str
+    volume: str | None  # None: every volume of the group
+
+
 class Usage(Struct, frozen=True, forbid_unknown_fields=True):
     """What lies in a private area, counted within its filesystem (``find -xdev``)."""
 
@@ -189,6 +197,10 @@ class NodeFacts(Struct, frozen=True, forbid_unknown_fields=True):
     owners: tuple[Owner, ...]
     rooms: tuple[Room, ...]
     mounters: tuple[Mounter, ...]
+    activations: tuple[Activation, ...]
+    reboots: (
+        tuple[int, ...] | None
+    )  # with a file in VZREBOOTDIR: a boot starts them; None: it could not be read
     usage: tuple[Usage, ...]  # of the areas that were asked for
     reaches: tuple[Reach, ...]  # of the nodes that were asked for
 
@@ -214,6 +226,8 @@ class NodeFacts(Struct, frozen=True, forbid_unknown_fields=True):
             owners=tuple(sorted(self.owners, key=lambda o: (o.ctid, o.run))),
             rooms=tuple(sorted(self.rooms, key=lambda r: r.point)),
             mounters=tuple(sorted(self.mounters, key=lambda m: (m.where, m.what, m.point))),
+            activations=tuple(sorted(self.activations, key=lambda a: (a.where, a.group, a.volume or ""))),
+            reboots=None if self.reboots is None else tuple(sorted(self.reboots)),
             usage=tuple(sorted(self.usage, key=lambda u: u.path)),
             reaches=tuple(sorted(self.reaches, key=lambda r: r.peer)),
         )

@@ -24,6 +24,9 @@ DEFAULTS: Final = {
 """What vzctl takes where neither config says (vz.conf(5))."""
 
 
+REBOOT_DIR: Final = "/var/lib/vzctl/vzreboot"
+"""Where vz's boot script finds further containers to start, unless vz.conf says VZREBOOTDIR."""
+
 READ: Final = frozenset({*DEFAULTS, "VE_DEVICE"})
 """Settings that are read here, and complained of one by one."""
 
@@ -204,6 +207,12 @@ def unseen(request: Request) -> tuple[str, ...]:
     areas = (at.destination.private, at.destination.root, f"{at.destination.dumpdir}/Dump.{at.ctid}")
     paths = (path for area in areas for path in (area, area.rpartition("/")[0] or "/"))
     return tuple(dict.fromkeys(p for p in paths if facts.path(p).kind is PathKind.UNKNOWN))
+
+
+def reboot_dir(vz_conf: str | None) -> str:
+    """VZREBOOTDIR as it is written; the boot script sources vz.conf, so that of several the last counts."""
+    said = [s.value for s in settings(vz_conf or "") if s.name == "VZREBOOTDIR" and s.value]
+    return said[-1] if said else REBOOT_DIR
 
 
 def _peer(device: Device | None, facts: NodeFacts) -> Device | None:

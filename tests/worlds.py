@@ -91,6 +91,13 @@ def not_on_boot(request: Request) -> Request:
     return structs.replace(request, source=_with_container(source, config=config))
 
 
+def on_boot_list(request: Request) -> Request:
+    """The same, but its config does not say whether 123 is started at boot: its node's VZREBOOTDIR does."""
+    config = (_container(request.source).config or "").replace('ONBOOT="yes"\n', "")
+    source = structs.replace(_with_container(request.source, config=config), reboots=(CTID,))
+    return structs.replace(request, source=source)
+
+
 def disabled(request: Request) -> Request:
     """The same, but the owner of 123 does not want it to be started."""
     source = request.source
@@ -151,6 +158,7 @@ WORLDS: Final = {
     "a-mounted": mounted(bundled("shared")),
     "a-stopped": stopped(with_history(bundled("shared"))),
     "a-running-disabled": disabled(bundled("shared")),
+    "a-running-on-boot-list": on_boot_list(bundled("shared")),
     "a-stopped-area-kept": asking(not_on_boot(stopped(bundled("shared"))), remove_area=False),
     "b-running": with_history(bundled("to-insulated")),
     "b-mounted": not_on_boot(mounted(bundled("to-insulated"))),
@@ -168,6 +176,7 @@ WORLDS: Final = {
     "d2-mounted": mounted(bundled("san")),
     "d2-stopped": stopped(bundled("san")),
     "d2-stopped-not-on-boot": not_on_boot(stopped(with_history(bundled("san")))),
+    "d2-stopped-on-boot-list": on_boot_list(stopped(bundled("san"))),
     "d2-stopped-believed": asking(stopped(bundled("no-identity")), same_device=True, dst_device="/dev/sdm1"),
 }
 """All ways and states, started at boot or not, with and without a history, and the flags."""
@@ -181,6 +190,12 @@ EXPLORED: Final = tuple(
     world
     for world in WORLDS
     if world
-    not in {"a-running-not-on-boot", "d2-running-not-on-boot", "d2-stopped-not-on-boot", "a-running-disabled"}
+    not in {
+        "a-running-not-on-boot",
+        "d2-running-not-on-boot",
+        "d2-stopped-not-on-boot",
+        "a-running-disabled",
+        "a-running-on-boot-list",
+    }
 )
 """Those that are explored whole by ``make test``: every way and state; the rest are variants for single questions."""

@@ -59,7 +59,7 @@ def _starts(node: NodeState, ctid: int) -> bool:
     where = _areas_on_disk(node, ctid)
     return (
         where is not None
-        and where.onboot
+        and vz.wanted_at_boot(node, node.disk, ctid, where)
         and not where.disabled
         and isinstance(node.disk.get(where.private), Dir)
     )

@@ -415,7 +415,8 @@ def _state_may_differ(view: View, node: NodeState, *, known: bool) -> bool:
     if node.boots == 0:
         return False
     where = vz.areas_of(node, view.ctid)
-    if view.first != "running" and where is not None and where.onboot:
+    booted = where is not None and vz.wanted_at_boot(node, node.tree, view.ctid, where)
+    if view.first != "running" and booted:
         return True
     if view.first == "down":
         return False

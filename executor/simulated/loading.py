@@ -42,6 +42,7 @@ from planner.model import (
     Script,
     State,
 )
+from planner.situation import reboot_dir
 
 OWNERS: Final = "/var/lib/vzplan/owners"
 """Folder of the owner records, one file a container: run and control, a word each."""
@@ -173,6 +174,8 @@ def _tree(given: NodeFacts) -> dict[str, Thing]:
         tree[f"{_lockdir(given)}/{lock.ctid}.lck"] = File(f"{alive} of {lock.ctid}", 0o644)
     for owner in given.owners:
         tree[f"{OWNERS}/{owner.ctid}"] = File(f"{owner.run} {owner.control}", 0o600)
+    for ctid in given.reboots or ():
+        tree[f"{reboot_dir(given.vz_conf)}/{ctid}"] = File("", 0o644)
     for name in list(tree):
         _add_parents(tree, name)
     return tree
@@ -248,6 +251,7 @@ def facts_of(world: World, node: NodeState) -> NodeFacts:
         paths=_carry(given.paths, base.paths, now.paths, "path"),
         locks=_carry(given.locks, base.locks, now.locks, "ctid"),
         owners=_carry(given.owners, base.owners, now.owners, "ctid"),
+        reboots=given.reboots if now.reboots == base.reboots else now.reboots,
         rooms=_whole(given.rooms, base.rooms, now.rooms),
     )
 
@@ -330,6 +334,7 @@ def derive(world: World, node: NodeState) -> NodeFacts:
         paths=tuple(_path(node, path) for path in _looked_at(node, containers)),
         locks=tuple(_lock(node, lockdir, n) for n in node.children(lockdir) if n.endswith(".lck")),
         owners=tuple(_owner(node, name) for name in node.children(OWNERS)),
+        reboots=_reboots(node),
         rooms=_rooms(world, node, mounts),
     )
 
@@ -428,6 +433,13 @@ def _lock(node: NodeState, lockdir: str, name: str) -> Lock:
 def _owner(node: NodeState, name: str) -> Owner:
     run, _, control = (node.text(f"{OWNERS}/{name}") or "").partition(" ")
     return Owner(int(name), run, control)
+
+
+def _reboots(node: NodeState) -> tuple[int, ...] | None:
+    if node.given.reboots is None:
+        return None
+    names = node.children(reboot_dir(node.given.vz_conf))
+    return tuple(sorted(int(name) for name in names if name.isdecimal()))
 
 
 def _rooms(world: World, node: NodeState, mounts: tuple[Mount, ...]) -> tuple[Room, ...]:

@@ -10,10 +10,10 @@ from collections.abc import Generator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from executor.simulated.world import Dir, File, Link, NodeState, Standing, World
-from planner.model import CONF_DIR, Device, Mount, State
+from executor.simulated.world import Dir, File, Link, NodeState, Standing, Tree, World
+from planner.model import CONF_DIR, Device, Known, Mount, State
 from planner.parse.config import ConfigError, expanded, settings, value
-from planner.situation import DEFAULTS
+from planner.situation import DEFAULTS, reboot_dir
 
 Effects = Generator[None, None, int]
 """Yields after each effect; returns an exit status."""
@@ -31,7 +31,7 @@ class Areas(NamedTuple):
     lockdir: str
     dumpdir: str
     hook_device: str | None
-    onboot: bool
+    onboot: Known  # UNKNOWN: it says neither yes nor no
     disabled: bool
     layout: str | None
 
@@ -57,10 +57,14 @@ def areas(ctid: int, config: str, vz_conf: str | None) -> Areas | None:
         lockdir,
         dumpdir,
         hook_device=devices[-1] if devices else None,
-        onboot=value(config, "ONBOOT") == "yes",
+        onboot=_yes_or_no(value(config, "ONBOOT")),
         disabled=value(config, "DISABLED") == "yes",
         layout=value(config, "VE_LAYOUT"),
     )
+
+
+def _yes_or_no(said: str | None) -> Known:
+    return Known(said) if said in (Known.YES, Known.NO) else Known.UNKNOWN
 
 
 def config_path(ctid: int) -> str:
@@ -86,6 +90,13 @@ def state_of(node: NodeState, ctid: int) -> State:
     if f"{where.dumpdir}/Dump.{ctid}" in node.tree:
         return State.SUSPENDED
     return State.STOPPED
+
+
+def wanted_at_boot(node: NodeState, tree: Tree, ctid: int, where: Areas) -> bool:
+    """Whether the boot script would start it, as far as ``tree`` says: ONBOOT, or a file in VZREBOOTDIR."""
+    if where.onboot is Known.UNKNOWN:
+        return f"{reboot_dir(node.given.vz_conf)}/{ctid}" in tree
+    return where.onboot is Known.YES
 
 
 # --- mounts ---------------------------------------------------------------------------------------------------

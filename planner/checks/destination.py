@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from planner.findings import Finding, error
-from planner.model import CONF_DIR, PathKind
+from planner.model import CONF_DIR, PathKind, State
 from planner.parse.config import value
-from planner.situation import Situation
+from planner.situation import Situation, reboot_dir
 
 
 def checks(at: Situation) -> tuple[Finding, ...]:
     """Findings about what is in the way at the destination."""
-    return (*_configs(at), *_name(at), *_areas(at), *_dumps(at))
+    return (*_configs(at), *_name(at), *_areas(at), *_dumps(at), *_boot_list(at))
 
 
 def _configs(at: Situation) -> list[Finding]:
@@ -122,3 +122,23 @@ def _dumps(at: Situation) -> list[Finding]:
             )
         )
     return found
+
+
+def _boot_list(at: Situation) -> list[Finding]:
+    """What VZREBOOTDIR names is started at boot, unless its config says ONBOOT=no: a leftover would start this one."""
+    facts = at.destination.facts
+    if at.container.state is State.RUNNING or value(at.config, "ONBOOT") == "no":
+        return []
+    if facts.reboots is not None and at.ctid not in facts.reboots:
+        return []
+    place = f"{reboot_dir(facts.vz_conf)}/{at.ctid}"
+    sure = "nothing says whether it is" if facts.reboots is None else "it is"
+    return [
+        error(
+            "boot-list",
+            f"{facts.node}:{place}",
+            f"{sure} on the list of what that node starts at its next boot; the container is {at.container.state}",
+            f"remove it there: 'rm -f {place}'; or say that it is not to be started ('vzctl set {at.ctid} --onboot "
+            "no --save')",
+        )
+    ]

@@ -6,7 +6,7 @@ from typing import Final
 
 from planner.findings import Finding, error, warning
 from planner.identity import look_alikes, same_disk
-from planner.model import Device, Filesystem, Journal, Known, Mounter, NodeFacts
+from planner.model import Activation, Device, Filesystem, Journal, Known, Mounter, NodeFacts
 from planner.situation import Side, Situation
 
 NEEDED: Final = ("blkid", "blockdev", "dumpe2fs", "mke2fs")
@@ -56,7 +56,7 @@ def _tools(at: Situation) -> list[Finding]:
 def _at_source(at: Situation, device: Device) -> list[Finding]:
     """Mounted at the private area if the container is up; nowhere else but as its root, which is a bind of it."""
     side = at.source
-    found = _mounters(side.facts, device)
+    found = _by_itself(side.facts, device)
     mount = side.facts.mounted_at(side.private)
     if at.up and (mount is None or mount.device != device.number):
         found.append(
@@ -127,7 +127,7 @@ def _handed_over(at: Situation) -> list[Finding]:
         return found
     there = f"{at.destination.node}:{_called(at, at.destination)}"
     found += [*_writable(peer, there), *_free(at.destination.facts, peer, there)]
-    found += _mounters(at.destination.facts, peer)
+    found += _by_itself(at.destination.facts, peer)
     return [*found, *_others(at, device)]
 
 
@@ -185,7 +185,7 @@ def _others(at: Situation, device: Device) -> list[Finding]:
         for other in facts.devices:
             if same_disk(device, other, believed=at.options.same_device):
                 subject = f"{facts.node}:{min(other.names, key=len)}"
-                found += [*_free(facts, other, subject), *_mounters(facts, other)]
+                found += [*_free(facts, other, subject), *_by_itself(facts, other)]
     return found
 
 
@@ -196,7 +196,7 @@ def _copied_onto(at: Situation, target: Device) -> list[Finding]:
     """It is mounted and filled in prepare: it must be free, empty, and nobody else's."""
     facts = at.destination.facts
     subject = f"{facts.node}:{_called(at, at.destination)}"
-    found = [*_writable(target, subject), *_free(facts, target, subject), *_mounters(facts, target)]
+    found = [*_writable(target, subject), *_free(facts, target, subject), *_by_itself(facts, target)]
     if not facts.mounts_of(target):
         found += _unused(target, subject)
     here = at.source.facts
@@ -277,8 +277,13 @@ def _unused(device: Device, subject: str) -> list[Finding]:
     ]
 
 
+def _by_itself(facts: NodeFacts, device: Device) -> list[Finding]:
+    """What happens to it whatever containers' configs say: at the next boot, on both nodes."""
+    return [*_mounters(facts, device), *_activations(facts, device)]
+
+
 def _mounters(facts: NodeFacts, device: Device) -> list[Finding]:
-    """fstab, mount units and autofs mount it whatever containers' configs say: at the next boot, on both nodes."""
+    """fstab, mount units and autofs mount it."""
     return [
         error(
             "device-mounter",
@@ -303,6 +308,52 @@ def _names(mounter: Mounter, device: Device) -> bool:
     if filesystem is None or not name:
         return False
     return (tag == "UUID" and name == filesystem.uuid) or (tag == "LABEL" and name == filesystem.label)
+
+
+def _activations(facts: NodeFacts, device: Device) -> list[Finding]:
+    """LVM makes it usable there, although which node may use it is the move's to decide."""
+    names = [name for each in _with_holders(facts, device) for name in each.names]
+    return [
+        error(
+            "device-activated",
+            f"{facts.node}:{activation.where}",
+            f"LVM activates {'/'.join(filter(None, (activation.group, activation.volume)))} at every boot, whatever "
+            "the containers' configs say",
+            "take it out of that list; an action script can activate it where its container is ('lvchange -ay')",
+        )
+        for activation in facts.activations
+        if any(_is_volume(name, activation) for name in names)
+    ]
+
+
+def _with_holders(facts: NodeFacts, device: Device) -> list[Device]:
+    """The device and all that is built on it: of a physical volume the volumes that lie on it."""
+    found, waiting = [], [device]
+    while waiting:
+        each = waiting.pop()
+        found.append(each)
+        # sysfs writes the slashes of a name (cciss/c0d0) as exclamation marks.
+        above = [facts.device("/dev/" + holder.replace("!", "/")) for holder in each.holders]
+        waiting += [held for held in above if held is not None and held not in (*found, *waiting)]
+    return found
+
+
+def _is_volume(name: str, of: Activation) -> bool:
+    """Whether a name in /dev is /dev/VG/LV, or what device-mapper makes of it (hyphens in names are doubled)."""
+    for place in ("/dev/mapper/", "/dev/disk/by-id/dm-name-"):
+        if name.startswith(place):
+            group, volume = f"{place}{_mapped(of.group)}-", _mapped(of.volume or "")
+            rest = name.removeprefix(group)
+            return rest != name and (rest == volume if volume else not rest.startswith("-"))
+    match name.split("/"):
+        case ["", "dev", group, volume]:
+            return group == of.group and of.volume in (None, volume)
+        case _:
+            return False
+
+
+def _mapped(name: str) -> str:
+    return name.replace("-", "--")
 
 
 def _called(at: Situation, side: Side) -> str:

@@ -29,9 +29,10 @@ from planner.model import (
     Script,
     Usage,
 )
-from planner.parse import ParseError, df, dumpe2fs, mountinfo, status
+from planner.parse import ParseError, df, dumpe2fs, lvm, mountinfo, status
 
 NOTHING = "-"
+_CTID = "[1-9][0-9]{0,9}"
 NOT_FILESYSTEMS = frozenset({"LVM2_member", "swap", "crypto_LUKS", "linux_raid_member", "mpath_member"})
 
 
@@ -78,6 +79,8 @@ KINDS = frozenset(
         "bytes",
         "inodes",
         "mounter",
+        "lvm",
+        "reboots",
         "usage",
         "reach",
     ]
@@ -107,6 +110,8 @@ def _facts(node: str, records: defaultdict[str, list[str]]) -> NodeFacts:
         owners=tuple(map(_owner, records["owner"])),
         rooms=df.rooms(records["bytes"], records["inodes"]),
         mounters=tuple(map(_mounter, records["mounter"])),
+        activations=lvm.activations(dict(map(_file, records["lvm"]))),
+        reboots=_reboots(records["reboots"][0]) if records["reboots"] else None,
         usage=tuple(map(_usage, records["usage"])),
         reaches=tuple(map(_reach, records["reach"])),
     ).in_order()
@@ -177,8 +182,20 @@ def _device(line: str) -> Device:
 
 
 def _mounter(line: str) -> Mounter:
-    where, what, point = line.split(" ")
-    return Mounter(_sure(where), _sure(what), _sure(point))
+    where, what, point = map(_sure, line.split(" "))
+    if where == "/etc/fstab":  # blanks are written there as in mountinfo (fstab(5))
+        what, point = mountinfo.plain(what), mountinfo.plain(point)
+    return Mounter(where, what, point)
+
+
+def _file(line: str) -> tuple[str, str]:
+    path, text = line.split(" ")
+    return _sure(path), _sure(text)
+
+
+def _reboots(line: str) -> tuple[int, ...]:
+    """The names of files that are numbers of containers; nothing starts by any other."""
+    return tuple(int(name) for name in _names(line) if re.fullmatch(_CTID, name))
 
 
 def _usage(line: str) -> Usage:
@@ -198,7 +215,7 @@ def _count(word: str) -> int:
 
 
 def _ctid(word: str) -> int:
-    if not re.fullmatch("[1-9][0-9]{0,9}", word):
+    if not re.fullmatch(_CTID, word):
         raise ParseError(f"{word[:40]!r} is not a container's number")
     return int(word)
 

@@ -27,6 +27,8 @@ SETS = (
     "rooms",
     "locks",
     "mounters",
+    "activations",
+    "reboots",
     "usage",
     "reaches",
 )

@@ -107,9 +107,14 @@ BACK: Final = {
 
 
 def prepared_for_the_way_back(way: str, moved: NodeFacts, request: Request) -> NodeFacts:
-    """What an operator does in between: counts the files; deletes an old area, makes an old device anew (mkfs)."""
+    """What an operator does in between: counts the files; deletes an old area, makes an old device anew (mkfs).
+
+    Where it came from, the list of what is started at boot still names it.
+    """
     if moved.node == "hn2":
         return structs.replace(moved, usage=request.source.usage)
+    assert moved.reboots == request.source.reboots
+    moved = structs.replace(moved, reboots=())
     if not request.asked.options.remove_area:
         assert str(CTID) in (moved.path("/vz/private").entries or ())
         paths = (_without(p, str(CTID)) if p.path == "/vz/private" else p for p in moved.paths)
@@ -119,7 +124,7 @@ def prepared_for_the_way_back(way: str, moved: NodeFacts, request: Request) -> N
 
 def after_both(way: str, request: Request) -> dict[str, NodeFacts]:
     """The first world, with what is meant to be another one now."""
-    source, destination = request.source, request.destination
+    source, destination = structs.replace(request.source, reboots=()), request.destination
     options, container = request.asked.options, source.container(CTID)
     assert container is not None
     assert container.config is not None

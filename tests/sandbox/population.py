@@ -23,6 +23,7 @@ OLD_NS: Final = 1_000_000_000_123_456_789
 PLACES: Final = {  # stand-in: where it lies on a node
     "boot.sh": "usr/lib/node/boot.sh",
     "inside.sh": "usr/lib/node/inside.sh",
+    "vz.sh": "etc/init.d/vz",
     "vzctl.sh": "usr/lib/node/vzctl",
     "vzlist.sh": "usr/sbin/vzlist",
     "scsi_id.sh": "usr/lib/udev/scsi_id",

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from executor.simulated.boot import auto_starts
+from executor.simulated.world import World
+from executor.site import LiveSite
 from tests.sandbox import (
     Sandbox,
     SandboxError,
@@ -188,6 +191,36 @@ def test_the_network_can_be_cut_and_comes_back(shared: Sandbox) -> None:
     assert ssh(shared, "hn2", "true").returncode == 255
     restore_network(shared.hn2)
     assert ssh(shared, "hn2", "true").returncode == 0
+
+
+def test_a_boot_starts_what_the_configs_and_the_boot_list_say(shared: Sandbox) -> None:
+    node = shared.hn1
+    cases = {  # ONBOOT, with a file in VZREBOOTDIR, is started
+        130: ("yes", False, True),
+        131: ("no", True, False),
+        132: (None, True, True),
+        133: (None, False, False),
+        134: ("yes", True, True),
+    }
+    node.sh("vzctl stop 123; vzctl stop 101; rm /etc/vz/conf/101.conf; mkdir -p /vz/again")
+    node.sh("echo VZREBOOTDIR=/vz/again >>/etc/vz/vz.conf; : >/vz/again/999; : >/vz/again/123.old")
+    for ctid, (onboot, listed, _) in cases.items():
+        node.sh(f"cp -a /vz/private/101 /vz/private/{ctid}; sed -i /ONBOOT/d /etc/vz/conf/123.conf")
+        text = f"ONBOOT={onboot}\n" if onboot else "# not said\n"
+        node.path(f"/etc/vz/conf/{ctid}.conf").write_text(text)
+        if listed:
+            node.path(f"/vz/again/{ctid}").touch()
+    site = LiveSite(("-F", str(shared.ssh_config)), None)
+    try:
+        facts = site.facts("hn1")["hn1"]
+    finally:
+        site.close()
+    assert facts.reboots == (131, 132, 134, 999)
+    node.sh("/etc/init.d/vz start")
+    running = {int(ctid) for ctid in node.sh("vzlist -1").split()}
+    assert running == {ctid for ctid, (_, _, started) in cases.items() if started}
+    # And so says the simulated node that is made of the same facts.
+    assert auto_starts(World.of(facts).nodes["hn1"]) == running
 
 
 def test_two_sandboxes_at_once(shared: Sandbox) -> None:

@@ -15,10 +15,11 @@ from msgspec import structs
 from executor.gather import Ask, gather
 from executor.node import NodeOutcome
 from executor.shell import ShellNode
-from planner.model import Known, Lock, Mount, Mounter, NodeFacts, PathKind, Reach, State
+from planner.model import Activation, Known, Lock, Mount, Mounter, NodeFacts, PathKind, Reach, State
 from planner.model import Path as Place
 from planner.plan import Exited
 from tests.sandbox import Node, Sandbox
+from tests.sandbox.nodes import REPOSITORY
 
 PATH: Final = "/sbin:/usr/sbin:/bin:/usr/bin"
 SHELLS: Final = ("dash", "bash --posix", "busybox sh")
@@ -79,6 +80,10 @@ def steady(found: NodeFacts) -> NodeFacts:
 
 def write(node: Node, path: str, text: str | bytes) -> None:
     node.path(path).write_bytes(text.encode() if isinstance(text, str) else text)
+
+
+def append(node: Node, path: str, text: str) -> None:
+    write(node, path, node.path(path).read_bytes() + text.encode())
 
 
 def settled_tree(node: Node) -> str:
@@ -432,7 +437,7 @@ def test_what_mounts_by_itself_is_found(san: Sandbox) -> None:
         Mounter("/etc/fstab", "/dev/mapper/$(touch${IFS}/tmp/pwned)", "/`touch${IFS}/tmp/pwned`"),
         Mounter("/etc/fstab", "/dev/sda1", "/srv"),
         Mounter("/etc/fstab", "LABEL=web1", "none"),
-        Mounter("/etc/fstab", "PARTUUID=0f", "/a\\040b"),
+        Mounter("/etc/fstab", "PARTUUID=0f", "/a b"),
         Mounter("/etc/fstab", "UUID=1bc09249-2a2c-c88e-0d90-abfb625dc77b", "/vz/private/123"),
         Mounter("/etc/systemd/system/srv.mount", "/dev/sdb1", "/srv x"),
         Mounter("/run/systemd/system/odd.mount", "$(touch /tmp/pwned)", ""),
@@ -456,6 +461,77 @@ def test_of_a_node_without_fstab_nothing_mounts_by_itself(san: Sandbox) -> None:
     node.sh("rm -rf /etc/fstab /etc/systemd/system/*.mount /run/systemd/system/*.mount /etc/auto.*")
     for shell in installed(SHELLS):
         assert ask(node, shell=shell).mounters == ()
+
+
+LISTED: Final = "cd {0}; : >123; : >101; : >007; : >123.bak; : >'12 3'; mkdir 130"
+
+
+@pytest.mark.parametrize(
+    ("vz_conf", "place"),
+    [
+        ("", "/var/lib/vzctl/vzreboot"),
+        ("VZREBOOTDIR=/vz/again", "/vz/again"),
+        (" VZREBOOTDIR = '/vz/with blank' # why", "/vz/with blank"),
+        ('VZREBOOTDIR="/nowhere"\nVZREBOOTDIR="/vz/again"\r', "/vz/again"),
+        ("VZREBOOTDIR=", "/var/lib/vzctl/vzreboot"),
+        ("#VZREBOOTDIR=/vz/again", "/var/lib/vzctl/vzreboot"),
+    ],
+)
+def test_what_a_boot_starts_besides_is_listed(san: Sandbox, vz_conf: str, place: str) -> None:
+    node = san.hn1
+    assert ask(node).reboots == ()
+    append(node, "/etc/vz/vz.conf", f"{vz_conf}\n")
+    for shell in installed(SHELLS):
+        assert ask(node, shell=shell).reboots == ()
+    node.sh(f"mkdir -p '{place}'; " + LISTED.format(f"'{place}'"))
+    for shell in installed(SHELLS):
+        assert ask(node, shell=shell).reboots == (101, 123, 130), shell
+
+
+@pytest.mark.parametrize(
+    "odd", ["$(touch /tmp/pwned)", "/x`touch /tmp/pwned`", "again", "/vz/$HOME", "/vz\\x"]
+)
+def test_a_boot_list_that_only_a_shell_could_find_is_not_called_empty(san: Sandbox, odd: str) -> None:
+    node = san.hn1
+    append(node, "/etc/vz/vz.conf", f'VZREBOOTDIR="{odd}"\n')
+    for shell in installed(SHELLS):
+        assert ask(node, shell=shell).reboots is None
+    assert node.sh("find / -xdev -name 'pwned*'") == ""
+
+
+def test_a_boot_list_that_cannot_be_read_is_not_called_empty(san: Sandbox) -> None:
+    node = san.hn1
+    damage(node, "/private")
+    write(node, "/etc/vz/vz.conf", "VZREBOOTDIR=/mnt/private\n")
+    assert ask(node).reboots is None
+
+
+def test_a_node_without_vz_conf_and_configs_has_a_boot_list(san: Sandbox) -> None:
+    node = san.hn2
+    node.sh("rm -r /etc/vz; mkdir -p /var/lib/vzctl/vzreboot; : >/var/lib/vzctl/vzreboot/7")
+    for shell in installed(SHELLS):
+        assert ask(node, shell=shell).reboots == (7,)
+
+
+def test_what_lvm_activates_by_itself_is_found(san: Sandbox) -> None:
+    node, captured = san.hn1, REPOSITORY / "fixtures/captured"
+    node.sh("mkdir -p /etc/lvm; rm -f /etc/lvm/*")
+    assert ask(node).activations == ()
+    main, local = "/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf"
+    write(node, main, (captured / "lvm-rhel6.conf").read_bytes())
+    for shell in installed(SHELLS):
+        assert ask(node, shell=shell).activations == (
+            Activation(main, "vg_hn1", None),
+            Activation(main, "vg_san", "ct-123"),
+        )
+    write(node, main, (captured / "lvm-current.conf").read_bytes())
+    assert [a.volume for a in ask(node).activations] == [None, "web1"]
+    write(node, local, (captured / "lvm-local.conf").read_bytes())
+    for shell in installed(SHELLS):
+        assert ask(node, shell=shell).activations == (Activation(local, "vg_root", None),)
+    write(node, local, b"activation { volume_list = \xff\x00 $(touch /tmp/pwned) `touch /tmp/pwned`")
+    assert [a.volume for a in ask(node).activations] == [None, "web1"]
+    assert node.sh("find / -xdev -name 'pwned*'") == ""
 
 
 def test_files_are_counted_only_if_it_is_asked_for(san: Sandbox) -> None:

@@ -16,6 +16,7 @@ from planner.findings import CODES, Finding, Severity
 from planner.hooks import OURS, Kind, kind
 from planner.make import make_plan
 from planner.model import (
+    Activation,
     Asked,
     Device,
     Journal,
@@ -148,6 +149,11 @@ def with_mounter(where: str, what: str, point: str = "/srv") -> Change:
     return lambda facts: structs.replace(facts, mounters=(*facts.mounters, Mounter(where, what, point)))
 
 
+def activating(group: str, volume: str | None = None) -> Change:
+    new = Activation("/etc/lvm/lvm.conf", group, volume)
+    return lambda facts: structs.replace(facts, activations=(*facts.activations, new))
+
+
 def with_mount(point: str, number: str, *, elsewhere: bool = False) -> Change:
     new = Mount(point, number, "/", "ext4", "/dev/x", read_only=False, elsewhere=elsewhere)
     return lambda facts: structs.replace(facts, mounts=(*facts.mounts, new))
@@ -194,6 +200,12 @@ def lun(request: Request) -> Device:
 SHARED, SAN = bundled("shared"), bundled("san")
 ONTO, TO_SHARED, OTHER = bundled("to-insulated"), bundled("to-shared"), bundled("other-device")
 HOOKLESS = bundled("hook-missing")
+VOLUME: Final = ("/dev/dm-5", "/dev/mapper/vg--san-ct--123", "/dev/vg-san/ct-123")
+"""Names that one volume has on a node."""
+ON_LVM: Final = at_destination(
+    at_source(SAN, config(VOLUME[2], instead_of="/dev/sda1"), device("/dev/sda1", names=VOLUME)),
+    device("/dev/sdm1", names=VOLUME),
+)
 XFS: Final = {"type": "xfs", "journal": None, "needs_recovery": UNKNOWN, "empty": UNKNOWN, "free_bytes": None}
 LOUD_HOOK: Final = (
     '#!/bin/sh\n. "$VE_CONFFILE"\n[ -n "$VE_DEVICE" ] || exit 0\nmount "$VE_DEVICE" "$VE_PRIVATE"\n'
@@ -262,6 +274,11 @@ CASES: Final = {
         ("hn1:/vz/dump/Dump.123",),
         SHARED,
     ),
+    "boot-list": Case(
+        at_destination(stopped(SHARED), having(reboots=(CTID,))),
+        ("hn2:/var/lib/vzctl/vzreboot/123",),
+        stopped(SHARED),
+    ),
     "hook-missing": Case(HOOKLESS, ("hn2:/etc/vz/conf/vps.premount", "hn2:/etc/vz/conf/vps.postumount"), SAN),
     "device-missing": Case(
         at_source(SAN, config("/dev/nope", instead_of="/dev/sda1")), ("hn1:/dev/nope",), SAN
@@ -292,6 +309,9 @@ CASES: Final = {
         at_destination(ONTO, filesystem(SPARE, needs_recovery=YES, empty=UNKNOWN)), (f"hn2:{SPARE}",), ONTO
     ),
     "device-mounter": Case(at_source(SAN, with_mounter("/etc/fstab", "/dev/sda1")), ("hn1:/etc/fstab",), SAN),
+    "device-activated": Case(
+        at_source(ON_LVM, activating("vg-san", "ct-123")), ("hn1:/etc/lvm/lvm.conf",), ON_LVM
+    ),
     "target-filesystem": Case(at_destination(ONTO, device(SPARE, filesystem=None)), (f"hn2:{SPARE}",), ONTO),
     "target-not-empty": Case(at_destination(ONTO, filesystem(SPARE, empty=NO)), (f"hn2:{SPARE}",), ONTO),
     "hook-conflict": Case(
@@ -550,6 +570,51 @@ def test_a_dump_that_may_wait_there_is_refused_on_either_node(entries: tuple[str
     assert make_plan(at_source(SHARED, gone)).runnable
 
 
+@pytest.mark.parametrize("make", [stopped, mounted], ids=["stopped", "mounted"])
+def test_a_container_that_does_not_run_may_not_be_on_the_destinations_list(
+    make: Callable[[Request], Request],
+) -> None:
+    there = ("hn2:/var/lib/vzctl/vzreboot/123",)
+    for reboots, good in (((101, CTID), False), (None, False), ((101, 1234), True), ((), True)):
+        changed = at_destination(make(SHARED), having(reboots=reboots))
+        assert said(changed, "boot-list") == ([] if good else [(ERROR, subject) for subject in there])
+
+
+def test_what_runs_or_is_never_started_at_boot_may_be_on_the_list() -> None:
+    for request in (
+        SHARED,
+        SAN,
+        at_source(stopped(SHARED), config('ONBOOT="no"', instead_of='ONBOOT="yes"')),
+    ):
+        for reboots in ((CTID,), None):
+            assert make_plan(at_destination(request, having(reboots=reboots))).runnable
+    unsaid = at_source(stopped(SHARED), config("", instead_of='ONBOOT="yes"\n'))
+    assert said(at_destination(unsaid, having(reboots=(CTID,))), "boot-list") != []
+
+
+def test_the_list_at_the_source_goes_with_its_config() -> None:
+    for request in (SHARED, stopped(SHARED), mounted(SAN)):
+        assert make_plan(at_source(request, having(reboots=(CTID,)))).runnable
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("VZREBOOTDIR=/var/vzreboot\n", "/var/vzreboot"),
+        ('VZREBOOTDIR="/a"\nVZREBOOTDIR=/b\n', "/b"),
+        ("VZREBOOTDIR=\n", "/var/lib/vzctl/vzreboot"),
+        ("#VZREBOOTDIR=/a\n", "/var/lib/vzctl/vzreboot"),
+    ],
+)
+def test_the_list_is_where_the_boot_script_looks(line: str, place: str) -> None:
+    listed = at_destination(
+        stopped(SHARED), having(reboots=(CTID,)), vz_conf(f"{line}VIRTUOZZO=yes", instead_of="VIRTUOZZO=yes")
+    )
+    (finding,) = (f for f in found(listed) if f.code == "boot-list")
+    assert finding.subject == f"hn2:{place}/123"
+    assert f"'rm -f {place}/123'" in finding.remedy
+
+
 # --- what mounts a device by itself
 
 
@@ -614,6 +679,82 @@ def test_a_source_that_is_mounted_by_its_partition_is_refused(tag: str) -> None:
     names = (f"/dev/disk/by-{tag.lower()}/4f5a-01", *lun(SAN).names)
     changed = at_source(SAN, device("/dev/sda1", names=names), by(f"{tag}=4f5a-01"))
     assert said(changed, "device-mounter") == [(ERROR, "hn1:/etc/fstab")]
+
+
+# --- what LVM activates by itself
+
+
+@pytest.mark.parametrize("name", [*VOLUME[1:], "/dev/disk/by-id/dm-name-vg--san-ct--123"])
+@pytest.mark.parametrize("volume", ["ct-123", None])
+def test_a_volume_that_lvm_activates_is_refused_under_any_name(name: str, volume: str | None) -> None:
+    activated = activating("vg-san", volume)
+    for request in (SAN, TO_SHARED, OTHER):
+        changed = at_source(request, device("/dev/sda1", names=("/dev/sda1", name)), activated)
+        assert said(changed, "device-activated") == [(ERROR, "hn1:/etc/lvm/lvm.conf")]
+    for request, old in ((SAN, "/dev/sdm1"), (ONTO, SPARE), (OTHER, "/dev/sdm1")):
+        changed = at_destination(request, device(old, names=(old, name)), activated)
+        (finding,) = (f for f in found(changed) if f.code == "device-activated")
+        assert (finding.severity, finding.subject) == (ERROR, "hn2:/etc/lvm/lvm.conf")
+        assert f"activates vg-san{'/ct-123' if volume else ''} at every boot" in finding.summary
+
+
+@pytest.mark.parametrize(
+    ("group", "volume"),
+    [
+        ("vg", None),
+        ("vg-", None),
+        ("vg--san", None),
+        ("vg-san-ct", None),
+        ("san", None),
+        ("VG-SAN", None),
+        ("dev", None),
+        ("mapper", None),
+        ("dm-5", None),
+        ("disk", None),
+        ("vg-san", "ct"),
+        ("vg-san", "ct--123"),
+        ("vg-san", "ct-1234"),
+        ("vg", "san/ct-123"),
+    ],
+)
+def test_another_volume_that_lvm_activates_is_no_matter(group: str, volume: str | None) -> None:
+    for change in (at_source, at_destination):
+        assert make_plan(change(ON_LVM, activating(group, volume))).runnable
+
+
+def test_hyphens_at_the_end_of_a_groups_name_are_its_own() -> None:
+    names = ("/dev/dm-5", "/dev/mapper/a---b")  # group "a-", volume "b"; a volume's name begins with none
+    for group, good in (("a-", False), ("a", True), ("a--", True)):
+        changed = at_destination(SAN, device("/dev/sdm1", names=("/dev/sdm1", *names)), activating(group))
+        assert make_plan(changed).runnable == good, group
+
+
+def test_a_physical_volume_of_a_group_that_lvm_activates_is_refused() -> None:
+    volume = structs.replace(spare("/dev/sdz"), names=VOLUME, number="253:5", wwid="v")
+    path_ = structs.replace(spare("/dev/sdz"), names=("/dev/dm-3",), number="253:3", holders=("dm-5",))
+    for held in (with_device(volume), lambda facts: facts):
+        for holders in (("dm-5",), ("dm-3", "dm-9"), ("dm-9", "dm-3", "dm-5")):
+            changed = at_destination(
+                ONTO, device(SPARE, holders=holders), with_device(path_), held, activating("vg-san")
+            )
+            built = facts_have(changed, "/dev/dm-5")
+            assert said(changed, "device-activated") == ([(ERROR, "hn2:/etc/lvm/lvm.conf")] if built else [])
+            assert said(changed, "device-busy") == [(ERROR, f"hn2:{SPARE}")]
+
+
+def facts_have(request: Request, name: str) -> bool:
+    return request.destination.device(name) is not None
+
+
+def test_devices_that_hold_each_other_end_the_search() -> None:
+    ring = at_destination(ONTO, device(SPARE, names=(SPARE, "/dev/cciss/c0d0"), holders=("cciss!c0d0",)))
+    assert said(at_destination(ring, activating("vg-san")), "device-activated") == []
+
+
+def test_a_third_node_that_activates_it_is_refused() -> None:
+    names = device("/dev/sdq1", names=VOLUME)
+    assert said(third(names, activating("vg-san")), "device-activated") == [(ERROR, "hn3:/etc/lvm/lvm.conf")]
+    assert said(third(names), "device-activated") == []
 
 
 # --- which disk it is

@@ -128,13 +128,13 @@ def test_a_wrong_value_is_named_with_its_place(tmp_path: Path, field: str, wrong
     assert said in problem(tmp_path, document)
 
 
-@pytest.mark.parametrize("version", [0, 1, 3, "2", None, [2]])
+@pytest.mark.parametrize("version", [0, 1, 2, 4, "3", None, [3]])
 def test_another_version_is_refused_and_never_guessed_at(tmp_path: Path, version: object) -> None:
     document = good()
     document["version"] = version
-    document["new_in_3"] = "not what is complained of"
+    document["new_in_4"] = "not what is complained of"
     said = problem(tmp_path, document)
-    assert said.startswith(f"facts of version {version!r}, this vzplan reads version 2 - at `$.version`;")
+    assert said.startswith(f"facts of version {version!r}, this vzplan reads version 3 - at `$.version`;")
     assert "'vzplan facts'" in said
 
 
@@ -146,8 +146,8 @@ def test_a_filesystem_of_the_first_version_is_not_taken_for_one_of_this(tmp_path
     assert f"missing required field `{field}` - at `$.devices[1].filesystem`;" in said
 
 
-@pytest.mark.parametrize("field", ["mounters", "usage", "reaches"])
-def test_facts_of_the_first_version_are_not_taken_for_those_of_this(tmp_path: Path, field: str) -> None:
+@pytest.mark.parametrize("field", ["mounters", "activations", "reboots", "usage", "reaches"])
+def test_facts_of_an_earlier_version_are_not_taken_for_those_of_this(tmp_path: Path, field: str) -> None:
     document = good()
     del document[field]
     assert f"missing required field `{field}`;" in problem(tmp_path, document)
@@ -158,6 +158,18 @@ def test_facts_of_the_first_version_are_not_taken_for_those_of_this(tmp_path: Pa
     [
         ("mounters", [{"where": "/etc/fstab", "what": "/dev/sda1"}], "missing required field `point` - at"),
         ("mounters", [{"where": 1, "what": "", "point": ""}], "got `int` - at `$.mounters[0].where`;"),
+        (
+            "activations",
+            [{"where": "/x", "group": "vg"}],
+            "missing required field `volume` - at `$.activations[0]`;",
+        ),
+        (
+            "activations",
+            [{"where": "/x", "group": None, "volume": None}],
+            "got `null` - at `$.activations[0].group`;",
+        ),
+        ("reboots", ["123"], "Expected `int`, got `str` - at `$.reboots[0]`;"),
+        ("reboots", 123, "Expected `array | null`, got `int` - at `$.reboots`;"),
         ("usage", [{"path": "/x", "bytes": "1", "inodes": 1}], "got `str` - at `$.usage[0].bytes`;"),
         ("usage", [{"path": "/x", "bytes": 1, "inodes": None}], "got `null` - at `$.usage[0].inodes`;"),
         ("reaches", [{"peer": "hn2", "reached": True}], "got `bool` - at `$.reaches[0].reached`;"),
@@ -317,7 +329,7 @@ def test_json_that_is_nested_without_end_is_refused_and_named(tmp_path: Path) ->
 
 
 def test_a_key_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
-    text = pretty(facts()).encode().replace(b'"version": 2', b'"version": 2, "node": "other"', 1)
+    text = pretty(facts()).encode().replace(b'"version": 3', b'"version": 3, "node": "other"', 1)
     (tmp_path / "hn1.json").write_bytes(text)
     with pytest.raises(CodecError, match="'node' stands there twice"):
         read_world(tmp_path)

@@ -14,6 +14,7 @@ from executor.gather import COUNTING_S, DEADLINE_S, Ask, GatherError, gather, pr
 from executor.node import NodeOutcome
 from planner.codec import decode_facts, pretty
 from planner.model import (
+    Activation,
     Container,
     Device,
     Filesystem,
@@ -114,6 +115,7 @@ def test_a_sandbox_node_is_read_as_it_is() -> None:
     ]
     assert found.locks == (Lock(101, NO), Lock(123, YES), Lock(124, UNKNOWN))
     assert found.owners == (Owner(123, "20261123-163503-1a2b", "control.example.org:/var/lib/vzplan"),)
+    assert (found.reboots, found.activations) == ((), ())
     assert found.rooms == (
         Room("/vz", 235431 * 1024, 229365 * 1024, 65497),
         Room("/vz/root/123", 86491 * 1024, 82329 * 1024, 24513),
@@ -251,6 +253,11 @@ def test_a_node_of_rhel_6_is_read_as_it_is() -> None:
     )
     assert found.locks == (Lock(101, NO), Lock(102, UNKNOWN))
     assert found.owners == (Owner(123, "20120612-110000-0f1e", "admin.example.org:/var/lib/vzplan"),)
+    assert found.reboots == (101, 123)
+    assert found.activations == (
+        Activation("/etc/lvm/lvm.conf", "vg_hn1", None),
+        Activation("/etc/lvm/lvm.conf", "vg_san", "ct-123"),
+    )
     assert len(found.rooms) == 8
 
 
@@ -444,7 +451,9 @@ def test_what_its_end_says_is_shown() -> None:
 
 def test_the_smallest_answer_is_read() -> None:
     found = facts("hn1", whole())
-    assert found == NodeFacts(2, "hn1", "b", YES, None, (), (), (), (), (), (), (), (), (), (), (), (), ())
+    assert found == NodeFacts(
+        3, "hn1", "b", YES, None, (), (), (), (), (), (), (), (), (), (), (), (), None, (), ()
+    )
 
 
 def test_an_unknown_record_is_refused_and_named() -> None:
@@ -490,6 +499,9 @@ NOT_BASE64 = ["%%%%", "YQ", "YQ=", "YQ==x", "Y Q==", "gr\u00fcn", "YQ==\x00", "-
         "mounter {} YQ== YQ==",
         "mounter YQ== {} YQ==",
         "mounter YQ== YQ== {}",
+        "lvm {} YQ==",
+        "lvm YQ== {}",
+        "reboots {}",
         "usage {} 1 1",
         "reach {} yes",
     ],
@@ -525,6 +537,11 @@ def test_what_is_no_base64_is_refused(line: str, bad: str) -> None:
         "mounter YQ== YQ==",
         "mounter YQ== YQ== YQ== YQ==",
         "mounter",
+        "lvm YQ==",
+        "lvm YQ== YQ== YQ==",
+        "lvm",
+        "reboots YQ== YQ==",
+        "reboots 123",
         "usage YQ== 1",
         "usage YQ== 1 1 1",
         "usage YQ== - 1",
@@ -578,6 +595,52 @@ def test_what_mounts_by_itself_is_read() -> None:
         Mounter("/etc/systemd/system/srv.mount", "/dev/sdb1", "/srv"),
         Mounter("/run/systemd/system/x.mount", "", ""),
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("LABEL=two\\040words", "LABEL=two words"),
+        ("/dev/disk/by-id/scsi-a\\040b", "/dev/disk/by-id/scsi-a b"),
+        ("LABEL=back\\134slash", "LABEL=back\\slash"),
+        ("LABEL=half\\04", "LABEL=half\\04"),
+    ],
+)
+def test_blanks_in_fstab_come_back_as_they_are_and_nowhere_else(written: str, meant: str) -> None:
+    fstab, unit = "/etc/fstab", "/etc/systemd/system/x.mount"
+    point = word("/a\\040b")
+    lines = (f"mounter {word(where)} {word(written)} {point}" for where in (fstab, unit))
+    assert facts("hn1", whole(*lines)).mounters == (
+        Mounter(fstab, meant, "/a b"),
+        Mounter(unit, written, "/a\\040b"),
+    )
+
+
+def test_only_numbers_of_containers_are_started_by_their_names() -> None:
+    names = "123\n007\n0\n5\n5.bak\n 6\n-7\n\u0665\n99999999999\n101"
+    assert facts("hn1", whole(f"reboots {word(names)}")).reboots == (5, 101, 123)
+    assert facts("hn1", whole("reboots -")).reboots == ()
+
+
+def test_a_list_of_what_is_started_that_was_not_read_is_not_an_empty_one() -> None:
+    assert facts("hn1", whole()).reboots is None
+
+
+def test_what_lvm_activates_is_read_of_both_its_files() -> None:
+    main, local = "/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf"
+    lists = {
+        main: 'activation/volume_list = ["a/b", "c"]',
+        local: "activation/auto_activation_volume_list = []",
+    }
+    both = [f"lvm {word(where)} {word(text)}" for where, text in lists.items()]
+    named = (Activation(main, "a", "b"), Activation(main, "c", None))
+    assert facts("hn1", whole(both[0])).activations == named
+    assert facts("hn1", whole(*both)).activations == ()
+    assert facts("hn1", whole(both[0], f"lvm {word(local)} -")).activations == named
+    latin = word(b'activation/volume_list = ["caf\xe9", "c"]')
+    found = facts("hn1", whole(f"lvm {word(main)} {latin}"))
+    assert found.activations == (Activation(main, "c", None), Activation(main, "caf\\xe9", None))
+    assert decode_facts(pretty(found).encode(), "hn1.json") == found
 
 
 def test_what_was_counted_is_read_in_bytes() -> None:
@@ -719,7 +782,7 @@ def test_no_records_make_anything_but_a_parse_error(records: list[str]) -> None:
 
 
 @given(
-    st.integers(0, 102), st.text(st.characters(exclude_categories=["Cs"]), max_size=10), st.integers(0, 60)
+    st.integers(0, 103), st.text(st.characters(exclude_categories=["Cs"]), max_size=10), st.integers(0, 60)
 )
 def test_no_damage_to_an_answer_makes_anything_but_a_parse_error(line: int, junk: str, at: int) -> None:
     lines = answer("sandbox").splitlines()

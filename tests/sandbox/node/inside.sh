@@ -18,6 +18,8 @@ mount --bind /usr/lib/node/partitions /proc/partitions
 mkdir -p /var/lock/subsys # as the init script of vz does
 touch /var/lock/subsys/vz
 mkdir -p /vz/private /vz/root /vz/lock /vz/dump /etc/vz/conf /var/lib/vzplan
+# Whatever is to be started at boot, and is there; at the first one nothing is.
+/etc/init.d/vz start 2>/dev/null
 /usr/sbin/sshd -f /etc/ssh/node.conf -E /var/log/sshd.log
 # What is mounted at the start is no leftover.
 awk '{ print $5 }' /proc/self/mountinfo >/usr/lib/node/mounts
