@@ -220,7 +220,7 @@ names() { # "MAJOR MINOR NAME..." in hexadecimal for every block device that has
 device() { # NUMBER NAME...
     device_number=$1
     shift
-    case $(cat "/sys/dev/block/$device_number/size" 2>/dev/null) in '' | 0) return ;; esac # no device behind the name
+    case $(cat "$(block "$device_number")/size" 2>/dev/null) in '' | 0) return ;; esac # no device behind the name
     id=$(identity "$1")
     type=${id%:*}
     type=${type##*:}
@@ -233,7 +233,7 @@ device() { # NUMBER NAME...
     case $type in ext[234]) details=$(look dumpe2fs -h "$1" | coded) ;; esac
     label=$(look blkid -c /dev/null -s LABEL -o value "$1" | coded)
     read_only=$(look blockdev --getro "$1")
-    holders=$(ls "/sys/dev/block/$device_number/holders" 2>/dev/null | coded)
+    holders=$(ls "$(block "$device_number")/holders" 2>/dev/null | coded)
     echo "device $device_number $(word "$*") $(word "$id") $label ${read_only:--} $holders $free $details"
 }
 

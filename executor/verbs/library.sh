@@ -49,6 +49,10 @@ number() { # DEVICE -> MAJOR:MINOR in decimal
     printf '%d:%d' $(stat -L -c '0x%t 0x%T' "$1")
 }
 
+block() { # MAJOR:MINOR -> the folder in which the kernel tells of that device
+    printf '/sys/dev/block/%s' "$1"
+}
+
 number_of_dir() { # DIRECTORY -> MAJOR:MINOR of the filesystem it is on
     dev=$(stat -L -c %d "$1") || die "$1 cannot be looked at"
     printf '%d:%d' $((dev >> 8 & 4095)) $((dev & 255 | dev >> 12 & 1048320))
@@ -71,7 +75,7 @@ mounts_of() { # MAJOR:MINOR -> where it is mounted, in any namespace of this nod
 }
 
 wwid() { # DEVICE -> what names its disk in the whole SAN, empty if nothing does; seen through multipath and LVM
-    sys=/sys/dev/block/$(number "$1")
+    sys=$(block "$(number "$1")")
     if [ -d "$sys/dm" ]; then
         uuid=$(cat "$sys/dm/uuid" 2>/dev/null)
         case $uuid in
@@ -82,19 +86,24 @@ wwid() { # DEVICE -> what names its disk in the whole SAN, empty if nothing does
     fi
     disk=$1
     [ ! -e "$sys/partition" ] || disk=/dev/block/$(cat "$sys/../dev")
-    for tool in /lib/udev/scsi_id /usr/lib/udev/scsi_id /sbin/scsi_id; do
-        [ -x "$tool" ] || continue
-        for each in "$1" "$disk"; do
-            "$tool" --whitelisted --replace-whitespace --device="$each" 2>/dev/null && return 0
-        done
-        break
+    for each in "$1" "$disk"; do
+        scsi_id --whitelisted --replace-whitespace --device="$each" 2>/dev/null && return 0
     done
     # NVMe: nguid or eui64; virtio: the serial that the host gave it.
-    sys=/sys/dev/block/$(number "$disk")
+    sys=$(block "$(number "$disk")")
     for file in "$sys/wwid" "$sys/serial"; do
         [ ! -s "$file" ] || tr -s ' \n' '_' <"$file" | sed 's/_*$//'
         [ ! -s "$file" ] || return 0
     done
+}
+
+scsi_id() { # ARGUMENTS: udev's own, which lies on no path
+    for tool in /lib/udev/scsi_id /usr/lib/udev/scsi_id /sbin/scsi_id; do
+        [ -x "$tool" ] || continue
+        "$tool" "$@"
+        return
+    done
+    return 1
 }
 
 segments() { # DEVICE made of others by device-mapper -> each piece: length, WWID of its disk, place on that
@@ -103,9 +112,10 @@ segments() { # DEVICE made of others by device-mapper -> each piece: length, WWI
         all=
         while read -r _ length target below offset; do
             [ "$target" = linear ] || return 0
+            case $length:$below:$offset in *[!0-9:]* | *:) return 0 ;; esac # no line of a table
             piece=$(wwid "/dev/block/$below")
             [ -n "$piece" ] || return 0
-            first=$(cat "/sys/dev/block/$below/start" 2>/dev/null)
+            first=$(cat "$(block "$below")/start" 2>/dev/null)
             all=$all+$length@$piece@$((${first:-0} + offset))
         done
         printf '%s' "${all#+}"
@@ -115,7 +125,7 @@ segments() { # DEVICE made of others by device-mapper -> each piece: length, WWI
 identity() { # DEVICE -> WWID:START:SIZE:TYPE:UUID, "-" for what is not known (planner/identity.py)
     blockdev --flushbufs "$1" 2>/dev/null
     id=$(wwid "$1")
-    sys=/sys/dev/block/$(number "$1")
+    sys=$(block "$(number "$1")")
     start=$(cat "$sys/start" 2>/dev/null)
     sectors=$(cat "$sys/size" 2>/dev/null)
     size=${sectors:+$((sectors * 512))}

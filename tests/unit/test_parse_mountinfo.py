@@ -188,3 +188,10 @@ def test_no_text_makes_anything_but_a_parse_error(text: str) -> None:
     for line in (text, f"1 1 1:1 / {text} rw - ext4 /dev/sda1 rw", f"1 1 1:1 / / rw - {text}"):
         with suppress(ParseError):
             mount(line, elsewhere=False)
+
+
+def test_a_huge_line_is_read() -> None:
+    path = "/a b" * 250_000
+    found = mount(f"36 35 8:1 / {escaped(path)} rw - overlay x rw,lowerdir={'/l:' * 100_000}", elsewhere=True)
+    assert found is not None
+    assert found.point == path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from planner.model import (
 )
 from planner.model import Path as Place
 from planner.parse import ParseError
+from planner.parse.config import value
 from planner.parse.probe import KINDS, facts
 from planner.plan import Exited, Lost
 
@@ -233,7 +235,8 @@ def test_a_node_of_rhel_6_is_read_as_it_is() -> None:
         Container(
             101,
             State.RUNNING,
-            'ONBOOT="yes"\nVE_ROOT="/vz/root/$VEID"\nVE_PRIVATE="/vz/private/$VEID"\nHOSTNAME="mail.example.org"\n',
+            'ONBOOT="yes"\nVE_ROOT="/vz/root/$VEID"\nVE_PRIVATE="/vz/private/$VEID"\nHOSTNAME="mail.example.org"\n'
+            'NAME="mail"\nIP_ADDRESS="192.0.2.101 2001:db8::101"\n',
         ),
         Container(102, State.SUSPENDED, None),
         Container(123, State.RUNNING, 'VE_PRIVATE="/vz/private/$VEID"\r\nVE_DEVICE="/dev/mapper/mpathb"\r\n'),
@@ -398,6 +401,26 @@ def test_facts_are_in_order_and_survive_a_file(case: str) -> None:
     assert decode_facts(pretty(found).encode(), "hn1.json") == found
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_vzlist_says_the_same_of_the_same_node(case: str) -> None:
+    """It reads the configs too, so nothing asks it: its word is compared with what is read of them here."""
+    text = (CAPTURED / f"vzlist-{case}.txt").read_text(errors="backslashreplace")
+    rows = [line.split(maxsplit=4) for line in text.splitlines()]
+    assert rows[0][:4] == ["CTID", "STATUS", "HOSTNAME", "NAME"]
+    found = {container.ctid: container for container in facts("hn1", answer(case)).containers}
+    assert [int(ctid) for ctid, *_ in rows[1:]] == list(found)
+    unread = []
+    for ctid, status, *known_as in rows[1:]:
+        container = found[int(ctid)]
+        assert container.state == status
+        if container.config is None:
+            unread.append(known_as[1])
+        else:
+            config = container.config
+            assert known_as == [value(config, name) or "-" for name in ("HOSTNAME", "NAME", "IP_ADDRESS")]
+    assert unread == ["caf\\xe9"]  # the one whose config is not text, which is refused anyway
+
+
 # --- what is not whole is refused
 
 
@@ -437,6 +460,22 @@ def test_an_answer_with_a_line_more_is_refused(case: str) -> None:
             facts("hn1", answer(case) + more)
         with pytest.raises(ParseError, match="not whole"):
             facts("hn1", more + answer(case))
+
+
+def test_a_huge_answer_is_read_at_once() -> None:
+    config = word("# filler\n" * 1000 + 'NAME="web"\n')
+    lines = [f"container {ctid} {CTID_WORDS} {config}" for ctid in range(1, 1001)]
+    lines += [f"elsewhere 0 0 8:{n % 9} / /mnt/{n} rw - ext4 /dev/sda rw" for n in range(30_000)]
+    lines += [f"path {word(f'/vz/{n}')} directory {word(f'/vz/{n}')} no -" for n in range(10_000)]
+    lines += [f"bytes /dev/sd{n} 100 40 60 40% /mnt/{n}" for n in range(30_000)]
+    lines += [
+        "mounter " + " ".join(map(word, ("/etc/fstab", f"/dev/sd{n}", "x" * 1000))) for n in range(5_000)
+    ]
+    began = time.process_time()
+    found = facts("hn1", whole(*lines))
+    assert time.process_time() - began < 10
+    assert (len(found.containers), len(found.mounts), len(found.paths)) == (1000, 30_000, 10_000)
+    assert (len(found.rooms), len(found.mounters)) == (30_000, 5_000)
 
 
 def test_what_its_end_says_is_shown() -> None:
