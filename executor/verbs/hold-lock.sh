@@ -12,14 +12,15 @@ if [ -z "$pid" ]; then
     # The holder lives on only if it hears "go", which it is told once its number is on record; if this verb ends before,
     # it reads the end of the pipe and goes too. So none is ever left that nobody knows of.
     rm -f "$run/go"
-    mkfifo "$run/go" && exec 8<>"$run/go" || die "$run/go cannot be made"
+    # Both ends are open before it starts: a holder that is slow to begin would not find the pipe by its name any more.
+    mkfifo "$run/go" && exec 8<>"$run/go" && exec 7<"$run/go" || die "$run/go cannot be made"
     # shellcheck disable=SC2016 # expanded by the holder
     setsid sh -c 'read -r word && [ "$word" = go ] && exec sleep 2147483647 </dev/null' \
-        <"$run/go" >/dev/null 2>&1 8>&- 9>&- &
+        <&7 >/dev/null 2>&1 7<&- 8>&- 9>&- &
     pid=$!
     mark holder "$pid $(start_time "$pid")"
     echo go >&8
-    exec 8>&-
+    exec 7<&- 8>&-
     rm -f "$run/go"
 fi
 new=$(beside "$lock")
