@@ -38,7 +38,7 @@ from planner.plan import (
     Wish,
     Zone,
 )
-from planner.verbs import NO, NOT_UP, REFUSED, TAKEN_OVER, YES
+from planner.verbs import NO, NOT_UP, REFUSED, TAKEN_OVER, UNFIT, YES
 
 PAUSES_S: Final = (0, 1, 3)
 """Tries of one move before it counts as failed, and the pause before each (retries are paced)."""
@@ -152,7 +152,8 @@ class Past:
                     self.pivot = Pivot.PASSED
             case What.DO if self.pivot is Pivot.AHEAD:
                 undo = self._steps[at].undo
-                self.refused = isinstance(undo, Compensation) and undo.forgets  # it was never ours
+                never_ours = isinstance(undo, Compensation) and undo.forgets
+                self.refused = never_ours or (isinstance(outcome, Exited) and outcome.status == UNFIT)
                 self.unwinding = f"{self._steps[at].title} on {self._steps[at].do.node}: {words(outcome)}"
             case What.UNDO if good:
                 self.undone.add(at)

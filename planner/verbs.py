@@ -18,6 +18,8 @@ NOT_UP: Final = 3
 YES: Final = 10
 NO: Final = 11
 UNPROVED: Final = 12
+UNFIT: Final = 13
+"""It looked, changed nothing, and what the plan rests on is not so: the move is refused, not failed."""
 REFUSED: Final = 120
 """The wrapper did nothing: no run folder, another generation, another boot, or the run's lock is taken."""
 TAKEN_OVER: Final = 121

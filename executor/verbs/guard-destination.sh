@@ -1,10 +1,10 @@
 # shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
 # guard-destination CTID PRIVATE DEVICE IDENTITY DUMPDIR
-! there "$conf/$1.conf" || die "$conf/$1.conf is there now"
-! there "$5/Dump.$1" || die "$5/Dump.$1 is there now"
-cd -P "$2" || die "$2 is not there"
+! there "$conf/$1.conf" || unfit "$conf/$1.conf is there now"
+! there "$5/Dump.$1" || unfit "$5/Dump.$1 is there now"
+cd -P "$2" || unfit "$2 is not there any more"
 if [ "$3" = - ]; then
-    [ -z "$(mounts_within "$2")" ] || die "something is mounted at $2"
+    [ -z "$(mounts_within "$2")" ] || unfit "something is mounted at $2"
 else
-    on_device "$3" "$4" || exit 1
+    on_device "$3" "$4" || unfit "$2 is not on $3 any more"
 fi

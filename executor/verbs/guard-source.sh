@@ -1,10 +1,24 @@
 # shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
 # guard-source CTID STATE SHA256 PRIVATE DEVICE IDENTITY
 found=$(state_of "$1")
-[ "$found" = "$2" ] || die "container $1 is $found, not $2"
-[ "$(sha256sum <"$conf/$1.conf" | cut -c1-64)" = "$3" ] || die "$conf/$1.conf was changed since the plan was made"
-[ -d "$4" ] || die "$4 is not there"
+[ "$found" != unknown ] || die "the state of container $1 is not known"
+[ "$found" = "$2" ] || unfit "container $1 is $found now, not $2"
+config=$conf/$1.conf
+[ -f "$config" ] || unfit "$config is not there any more"
+if ! has_content "$config" "$3"; then
+    # note-state kept the config; if it was changed even before that, the file is all that can be named.
+    if [ ! -f "$run/config" ] || ! has_content "$run/config" "$3"; then
+        unfit "$config was changed since the plan was made; 'vzplan show' tells what it comes to now"
+    fi
+    changes=$(diff -U 0 "$run/config" "$config" | sed -e 1,2d -e '/^@@/d' -e '/^\\/d')
+    more=$(printf '%s\n' "$changes" | sed 1,2d | wc -l)
+    unfit "$config was changed since the plan was made
+$(printf '%s\n' "$changes" | head -n 2)
+$([ "$more" = 0 ] || echo "and $more more lines")"
+fi
+[ -d "$4" ] || unfit "$4 is not there any more"
 [ "$5" != - ] || exit 0
-same_disk "$5" "$6" || exit 1
+[ -b "$5" ] || unfit "$5 is not there any more"
+same_disk "$5" "$6" || unfit "$5 is not the disk that it was"
 device_number=$(number "$5") || exit 1
-[ "$2" = stopped ] || [ "$(mounted_at "$4")" = "$device_number" ] || die "$4 is not on $5"
+[ "$2" = stopped ] || [ "$(mounted_at "$4")" = "$device_number" ] || unfit "$4 is not on $5 any more"

@@ -12,6 +12,11 @@ die() { # failed, perhaps half done
     exit 1
 }
 
+unfit() { # it looked, and what the plan rests on is not so
+    printf '%s\n' "$*" >&2
+    exit 13
+}
+
 not_up() { # failed, and it is proved that nothing runs and nothing is half mounted here
     printf '%s\n' "$*" >&2
     exit 3

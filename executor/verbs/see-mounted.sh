@@ -4,7 +4,7 @@ device_number=$(number "$1") || exit 1
 same_disk "$1" "$2" || exit 1
 held=$(mounts_of "$device_number")
 [ -z "$held" ] || die "$1 is mounted here, at $held"
-dirty "$1" || die "$1 does not show that the source has it mounted: it is another disk, a clone or a snapshot"
+dirty "$1" || unfit "$1 does not show that the source has it mounted: it is another disk, a clone or a snapshot"
 [ -f "$run/superblock" ] || exit 0
 now=$(superblock "$1") || exit 1
-[ "$now" != "$(cat "$run/superblock")" ] || die "$1 did not change when the source mounted it: it is another disk"
+[ "$now" != "$(cat "$run/superblock")" ] || unfit "$1 did not change when the source mounted it: it is another disk"

@@ -182,6 +182,21 @@ def test_a_config_edited_after_the_plan_was_shown_refuses_the_move(tmp_path: Pat
         assert leftovers(box) == []
 
 
+def test_a_config_edited_before_the_freeze_refuses_the_move_and_the_change_is_shown(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+
+        def edit() -> None:
+            box.hn1.sh(f"sed -i 's/^ONBOOT=.*/ONBOOT=\"no\"/' /etc/vz/conf/{CTID}.conf")
+
+        stop, watch, _ = driver.apply({(What.DO, "lock-hn1"): edit})
+        assert stop.outcome is Outcome.REFUSED, (stop, watch.moves)
+        assert stop.because.endswith('since the plan was made; -ONBOOT="yes"; +ONBOOT="no"'), stop.because
+        assert (What.DO, "fence", 0) not in watch.moves
+        assert box.hn1.sh(f"vzctl status {CTID}") == f"CTID {CTID} exist mounted running\n"
+        assert leftovers(box) == []
+
+
 def clone(box: Sandbox) -> None:
     """hn2's /dev/sdm1 becomes another disk, with every byte and the identity of the original."""
     box.hn1.sh("sync; dd if=/dev/sda1 of=/dev/sdb1 bs=1M 2>/dev/null; blockdev --flushbufs /dev/sdb1")
@@ -201,14 +216,17 @@ def test_a_clone_that_only_the_challenge_can_tell_apart_is_never_mounted(
     with Sandbox("san", running=running) as box:
         driver = Driver(box, tmp_path)
         clone(box)
-        box.hn2.sh("blockdev --flushbufs /dev/sdm1")
+        bytes_before = box.hn2.sh("blockdev --flushbufs /dev/sdm1; sha256sum </dev/sdm1")
         before = driver.facts()
         plan = driver.plan()
         assert plan.way == "d2", plan.findings  # nothing in the facts tells them apart
         stop, watch, _ = driver.apply()
-        assert stop.outcome is Outcome.UNWOUND, (stop, watch.moves)
+        # A stopped one was only looked at; a running one was down for it.
+        assert stop.outcome is (Outcome.UNWOUND if running else Outcome.REFUSED), (stop, watch.moves)
         failed = [name for what, name, status in watch.moves if what is What.DO and status != 0]
         assert failed == ["prove-released-hn2" if running else "see-mounted"], stop
+        # Every mount that could write, and one that only reads what was not unmounted, would have changed it.
+        assert box.hn2.sh("blockdev --flushbufs /dev/sdm1; sha256sum </dev/sdm1") == bytes_before
         assert not any(name == "mount-destination" for _, name, _ in watch.moves)
         assert box.hn2.sh("grep -c /dev/sdm1 /proc/self/mountinfo || true") == "0\n"
         assert driver.facts() == before

@@ -29,7 +29,7 @@ from planner.plan import (
     Zone,
 )
 from planner.saga import PATIENCE_S, PAUSES_S, Past, next_move
-from planner.verbs import NO, NOT_UP, TAKEN_OVER, UNPROVED, YES
+from planner.verbs import NO, NOT_UP, TAKEN_OVER, UNFIT, UNPROVED, YES
 
 OK = Exited(0)
 FAILED = Exited(1, err="it broke")
@@ -261,6 +261,37 @@ def test_a_wish_unwinds_before_the_pivot_and_is_too_late_after_it() -> None:
 def test_a_world_that_moved_ends_as_refused() -> None:
     wish = Wish(Want.REFUSE, "the config changed")
     stopped(move(*done("own"), wish, *ran(What.UNDO, "own")), Outcome.REFUSED)
+
+
+SAW = Exited(UNFIT, err="it is another disk")
+
+
+def test_a_look_that_finds_the_plan_without_ground_ends_as_refused() -> None:
+    unfit = [*done("own", "stop"), *ran(What.DO, "look", SAW)]
+    expect(move(*unfit), What.UNDO, "stop")
+    end = stopped(move(*unfit, *ran(What.UNDO, "stop"), *ran(What.UNDO, "own")), Outcome.REFUSED)
+    assert "it is another disk" in end.because
+    again = [Restarted(), *ran(What.SETTLE, "src"), *ran(What.UNDO, "stop"), *ran(What.UNDO, "own")]
+    stopped(move(*unfit, *again), Outcome.REFUSED)  # also if another controller took it back
+
+
+def test_what_is_not_taken_back_is_never_called_refused() -> None:
+    unfit = [*done("own", "stop"), *ran(What.DO, "look", SAW)]
+    stopped(move(*unfit, *ran(What.UNDO, "stop", FAILED, len(PAUSES_S))), Outcome.IN_DOUBT)
+    left = [*unfit, *ran(What.UNDO, "stop"), *ran(What.UNDO, "own", FAILED, len(PAUSES_S))]
+    stopped(move(*left), Outcome.UNWOUND_NOT_CLEANED)
+
+
+def test_a_pivot_is_asked_whatever_it_says() -> None:
+    expect(move(*BEFORE, *ran(What.DO, "start", SAW)), What.PROBE, "start")
+    never = [*ran(What.DO, "start", SAW), *ran(What.PROBE, "start", Exited(NO))]
+    undone = [
+        *ran(What.UNDO, "start"),
+        *ran(What.UNDO, "mount"),
+        *ran(What.UNDO, "stop"),
+        *ran(What.UNDO, "own"),
+    ]
+    stopped(move(*BEFORE, *never, *undone), Outcome.UNWOUND)
 
 
 def test_a_controller_that_died_counts_what_it_began_as_happened() -> None:

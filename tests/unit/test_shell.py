@@ -24,7 +24,7 @@ from executor.shell import KEEP_BYTES, ShellNode
 from planner.codec import text_sha256
 from planner.parse.config import FENCE
 from planner.plan import Command, Exited, Lost
-from planner.verbs import REFUSED, TAKEN_OVER
+from planner.verbs import REFUSED, TAKEN_OVER, UNFIT
 
 CTID = "4000000001"  # no container has so high a number
 RUN = "run-1"
@@ -148,8 +148,8 @@ def is_refused(outcome: NodeOutcome, why: str) -> bool:
     return status(outcome) == REFUSED and isinstance(outcome, Exited) and why in outcome.err
 
 
-def fails(outcome: NodeOutcome, why: str) -> bool:
-    return status(outcome) == 1 and isinstance(outcome, Exited) and why in outcome.err
+def fails(outcome: NodeOutcome, why: str, by: int = 1) -> bool:
+    return status(outcome) == by and isinstance(outcome, Exited) and why in outcome.err
 
 
 def is_gone(pid: int) -> bool:
@@ -619,12 +619,12 @@ def test_a_fence_that_someone_changed_is_left_to_a_person(here: Here, owned: She
 def test_the_destination_is_guarded_against_what_is_left_there(here: Here, owned: ShellNode) -> None:
     private, dumps = here.tmp / "private", here.tmp / "dump"
     argv = ("guard-destination", CTID, private, "-", "-", dumps)
-    assert fails(run(owned, *argv), "is not there")
+    assert fails(run(owned, *argv), "is not there", UNFIT)
     private.mkdir()
     assert run(owned, *argv) == Exited(0)
     dumps.mkdir()
     (dumps / f"Dump.{CTID}").touch()
-    assert fails(run(owned, *argv), "is there now")
+    assert fails(run(owned, *argv), "is there now", UNFIT)
 
 
 MOUNTING = """

@@ -6,7 +6,7 @@ from executor.simulated import vz
 from executor.simulated.loading import OWNERS
 from executor.simulated.twins import storage
 from executor.simulated.twins.files import unfenced
-from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up, same_disk
+from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up, same_disk, unfit
 from planner.codec import text_sha256
 from planner.model import State
 from planner.verbs import NO, NO_DEVICE, NOT_UP, UNPROVED, YES
@@ -20,19 +20,19 @@ def guard_source(
     node = here.node
     found = vz.state_of(node, int(ctid))
     if found != state:
-        return die(f"container {ctid} is {found}, not {state}")
+        return unfit(f"container {ctid} is {found}, not {state}")
     text = node.text(vz.config_path(int(ctid)))
     if text is None or text_sha256(text) != sha256:
-        return die(f"{vz.config_path(int(ctid))} was changed since the plan was made")
+        return unfit(f"{vz.config_path(int(ctid))} was changed since the plan was made")
     if not node.is_dir(private):
-        return die(f"{private} is not there")
+        return unfit(f"{private} is not there")
     if device == NO_DEVICE:
         return DONE
     disk, top = here.device(device), node.mounted_at(private)
     if disk is None or not same_disk(disk, identity):
-        return die(f"{device} is not {identity}")
+        return unfit(f"{device} is not {identity}")
     if state != State.STOPPED and (top is None or top.device != disk.number):
-        return die(f"{private} is not on {device}")
+        return unfit(f"{private} is not on {device}")
     return DONE
 
 
@@ -41,15 +41,15 @@ def guard_destination(here: Here, ctid: str, private: str, device: str, identity
     yield from ()
     for path in (vz.config_path(int(ctid)), f"{dumpdir}/Dump.{ctid}"):
         if path in here.node.tree:
-            return die(f"{path} is there now")
+            return unfit(f"{path} is there now")
     if not here.node.is_dir(private):
-        return die(f"{private} is not there")
+        return unfit(f"{private} is not there")
     if device == NO_DEVICE:
         held = here.node.mounts_within(private)
-        return die(f"something is mounted at {private}") if held else DONE
+        return unfit(f"something is mounted at {private}") if held else DONE
     disk, top = here.device(device), here.node.mounted_at(private)
     if disk is None or not same_disk(disk, identity) or top is None or top.device != disk.number:
-        return die(f"{private} is not on {device}")
+        return unfit(f"{private} is not on {device}")
     return DONE
 
 

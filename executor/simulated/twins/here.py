@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from executor.simulated.world import File, NodeState, World
 from planner.identity import identity
 from planner.model import Device
-from planner.verbs import NOT_UP
+from planner.verbs import NOT_UP, UNFIT
 
 HOME: Final = "/var/lib/vzplan/node"
 """Folder of the run folders on a node."""
@@ -30,6 +30,11 @@ DONE: Final = End(0)
 def die(said: str) -> End:
     """Failed, perhaps half done."""
     return End(1, said)
+
+
+def unfit(said: str) -> End:
+    """It looked, and what the plan rests on is not so."""
+    return End(UNFIT, said)
 
 
 def not_up(said: str) -> End:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.simulated import vz
-from executor.simulated.twins.here import DONE, End, Here, Twin, die, dirty, held, not_up, same_disk
+from executor.simulated.twins.here import DONE, End, Here, Twin, die, dirty, held, not_up, same_disk, unfit
 from executor.simulated.world import EMPTY, Data, Dir
 from planner.model import Device
 from planner.verbs import NO_DEVICE
@@ -82,9 +82,9 @@ def see_mounted(here: Here, device: str, identity: str) -> Twin:
     if here.node.mounts_of(here.node.luns[disk.number]):
         return die(f"{device} is mounted here")
     if not dirty(here, disk):
-        return die(f"{device} does not show that the source has it mounted")
+        return unfit(f"{device} does not show that the source has it mounted")
     if here.note("superblock") == _superblock(here, disk):
-        return die(f"{device} did not change when the source mounted it")
+        return unfit(f"{device} did not change when the source mounted it")
     return DONE
 
 
