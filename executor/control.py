@@ -6,7 +6,6 @@ Nothing is decided here either: plans come from the planner, moves from the saga
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import unified_diff
 from enum import Enum
 from typing import Final
 
@@ -19,7 +18,7 @@ from executor.gather import Ask, GatherError
 from executor.journal import Journal, MemoryJournal
 from executor.signals import Signals
 from executor.site import LiveSite, Site
-from planner.codec import pretty
+from planner.difference import difference
 from planner.make import make_plan
 from planner.model import Asked, NodeFacts, Request, Usage
 from planner.plan import Adopted, Entry, NodeOff, Opened, Plan, Restarted, Run, Stop, Want, What, Wish
@@ -203,12 +202,6 @@ def plan_again(request: Request, site: Site, run: str) -> Plan:
 def without_run(facts: NodeFacts, run: str) -> NodeFacts:
     """``facts`` without the owner records of ``run``."""
     return structs.replace(facts, owners=tuple(owner for owner in facts.owners if owner.run != run))
-
-
-def difference(before: Plan, after: Plan) -> str:
-    """What changed between two plans, as a diff that a person can read."""
-    old, new = (pretty(structs.replace(plan, facts=(), digest="")).splitlines() for plan in (before, after))
-    return "\n".join(unified_diff(old, new, "as shown", "as it is now", lineterm="", n=1))
 
 
 def _after_owning(move: Run) -> bool:
