@@ -199,6 +199,8 @@ usage() { # PRIVATE ROOT: what lies there, in kilobytes and inodes; by the files
     if [ -n "$place" ]; then
         kilobytes=$(look df -P -k "$place" | awk 'NR == 2 { print $3 }')
         inodes=$(look df -P -i "$place" | awk 'NR == 2 { print $3 }')
+        # btrfs does not count them.
+        [ "$inodes" != 0 ] || inodes=$(timeout -s KILL 3600 find "$place" -xdev 2>/dev/null | wc -l)
     else
         kilobytes=$(timeout -s KILL 3600 du -skx "$1" 2>/dev/null | cut -f 1)
         inodes=$(timeout -s KILL 3600 find "$1" -xdev 2>/dev/null | wc -l)
@@ -230,7 +232,11 @@ device() { # NUMBER NAME...
         *) free=unknown ;;
     esac
     details=-
-    case $type in ext[234]) details=$(look dumpe2fs -h "$1" | coded) ;; esac
+    case $type in
+        ext[234]) details=$(look dumpe2fs -h "$1" | coded) ;;
+        xfs) details=$(look dd if="$1" bs=512 count=1 | coded) ;;
+        btrfs*) details=$(look dd if="$1" bs=512 skip=128 count=1 | coded) ;;
+    esac
     label=$(look blkid -c /dev/null -s LABEL -o value "$1" | coded)
     read_only=$(look blockdev --getro "$1")
     holders=$(ls "$(block "$device_number")/holders" 2>/dev/null | coded)

@@ -79,6 +79,7 @@ CODES: Final[dict[str, str]] = {
     "no-identity": "the device has no identity by which the other node's could be compared",
     "device-not-shared": "the destination does not have the same device",
     "clone": "a device with the same filesystem UUID is another disk: a clone or snapshot",
+    "filesystem-spread": "the filesystem lies on several devices, of which the container's is only one",
     "filesystem-not-movable": "the filesystem cannot be handed over",
     "device-read-only": "the device is not writable, or that is not known",
     "device-busy": "the device is mounted or held at the destination, or that is not known",

@@ -80,9 +80,19 @@ _HEAD: Final = """#!/bin/sh
 device=$(sed -n 's/^[[:space:]]*VE_DEVICE="\\{0,1\\}\\([^"#[:space:]]*\\).*/\\1/p' "$VE_CONFFILE" | head -n 1)
 [ -n "$device" ] || exit 0
 place=$(readlink -f "$VE_PRIVATE")
-on() { awk -v at="$place" '$5 == at { found = $3 } END { print found }' /proc/self/mountinfo; }
-said=$(stat -L -c '0x%t 0x%T' "$device") || exit 1
-number=$(printf '%d:%d' $said)
+numbered() { said=$(stat -L -c '0x%t 0x%T' "$1") && printf '%d:%d' $said; }
+on() {
+    awk -v at="$place" '
+        $5 == at { found = $3 " " $4; sub(/.* - /, ""); found = found " " $1 " " $2 }
+        END { print found }' /proc/self/mountinfo | {
+        read -r number root type source
+        # The number of a btrfs is none of a device.
+        [ "$type" != btrfs ] || number=$(numbered "$source")
+        [ "$root" != / ] || root=
+        printf '%s%s' "$number" "$root"
+    }
+}
+number=$(numbered "$device") || exit 1
 """
 
 OURS: Final = {

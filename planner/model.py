@@ -60,15 +60,15 @@ class Journal(StrEnum):
 class Filesystem(Struct, frozen=True, forbid_unknown_fields=True):
     """What is on a device, read without mounting it (``blkid -c /dev/null``, ``dumpe2fs -h`` after ``--flushbufs``)."""
 
-    type: str
+    type: str  # as blkid says; "btrfs-of-N" of a btrfs that lies on N devices, of which this is one
     uuid: str | None
     journal: Journal | None  # None: not an ext filesystem, or unreadable
     needs_recovery: Known  # [seen] yes while *any* node has it mounted read-write
     label: str | None
     empty: Known  # nothing in it but lost+found; only ext says so without being mounted
-    free_bytes: int | None  # room in it, as its superblock said; None: not an ext filesystem
-    inodes: int | None  # how many it has room for
-    free_inodes: int | None
+    free_bytes: int | None  # room in it, as its superblock said; None: of a type that is not read
+    inodes: int | None  # how many it has room for; xfs: has made so far
+    free_inodes: int | None  # of those
 
 
 class Device(Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,7 +89,9 @@ class Mount(Struct, frozen=True, forbid_unknown_fields=True):
     """A mount in any mount namespace of the node (``/proc/[pid]/mountinfo``, proc(5))."""
 
     point: str
-    device: str  # MAJOR:MINOR
+    device: (
+        str  # MAJOR:MINOR; of btrfs that of the device which is its source, if the node has one of that name
+    )
     root: str  # the directory of the filesystem that is mounted: "/" but for bind mounts
     type: str
     source: str

@@ -98,7 +98,8 @@ VERBS: Final[dict[str, Verb]] = {
             "options",
         ),
         "the peer's directory holds what private holds, synced there; pass is first (a running container may "
-        "change files meanwhile) or last; options are the operator's own for rsync, one a line",
+        "change files meanwhile) or last, with -xfs behind it if that is what the peer's directory lies on; "
+        "options are further ones for rsync, one a line",
     ),
     "claim-empty": Verb(
         ("private", "device", "identity"),

@@ -96,17 +96,20 @@ def _node(given: NodeFacts, truth: Truth, luns: dict[str, Lun], roots_seen: dict
     node.will_start = (None, frozenset())
     node.devices = {name: device for device in given.devices for name in device.names}
     node.luns = {d.number: _lun_name(given.node, d, truth) for d in given.devices}
+    areas = {
+        c.ctid: vz.areas(c.ctid, c.config, given.vz_conf) for c in given.containers if c.config is not None
+    }
+    owned = {where.hook_device for where in areas.values() if where is not None}
     for device in given.devices:
         name, dirty = node.luns[device.number], _dirty(device)
-        empty = device.filesystem is not None and device.filesystem.empty is Known.YES
+        used = not owned.isdisjoint(device.names) or any(m.device == device.number for m in given.mounts)
+        used = used or (name in luns and luns[name].data != EMPTY)
+        empty = _said_empty(device, used=used)
         luns[name] = Lun(EMPTY if empty else FIRST, dirty or (name in luns and luns[name].dirty))
     tree = _tree(given)
     node.tree = node.disk = tree
     node.roots, node.running, node.living, node.cached = {}, {}, frozenset(), {}
     node.mounts = given.mounts
-    areas = {
-        c.ctid: vz.areas(c.ctid, c.config, given.vz_conf) for c in given.containers if c.config is not None
-    }
     for ctid, where in areas.items():
         said = next(c.state for c in given.containers if c.ctid == ctid)
         if where is not None and said in (State.RUNNING, State.MOUNTED):
@@ -154,6 +157,15 @@ def _lun_name(node: str, device: Device, truth: Truth) -> str:
     if any(is_meant(other) for _, other in truth.different):
         return f"clone on {node}:{device.number}"
     return identity(device) if device.wwid is not None else f"{node}:{device.number}"
+
+
+def _said_empty(device: Device, *, used: bool) -> bool:
+    """Of a filesystem that does not say so: whether nobody has a use for it."""
+    filesystem = device.filesystem
+    if filesystem is None:
+        return False
+    says = filesystem.type.startswith("ext")
+    return filesystem.empty is Known.YES or (not says and filesystem.empty is Known.UNKNOWN and not used)
 
 
 def _dirty(device: Device) -> bool:
@@ -353,11 +365,13 @@ def _device(world: World, node: NodeState, device: Device) -> Device:
     held = bool(device.holders) or any(m.device == device.number for m in node.mounts)
     filesystem = device.filesystem
     if filesystem is not None:
-        dirty = world.luns[lun].dirty
-        empty = Known.UNKNOWN  # while it is mounted somewhere, and of filesystems that do not say
-        if filesystem.type.startswith("ext") and not dirty:
-            empty = Known.YES if world.luns[lun].data == EMPTY else Known.NO
-        needs_recovery = Known.YES if dirty else Known.NO
+        dirty, empty, needs_recovery = world.luns[lun].dirty, Known.UNKNOWN, Known.UNKNOWN
+        if filesystem.type.startswith(
+            "ext"
+        ):  # the others do not say, and it does not while it is mounted somewhere
+            needs_recovery = Known.YES if dirty else Known.NO
+            if not dirty:
+                empty = Known.YES if world.luns[lun].data == EMPTY else Known.NO
         filesystem = structs.replace(filesystem, needs_recovery=needs_recovery, empty=empty)
     return structs.replace(device, exclusive=Known.NO if held else Known.YES, filesystem=filesystem)
 

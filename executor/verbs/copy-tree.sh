@@ -4,7 +4,8 @@ peer=$5
 target=$6
 target_device=$7
 target_identity=$8
-pass=$9
+pass=${9%-xfs}
+onto_xfs=${9#"$pass"}
 rsh=${10}
 options=${11}
 
@@ -16,6 +17,13 @@ spare=
 [ "$3$target_device" = -- ] || spare='--exclude=/lost+found --exclude=/vztmp'
 # shellcheck disable=SC2010 # asked only whether there is anything
 [ -n "$(ls -A | grep -v -x 'lost+found' | head -n 1)" ] || die "$2 is empty: copying it would empty the copy"
+
+# rsync stays on one filesystem and takes a subvolume of btrfs for another one, though nothing is mounted there. The top
+# of every subvolume is inode 256.
+if [ "$(stat -f -c %t .)" = 9123683e ]; then
+    nested=$(find . -xdev -mindepth 1 -type d -inum 256 -print | head -n 1)
+    [ -z "$nested" ] || die "$2: $nested is a subvolume of its own and would not be copied; make a directory of it"
+fi
 
 quoted() { # a word, for the peer's shell
     printf "'"
@@ -59,21 +67,36 @@ copy() { # MORE-OPTIONS...
 }
 
 case $peer in *@*) ;; *:*) peer=root@[$peer] ;; *) peer=root@$peer ;; esac
+
+# xfs lists ACLs as attributes once more ([seen] trusted.SGI_ACL_*). From it they need not go along, if rsync can be told.
+if [ "$(stat -f -c %t .)" = 58465342 ] && rsync --dry-run --filter='-xs system.*' /dev/null >/dev/null 2>&1; then
+    options="--filter=-xs system.*
+--filter=-xs trusted.SGI_ACL_*${options:+
+$options}"
+fi
+
+acls() { # onto it: rsync has deleted those attributes, and with them ACLs; so these are looked at once more, alone
+    [ -z "$onto_xfs" ] || copy --delete --no-xattrs
+}
+
 stamp=$run/copied-first
 if [ "$pass" = first ]; then
     # Of several passes the first one's time counts: what is newer than that is looked at again in the last.
     # The wait: where times are whole seconds, what is written in the stamp's own second would not look newer.
     [ -f "$stamp" ] || { : >"$stamp" && sleep 1; }
-    copy --delete --stats
+    copy --delete --stats && acls
     status=$?
     [ "$status" != 24 ] || status=0 # files vanished meanwhile, as they do while a container runs
     exit "$status"
 fi
 copy --delete --stats || exit 1
-[ -f "$stamp" ] || exit 0
+if [ ! -f "$stamp" ]; then
+    acls || exit 1
+    exit 0
+fi
 # rsync takes two files of one size and one second for the same. What was written in the very second in which the
 # first pass read it would be missed; its change time gives it away.
 changed=$run/changed
 find . -xdev -type f -cnewer "$stamp" -print0 >"$changed" || die "$2 cannot be searched"
-[ -s "$changed" ] || exit 0
-copy --ignore-times --files-from="$changed" --from0 || exit 1
+[ ! -s "$changed" ] || copy --ignore-times --files-from="$changed" --from0 || exit 1
+acls || exit 1

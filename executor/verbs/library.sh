@@ -64,8 +64,28 @@ number_of_dir() { # DIRECTORY -> MAJOR:MINOR of the filesystem it is on
 }
 
 mounted_at() { # PATH -> MAJOR:MINOR of what is mounted there in this namespace, the topmost; empty if nothing
+    # Of a bind mount or a subvolume with its directory behind it: only the top of a device is the device's own mount.
     place=$(escaped "$(readlink -f "$1")")
-    at=$place awk '$5 == ENVIRON["at"] { found = $3 } END { print found }' /proc/self/mountinfo
+    at=$place awk '
+        $5 == ENVIRON["at"] { found = $3 " " $4; sub(/.* - /, ""); found = found " " $1 " " $2 }
+        END { print found }' /proc/self/mountinfo | {
+        read -r at_number at_root at_type at_source
+        [ "$at_type" != btrfs ] || at_number=$(behind "$at_source" "$at_number")
+        [ "$at_root" != / ] || at_root=
+        printf '%s%s' "$at_number" "$at_root"
+    }
+}
+
+behind() { # SOURCE NUMBER -> MAJOR:MINOR of the device of a btrfs, to which mountinfo gives a NUMBER of no device
+    source_number=
+    [ ! -b "$1" ] || source_number=$(number "$1")
+    # A name may have come to mean another device since; newer kernels say which devices they hold for btrfs.
+    for file in /sys/fs/btrfs/*/devices/*/dev; do
+        [ -f "$file" ] || break
+        [ -z "$source_number" ] || cat /sys/fs/btrfs/*/devices/*/dev | grep -q -x -e "$source_number" || source_number=
+        break
+    done
+    printf '%s' "${source_number:-$2}"
 }
 
 mounts_within() { # PATH -> every mount at or below it, in any namespace of this node
@@ -76,7 +96,12 @@ mounts_within() { # PATH -> every mount at or below it, in any namespace of this
 }
 
 mounts_of() { # MAJOR:MINOR -> where it is mounted, in any namespace of this node
-    cat /proc/[0-9]*/mountinfo 2>/dev/null | n=$1 awk '$3 == ENVIRON["n"] { print $5 }' | sort -u
+    cat /proc/[0-9]*/mountinfo 2>/dev/null | n=$1 awk '
+        / - btrfs / { point = $5; sub(/.* - btrfs /, ""); print $1, point; next }
+        $3 == ENVIRON["n"] { print "-", $5 }' | sort -u | while read -r of_source of_point; do
+        [ "$of_source" = - ] || [ "$(behind "$of_source" -)" = "$1" ] || continue
+        printf '%s\n' "$of_point"
+    done
 }
 
 wwid() { # DEVICE -> what names its disk in the whole SAN, empty if nothing does; seen through multipath and LVM
@@ -135,8 +160,19 @@ identity() { # DEVICE -> WWID:START:SIZE:TYPE:UUID, "-" for what is not known (p
     sectors=$(cat "$sys/size" 2>/dev/null)
     size=${sectors:+$((sectors * 512))}
     type=$(blkid -c /dev/null -s TYPE -o value "$1" 2>/dev/null)
+    [ "$type" != btrfs ] || type=$(spread "$1")
     uuid=$(blkid -c /dev/null -s UUID -o value "$1" 2>/dev/null)
     printf '%s:%s:%s:%s:%s' "${id:--}" "${start:--}" "${size:--}" "${type:--}" "${uuid:--}"
+}
+
+spread() { # DEVICE with btrfs -> btrfs, or btrfs-of-N if it is one of N (num_devices of the superblock; blkid has no word for it)
+    # shellcheck disable=SC2046 # bytes, lowest first
+    set -- $(dd if="$1" bs=8 skip=8209 count=1 2>/dev/null | od -A n -t u1)
+    case $#:$* in
+        '8:1 0 0 0 0 0 0 0') printf btrfs ;;
+        8:*) printf 'btrfs-of-%d' $(($1 + $2 * 256)) ;;
+        *) printf 'btrfs-of-?' ;;
+    esac
 }
 
 in_use() { # DEVICE: may something on this node hold it? (mke2fs -n opens it exclusively and writes nothing)
@@ -162,7 +198,10 @@ superblock() { # DEVICE -> what every read-write mount changes: mount count and 
 on_device() { # DEVICE IDENTITY: is the working directory on it, and is it that disk?
     device_number=$(number "$1") || exit 1
     same_disk "$1" "$2" || return 1
-    [ "$(number_of_dir .)" = "$device_number" ] && return 0
+    here=$(number_of_dir .)
+    # A directory of btrfs has a number of no device: then what is mounted at its path, if that still leads here.
+    case $here in 0:*) here=$(mounted_at "$PWD") && [ "$(stat -c %d:%i "$PWD")" = "$(stat -c %d:%i .)" ] || here= ;; esac
+    [ "$here" = "$device_number" ] && return 0
     echo "$PWD is not on $1" >&2
     return 1
 }
@@ -203,6 +242,12 @@ mount_device() { # DEVICE IDENTITY PRIVATE FOUND; see mount-device
         not_up "$1 is mounted read-write by some node (needs_recovery)"
     fi
     said=$(mount "$1" "$3" 2>&1)
+    case $(mounted_at "$3") in "$device_number"/*)
+        # Copies are of the whole, and the hooks would mount this.
+        umount -- "$3" || die "$3 cannot be unmounted"
+        not_up "$1 has a default subvolume, which is mounted in the place of its top ('btrfs subvolume set-default 5')"
+        ;;
+    esac
     if [ "$(mounted_at "$3")" != "$device_number" ]; then
         [ -z "$(mounts_of "$device_number")" ] || die "$1 was not mounted at $3, but elsewhere"
         not_up "$1 cannot be mounted at $3: $said"

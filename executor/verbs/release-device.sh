@@ -2,7 +2,7 @@
 # release-device DEVICE IDENTITY PRIVATE: never a lazy unmount, which only hides who still holds it
 device_number=$(number "$1") || exit 1
 tries=0
-while [ "$(mounted_at "$3")" = "$device_number" ]; do
+while case $(mounted_at "$3") in "$device_number" | "$device_number"/*) ;; *) false ;; esac; do
     umount -- "$3" && continue
     tries=$((tries + 1))
     [ "$tries" -lt 3 ] || die "$3 cannot be unmounted"

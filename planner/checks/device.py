@@ -6,14 +6,15 @@ from typing import Final
 
 from planner.findings import Finding, error, warning
 from planner.identity import look_alikes, same_disk
-from planner.model import Activation, Device, Filesystem, Journal, Known, Mounter, NodeFacts
+from planner.model import Activation, Device, Filesystem, Journal, Known, Mount, Mounter, NodeFacts
 from planner.situation import Side, Situation
 
 NEEDED: Final = ("blkid", "blockdev", "dumpe2fs", "mke2fs")
 HANDED_OVER: Final = ("ext3", "ext4")
 """Only ext with an internal journal shows on the device itself that some node has it mounted ([seen])."""
-COPIED_ONTO: Final = ("ext2", "ext3", "ext4", "xfs")
-"""Of btrfs mountinfo names no device, so that nothing would prove what is mounted."""
+COPIED_ONTO: Final = ("ext2", "ext3", "ext4", "xfs", "btrfs")
+SPREAD: Final = "btrfs-of-"
+"""How the type of a filesystem on several devices begins; nothing that is done to one of them is done to it."""
 
 COPY_INSTEAD: Final = "move it to another device instead (--dst-device)"
 
@@ -32,15 +33,17 @@ def checks(at: Situation) -> tuple[Finding, ...]:
             )
         )
         return tuple(found)
-    if at.source.device is not None:
+    spread = _spread(at, at.source)
+    found += spread
+    if at.source.device is not None and not spread:
         found += _at_source(at, at.source.device)
     if asked and at.destination.device is None and not at.options.dst_shared:
         there = f"{at.destination.node}:{asked}"
         found.append(error("device-missing", there, "that is not a block device there", "see --dst-device"))
     elif at.handed_over:
-        found += _handed_over(at)
+        found += [] if spread else _handed_over(at)
     elif at.destination.device is not None:
-        found += _copied_onto(at, at.destination.device)
+        found += _spread(at, at.destination) or _copied_onto(at, at.destination.device)
     return tuple(found)
 
 
@@ -53,12 +56,23 @@ def _tools(at: Situation) -> list[Finding]:
     ]
 
 
+def _spread(at: Situation, side: Side) -> list[Finding]:
+    filesystem = side.device.filesystem if side.device is not None else None
+    if filesystem is None or not filesystem.type.startswith(SPREAD):
+        return []
+    said = f"it is one of {filesystem.type.removeprefix(SPREAD)} devices that a btrfs lies on"
+    remedy = "see 'btrfs filesystem show' there; a container's filesystem must have one device and no other"
+    return [error("filesystem-spread", f"{side.node}:{_called(at, side)}", said, remedy)]
+
+
 def _at_source(at: Situation, device: Device) -> list[Finding]:
     """Mounted at the private area if the container is up; nowhere else but as its root, which is a bind of it."""
     side = at.source
     found = _by_itself(side.facts, device)
     mount = side.facts.mounted_at(side.private)
-    if at.up and (mount is None or mount.device != device.number):
+    if mount is not None and mount.device == device.number and mount.root != "/":
+        found.append(_in_part(mount, f"{side.node}:{side.private}", _called(at, side)))
+    elif at.up and (mount is None or mount.device != device.number):
         found.append(
             error(
                 "device-unmounted",
@@ -68,7 +82,7 @@ def _at_source(at: Situation, device: Device) -> list[Finding]:
                 "it may run on stale files; stop it and see what lies under the mount point",
             )
         )
-    if not at.up and mount is not None and mount.device != device.number:
+    elif mount is not None and mount.device != device.number:
         found.append(
             error(
                 "device-mounted",
@@ -91,6 +105,16 @@ def _at_source(at: Situation, device: Device) -> list[Finding]:
         if not m.elsewhere and m.point not in (private, root) and not m.point.startswith(root + "/")
     ]
     return found
+
+
+def _in_part(mount: Mount, subject: str, called: str) -> Finding:
+    """Of a subvolume or a bind mount the rest of the device would be left out by a copy and handed over with it."""
+    return error(
+        "device-mounted",
+        subject,
+        f"not the top of {called} is mounted there, but {mount.root} in it",
+        "let the container have the device's top: move its files there; of btrfs 'btrfs subvolume set-default 5'",
+    )
 
 
 # --- hand-over ------------------------------------------------------------------------------------------------

@@ -90,7 +90,8 @@ def _free(at: Situation) -> tuple[int, int | None] | None:
                 device.size_bytes,
                 None,
             )  # an upper bound; what does not fit fails in prepare, and is taken back
-        return filesystem.free_bytes, filesystem.free_inodes
+        runs_out = filesystem.type.startswith("ext")  # the others make them as needed
+        return filesystem.free_bytes, filesystem.free_inodes if runs_out else None
     mount = facts.mount_under(at.destination.private)
     room = next((r for r in facts.rooms if mount is not None and r.point == mount.point), None)
     return None if room is None else (room.free_bytes, room.free_inodes)

@@ -12,6 +12,8 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from collections import defaultdict
 
+from msgspec import structs
+
 from planner.model import (
     FACTS_VERSION,
     Container,
@@ -29,7 +31,7 @@ from planner.model import (
     Script,
     Usage,
 )
-from planner.parse import ParseError, df, dumpe2fs, lvm, mountinfo, status
+from planner.parse import ParseError, df, dumpe2fs, lvm, mountinfo, status, superblock
 
 NOTHING = "-"
 _CTID = "[1-9][0-9]{0,9}"
@@ -90,9 +92,13 @@ KINDS = frozenset(
 def _facts(node: str, records: defaultdict[str, list[str]]) -> NodeFacts:
     (boot_id,) = records["boot"]
     (vz_running,) = records["vz"]
-    own = [m for line in records["mount"] if (m := mountinfo.mount(line, elsewhere=False))]
+    devices = tuple(map(_device, records["device"]))
+    numbers = {name: device.number for device in devices for name in device.names}
+    own = [_placed(m, numbers) for line in records["mount"] if (m := mountinfo.mount(line, elsewhere=False))]
     seen = {(m.device, m.root, m.point) for m in own}
-    others = [m for line in records["elsewhere"] if (m := mountinfo.mount(line, elsewhere=True))]
+    others = [
+        _placed(m, numbers) for line in records["elsewhere"] if (m := mountinfo.mount(line, elsewhere=True))
+    ]
     return NodeFacts(
         version=FACTS_VERSION,
         node=node,
@@ -103,7 +109,7 @@ def _facts(node: str, records: defaultdict[str, list[str]]) -> NodeFacts:
         containers=tuple(map(_container, records["container"])),
         conf_names=_names(records["confnames"][0]) if records["confnames"] else (),
         scripts=tuple(map(_script, records["script"])),
-        devices=tuple(map(_device, records["device"])),
+        devices=devices,
         mounts=(*own, *(m for m in _once(others) if (m.device, m.root, m.point) not in seen)),
         paths=_paths(records["path"]),
         locks=tuple(_lock(line) for line in records["lock"]),
@@ -115,6 +121,12 @@ def _facts(node: str, records: defaultdict[str, list[str]]) -> NodeFacts:
         usage=tuple(map(_usage, records["usage"])),
         reaches=tuple(map(_reach, records["reach"])),
     ).in_order()
+
+
+def _placed(mount: Mount, numbers: dict[str, str]) -> Mount:
+    """A btrfs, to which the kernel gives a number of no device, under that of the device which it names."""
+    known = numbers.get(mount.source) if mount.type == "btrfs" else None
+    return mount if known is None else structs.replace(mount, device=known)
 
 
 def _container(line: str) -> Container:
@@ -161,7 +173,7 @@ def _device(line: str) -> Device:
     wwid, start, size, kind, uuid = _sure(identity).rsplit(":", 4)
     filesystem = None
     if kind != NOTHING and kind not in NOT_FILESYSTEMS:
-        said = dumpe2fs.superblock(_text(details) or "")
+        said = _superblock(kind, details)
         filesystem = Filesystem(
             type=kind,
             uuid=None if uuid == NOTHING else uuid,
@@ -179,6 +191,14 @@ def _device(line: str) -> Device:
         exclusive=Known(free),
         filesystem=filesystem,
     )
+
+
+def _superblock(kind: str, details: str) -> dumpe2fs.Superblock:
+    if kind == "xfs":
+        return superblock.xfs(_bytes(details))
+    if kind.startswith("btrfs"):
+        return superblock.btrfs(_bytes(details))
+    return dumpe2fs.superblock(_text(details) or "")
 
 
 def _mounter(line: str) -> Mounter:

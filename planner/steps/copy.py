@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.plan import NothingToUndo, Step, Zone
-from planner.situation import Situation
+from planner.situation import Side, Situation
 from planner.steps import COPY_S, command, device_of
 
 
@@ -29,6 +29,14 @@ def remote_shell(options: tuple[str, ...]) -> str:
     return " ".join("'" + w.replace("'", "''") + "'" if not w or set(w) & set(" '\"\t") else w for w in words)
 
 
+def _type(side: Side) -> str | None:
+    """Of the filesystem that the private area lies on."""
+    if side.device is not None:
+        return side.device.filesystem.type if side.device.filesystem is not None else None
+    mount = side.facts.mount_under(side.private)
+    return mount.type if mount is not None else None
+
+
 def _pass(at: Situation, zone: Zone, step_id: str, which: str, title: str) -> Step:
     source, destination = at.source, at.destination
     return Step(
@@ -44,7 +52,7 @@ def _pass(at: Situation, zone: Zone, step_id: str, which: str, title: str) -> St
             destination.node,
             destination.private,
             *device_of(destination),
-            which,
+            f"{which}-xfs" if _type(destination) == "xfs" else which,
             remote_shell(at.options.peer_ssh),
             "\n".join(at.options.rsync),
             deadline_s=COPY_S,

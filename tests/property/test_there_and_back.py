@@ -187,7 +187,7 @@ def test_a_word_for_one_device_that_is_two_moves_nothing(tmp_path: Path) -> None
         write_facts(tmp_path / "first", facts)
     # Recorded nodes do not say that both are one LUN; the challenge looks, and sees two.
     words = ("--simulate", str(tmp_path / "first"), "-o", str(tmp_path / "out"))
-    assert vzplan("apply", str(CTID), "hn2", *words, *flags(request.asked.options)) == ExitCode.UNWOUND
+    assert vzplan("apply", str(CTID), "hn2", *words, *flags(request.asked.options)) == ExitCode.REFUSED
     assert read_world(tmp_path / "out") == read_world(tmp_path / "first")
 
 

@@ -152,4 +152,7 @@ def _but_for_room(device: Device) -> Device:
     known = device.filesystem
     if known is None:
         return device
-    return structs.replace(device, filesystem=structs.replace(known, free_bytes=0, free_inodes=0))
+    inodes = known.inodes if known.type.startswith("ext") else None  # xfs makes them as it needs them
+    return structs.replace(
+        device, filesystem=structs.replace(known, free_bytes=0, inodes=inodes, free_inodes=0)
+    )

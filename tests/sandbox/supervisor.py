@@ -47,6 +47,8 @@ class Spec:
     running: bool = True
     vz_mb: int = 256
     """Size of hn2's /vz; hn1's has room for what is to be moved."""
+    spare: str = "ext4"
+    """What the spare disk is made with: a name of ``MAKERS``."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,22 @@ LUNS: Final = (
 )
 """The container's disk in world "san", and an empty one to copy to. Both exist in every world."""
 LUN_MB: Final = 96
+
+
+@dataclass(frozen=True)
+class Maker:
+    """How a filesystem is made, and the size below which it cannot be."""
+
+    argv: tuple[str, ...]
+    least_mb: int = 0
+
+
+MAKERS: Final = {
+    "ext4": Maker(("mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-U")),
+    "xfs": Maker(("mkfs.xfs", "-q", "-f", "-m"), 320),
+    "btrfs": Maker(("mkfs.btrfs", "-q", "-f", "-U"), 128),
+}
+"""By type; the last word takes the UUID."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +134,8 @@ def prepare(folder: Path, spec: Spec) -> None:
     known = "".join(f"[{address}]:{ports[name]} {public}" for name, address in ADDRESSES.items())
     population.write(folder / "known_hosts", known, 0o600)
     population.write(folder / "ssh_config", _ssh_config(ports, str(folder)), 0o600)
-    for lun in LUNS:
-        _make_image(lun.image(folder), LUN_MB)
+    for lun, kind in zip(LUNS, ("ext4", spec.spare), strict=True):
+        _make_image(lun.image(folder), max(LUN_MB, MAKERS[kind].least_mb), kind)
     for name, address in ADDRESSES.items():
         home = folder / name
         seed = home / "seed"
@@ -373,21 +391,11 @@ def _free_port(address: str) -> int:
         return port
 
 
-def _make_image(path: Path, size_mb: int) -> None:
+def _make_image(path: Path, size_mb: int, kind: str = "ext4") -> None:
     with path.open("wb") as image:
         image.truncate(size_mb << 20)
-    _run(
-        "mke2fs",
-        "-q",
-        "-F",
-        "-t",
-        "ext4",
-        "-m",
-        "0",
-        "-U",
-        str(uuid.UUID(bytes=secrets.token_bytes(16))),
-        str(path),
-    )
+    own = str(uuid.UUID(bytes=secrets.token_bytes(16)))
+    _run(*MAKERS[kind].argv, f"uuid={own}" if kind == "xfs" else own, str(path))
 
 
 def _prepared(folder: Path) -> Any:  # noqa: ANN401 # json

@@ -17,7 +17,7 @@ from planner.make import make_plan
 from planner.model import NodeFacts, Request, State
 from planner.plan import Opened, Outcome, Stop, What
 from tests.sandbox.driving import Driver, Telling, lasting
-from tests.sandbox.test_moves import CASES, IDS, WAYS, in_state
+from tests.sandbox.test_moves import CASES, IDS, ONTO, WAYS, in_state
 
 
 def comparable(facts: Mapping[str, NodeFacts]) -> dict[str, NodeFacts]:
@@ -41,9 +41,13 @@ def applied(site: SimulatedSite, request: Request) -> tuple[Stop, Telling]:
     return control.apply(request, site, journal, control="x", signals=Signals(), watch=watch), watch
 
 
-@pytest.mark.parametrize(("way", "state"), CASES, ids=IDS)
-def test_the_same_move_leaves_the_same_facts(way: str, state: State, tmp_path: Path) -> None:
-    with in_state(way, state) as box:
+@pytest.mark.parametrize(
+    ("way", "state", "spare"),
+    [*((way, state, "ext4") for way, state in CASES), *ONTO[:2]],
+    ids=[*IDS, *(f"{way}-{state}-{spare}" for way, state, spare in ONTO[:2])],
+)
+def test_the_same_move_leaves_the_same_facts(way: str, state: State, spare: str, tmp_path: Path) -> None:
+    with in_state(way, state, spare) as box:
         driver, options = Driver(box, tmp_path / "state"), WAYS[way].there
         request = driver.look(options=options)
         site = simulated(request, tmp_path / "nodes")

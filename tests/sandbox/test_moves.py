@@ -34,12 +34,20 @@ WAYS: Final = {
 STATES: Final = (State.RUNNING, State.MOUNTED, State.STOPPED)
 CASES: Final = [(way, state) for way in WAYS for state in STATES]
 IDS: Final = [f"{way}-{state}" for way, state in CASES]
+ONTO: Final = [
+    # Which filesystem it is copied onto, and back from, is seen at every mount; what the state changes is the same.
+    ("b", State.RUNNING, "btrfs"),
+    ("b", State.STOPPED, "xfs"),
+    ("d1", State.STOPPED, "btrfs"),
+    ("d1", State.RUNNING, "xfs"),
+]
+"""Way, state and what is on the device that it is copied onto, where that is not ext4."""
 
 
 @contextmanager
-def in_state(way: str, state: State) -> Iterator[Sandbox]:
-    """Nodes with 123 in that state on hn1."""
-    with Sandbox(WAYS[way].world, running=state is State.RUNNING) as box:
+def in_state(way: str, state: State, spare: str = "ext4") -> Iterator[Sandbox]:
+    """Nodes with 123 in that state on hn1; ``spare``: what is on the disk that is free."""
+    with Sandbox(WAYS[way].world, running=state is State.RUNNING, spare=spare) as box:
         if state is State.MOUNTED:
             box.hn1.sh(f"vzctl mount {CTID}")
         yield box
@@ -74,9 +82,15 @@ def holes_stay_holes(node: Node) -> bool:
         return found.st_blocks * 512 < found.st_size // 8
 
 
-@pytest.mark.parametrize(("way", "state"), CASES, ids=IDS)
-def test_a_container_moves_with_all_that_it_has_and_back(way: str, state: State, tmp_path: Path) -> None:
-    with in_state(way, state) as box:
+@pytest.mark.parametrize(
+    ("way", "state", "spare"),
+    [*((way, state, "ext4") for way, state in CASES), *ONTO],
+    ids=[*IDS, *(f"{way}-{state}-{spare}" for way, state, spare in ONTO)],
+)
+def test_a_container_moves_with_all_that_it_has_and_back(
+    way: str, state: State, spare: str, tmp_path: Path
+) -> None:
+    with in_state(way, state, spare) as box:
         driver, flags = Driver(box, tmp_path), WAYS[way]
         before, hash_before = driver.facts(), content(box.hn1)
         assert driver.plan(options=flags.there).way == way

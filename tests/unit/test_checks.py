@@ -154,8 +154,8 @@ def activating(group: str, volume: str | None = None) -> Change:
     return lambda facts: structs.replace(facts, activations=(*facts.activations, new))
 
 
-def with_mount(point: str, number: str, *, elsewhere: bool = False) -> Change:
-    new = Mount(point, number, "/", "ext4", "/dev/x", read_only=False, elsewhere=elsewhere)
+def with_mount(point: str, number: str, *, elsewhere: bool = False, root: str = "/") -> Change:
+    new = Mount(point, number, root, "ext4", "/dev/x", read_only=False, elsewhere=elsewhere)
     return lambda facts: structs.replace(facts, mounts=(*facts.mounts, new))
 
 
@@ -206,6 +206,7 @@ ON_LVM: Final = at_destination(
     at_source(SAN, config(VOLUME[2], instead_of="/dev/sda1"), device("/dev/sda1", names=VOLUME)),
     device("/dev/sdm1", names=VOLUME),
 )
+SPREAD: Final = {"type": "btrfs-of-2", "journal": None, "needs_recovery": UNKNOWN, "empty": UNKNOWN}
 XFS: Final = {"type": "xfs", "journal": None, "needs_recovery": UNKNOWN, "empty": UNKNOWN, "free_bytes": None}
 LOUD_HOOK: Final = (
     '#!/bin/sh\n. "$VE_CONFFILE"\n[ -n "$VE_DEVICE" ] || exit 0\nmount "$VE_DEVICE" "$VE_PRIVATE"\n'
@@ -288,6 +289,7 @@ CASES: Final = {
     "clone": Case(
         bundled("san-clone"), ("hn2:/dev/disk/by-id/scsi-3600508b4000971f0000a000000990000-part1",), SAN
     ),
+    "filesystem-spread": Case(at_destination(ONTO, filesystem(SPARE, **SPREAD)), (f"hn2:{SPARE}",), ONTO),
     "filesystem-not-movable": Case(
         at_destination(at_source(SAN, filesystem("/dev/sda1", **XFS)), filesystem("/dev/sdm1", **XFS)),
         ("hn1:/dev/sda1",),
@@ -933,11 +935,11 @@ def test_a_device_that_may_be_in_use_at_the_destination_is_refused(how: str) -> 
 
 
 @pytest.mark.parametrize("known", [YES, UNKNOWN])
-@pytest.mark.parametrize("type_", ["ext2", "ext3", "ext4", "xfs"])
+@pytest.mark.parametrize("type_", ["ext2", "ext3", "ext4", "xfs", "btrfs"])
 def test_a_device_that_some_node_may_have_mounted_is_not_mounted_a_second_time(
     known: Known, type_: str
 ) -> None:
-    tells = type_ != "xfs"
+    tells = type_.startswith("ext")
     for request in (ONTO, OTHER):
         name = request.asked.options.dst_device or ""
         changed = at_destination(request, filesystem(name, needs_recovery=known, type=type_, empty=UNKNOWN))
@@ -1039,8 +1041,9 @@ def test_a_device_that_a_container_at_the_destination_owns_is_not_handed_over() 
         assert said(changed, "device-shared-by") == [(ERROR, "hn2:/etc/vz/conf/202.conf")]
 
 
-def test_what_is_empty_and_cannot_say_so_is_warned_of() -> None:
-    unsure = at_destination(ONTO, filesystem(SPARE, **XFS))
+@pytest.mark.parametrize("type_", ["xfs", "btrfs"])
+def test_what_is_empty_and_cannot_say_so_is_warned_of(type_: str) -> None:
+    unsure = at_destination(ONTO, filesystem(SPARE, **{**XFS, "type": type_}))
     plan = make_plan(unsure)
     assert [(f.code, f.severity, f.subject) for f in plan.findings] == [
         ("target-not-empty", WARNING, f"hn2:{SPARE}")
@@ -1048,7 +1051,38 @@ def test_what_is_empty_and_cannot_say_so_is_warned_of() -> None:
     assert plan.way == "b"
 
 
-@pytest.mark.parametrize("odd", ["btrfs", "ntfs", "iso9660", "reiserfs", "zfs_member", ""])
+def test_one_of_several_devices_of_a_btrfs_is_never_taken_for_the_whole() -> None:
+    for request, name in ((ONTO, SPARE), (OTHER, "/dev/sdm1")):
+        changed = at_destination(request, filesystem(name, **SPREAD))
+        assert said(changed, "filesystem-spread") == [(ERROR, f"hn2:{name}")]
+    for request in (SAN, TO_SHARED, OTHER, stopped(OTHER)):
+        changed = at_source(request, filesystem("/dev/sda1", **SPREAD))
+        assert said(changed, "filesystem-spread") == [(ERROR, "hn1:/dev/sda1")]
+    both = at_destination(
+        at_source(SAN, filesystem("/dev/sda1", **SPREAD)), filesystem("/dev/sdm1", **SPREAD)
+    )
+    (finding,) = found(both)
+    assert (finding.code, finding.subject) == ("filesystem-spread", "hn1:/dev/sda1")
+    assert "one of 2 devices" in finding.summary
+
+
+def test_only_the_top_of_a_device_is_the_containers_own() -> None:
+    for request in (SAN, mounted(SAN), TO_SHARED, OTHER):
+        for root, good in (("/", True), ("/sub", False)):
+            moved = structs.replace(
+                request.source,
+                mounts=tuple(
+                    structs.replace(m, root=root) if m.point == PRIVATE else m for m in request.source.mounts
+                ),
+            )
+            changed = structs.replace(request, source=moved)
+            assert said(changed, "device-mounted") == ([] if good else [(ERROR, f"hn1:{PRIVATE}")])
+            assert make_plan(changed).runnable == good
+    left = at_source(stopped(SAN), with_mount(PRIVATE, "8:1", root="/sub"))
+    assert said(left, "device-mounted") == [(ERROR, f"hn1:{PRIVATE}")]
+
+
+@pytest.mark.parametrize("odd", ["ntfs", "iso9660", "reiserfs", "zfs_member", ""])
 def test_a_filesystem_that_is_not_known_is_not_copied_onto(odd: str) -> None:
     assert said(at_destination(ONTO, filesystem(SPARE, type=odd)), "target-filesystem") == [
         (ERROR, f"hn2:{SPARE}")
@@ -1377,6 +1411,14 @@ def test_of_a_device_that_is_mounted_nowhere_the_superblock_says_how_much_it_hol
         )
         there = at_destination(held, filesystem("/dev/sdm1", free_bytes=21 * GIB, free_inodes=21))
         assert said(there, "too-small") == ([] if good else [(ERROR, f"hn2:{PRIVATE}")])
+
+
+def test_inodes_that_are_made_as_they_are_needed_do_not_run_out() -> None:
+    for type_, fits in (("xfs", True), ("btrfs", True), ("ext4", False)):
+        few = filesystem(SPARE, type=type_, free_bytes=21 * GIB, free_inodes=3)
+        assert said(at_destination(filled(ONTO, GIB, 4), few), "too-small") == (
+            [] if fits else [(ERROR, f"hn2:{PRIVATE}")]
+        )
 
 
 def test_how_much_there_is_must_be_known_on_both_ends() -> None:

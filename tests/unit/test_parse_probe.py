@@ -394,6 +394,45 @@ def test_a_mount_seen_twice_elsewhere_is_there_once() -> None:
     assert [m.point for m in found.mounts_of(mpath)] == ["/vz/private/123", "/old/private area"]
 
 
+def device_record(number: str, names: str, kind: str, details: bytes = b"") -> str:
+    identity = word(f"wwid-{number}:-:1048576:{kind}:uuid")
+    return f"device {number} {word(names)} {identity} - 0 - yes {word(details)}"
+
+
+BTRFS = (
+    "mount 30 1 0:40 / /vz/private/123 rw - btrfs /dev/sdg1 rw,subvolid=5,subvol=/",
+    "mount 31 1 0:40 /sub /srv/sub rw - btrfs /dev/sdg1 rw,subvolid=256,subvol=/sub",
+    "mount 32 1 0:41 / /mnt/other rw - btrfs /dev/gone rw",
+    "mount 33 1 0:42 / /mnt/net rw - fuse.sshfs /dev/sdg1 rw",
+    "elsewhere 0 0 0:40 / /elsewhere rw - btrfs /dev/sdg1 rw",
+    "elsewhere 0 0 0:40 / /vz/private/123 rw - btrfs /dev/sdg1 rw",
+)
+
+
+def test_a_btrfs_is_on_the_device_that_it_names_whatever_number_the_kernel_gives_it() -> None:
+    names = "/dev/disk/by-id/wwn-0x6 /dev/sdg1"
+    found = facts("hn1", whole(device_record("8:97", names, "btrfs"), *BTRFS))
+    assert [(m.point, m.device, m.root, m.elsewhere) for m in found.mounts] == [
+        ("/vz/private/123", "8:97", "/", False),
+        ("/srv/sub", "8:97", "/sub", False),
+        ("/mnt/other", "0:41", "/", False),  # no device of that name
+        ("/mnt/net", "0:42", "/", False),  # which says what it likes
+        ("/elsewhere", "8:97", "/", True),
+    ]
+    (device,) = found.devices
+    assert {m.point for m in found.mounts_of(device)} == {"/vz/private/123", "/srv/sub", "/elsewhere"}
+
+
+@pytest.mark.parametrize("kind", ["xfs", "btrfs", "btrfs-of-2"])
+def test_how_much_is_in_use_of_what_is_not_ext_is_read_off_its_superblock(kind: str) -> None:
+    data = (CAPTURED / f"superblock-{kind}.bin").read_bytes()
+    for details, read in ((data, True), (data[:100], False), (b"", False)):
+        (device,) = facts("hn1", whole(device_record("8:97", "/dev/sdg1", kind, details))).devices
+        assert device.filesystem is not None
+        assert (device.filesystem.free_bytes is not None) == read
+        assert device.filesystem.type == kind
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_facts_are_in_order_and_survive_a_file(case: str) -> None:
     found = facts("hn1", answer(case))

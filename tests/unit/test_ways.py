@@ -489,6 +489,33 @@ def test_options_of_the_operator_arrive_where_they_are_used() -> None:
             assert step.do.argv[11] == "--bwlimit=5\n-z"
 
 
+def with_type(facts: NodeFacts, name: str, kind: str) -> NodeFacts:
+    """A device, or what is mounted at a point, with a filesystem of that type."""
+    devices = tuple(
+        structs.replace(d, filesystem=structs.replace(d.filesystem, type=kind))
+        if name in d.names and d.filesystem is not None
+        else d
+        for d in facts.devices
+    )
+    mounts = tuple(structs.replace(m, type=kind) if m.point == name else m for m in facts.mounts)
+    return structs.replace(facts, devices=devices, mounts=mounts)
+
+
+@pytest.mark.parametrize("kind", ["ext3", "btrfs", "xfs"])
+def test_a_copy_onto_xfs_knows_that_it_is_one(kind: str) -> None:
+    ends = {"a-running": "/vz", "b-running": SPARE, "c-stopped": "/vz", "d1-stopped": "/dev/sdm1"}
+    for world, there in ends.items():
+        request = WORLDS[world]
+        onto = structs.replace(request, destination=with_type(request.destination, there, kind))
+        plain, known = (
+            [s.do.argv[9] for s in make_plan(r).steps if s.do.argv[0] == "copy-tree"] for r in (request, onto)
+        )
+        assert known == [f"{word}-xfs" if kind == "xfs" else word for word in plain], world
+    out_of = with_type(WORLDS["d1-running"].source, "/dev/sda1", kind)
+    asked = structs.replace(WORLDS["d1-running"], source=out_of)
+    assert {s.do.argv[9] for s in make_plan(asked).steps if s.do.argv[0] == "copy-tree"} == {"first", "last"}
+
+
 def test_two_ways_to_say_it_give_one_plan_but_for_what_was_said() -> None:
     by_flag = make_plan(asking(SOURCES["insulated"], **SAME))
     by_name = make_plan(asking(SOURCES["insulated"], **SAME_BY_ID))

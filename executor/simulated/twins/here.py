@@ -99,5 +99,8 @@ def held(here: Here, device: Device) -> str | None:
 
 
 def dirty(here: Here, device: Device) -> bool:
-    """Whether any node has it mounted read-write, as read after a flush ([seen] needs_recovery)."""
+    """Whether any node has it mounted read-write, as read after a flush ([seen] needs_recovery); only ext says so."""
+    known = device.filesystem
+    if known is not None and known.type and not known.type.startswith("ext"):
+        return False
     return here.world.luns[here.node.luns[device.number]].dirty
