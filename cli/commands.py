@@ -39,6 +39,7 @@ from executor.shell import HOST
 from executor.signals import heeded
 from executor.site import LiveSite, SimulatedSite, Site, is_here, this_machine
 from planner.codec import pretty
+from planner.difference import difference
 from planner.make import make_plan
 from planner.model import Asked, NodeFacts
 from planner.plan import Exited, Lost, Opened, Outcome, Plan, Run, Stop, What
@@ -87,7 +88,7 @@ def apply(aim: Aim, *, out: Path | None, yes: bool, json: bool, verbose: bool) -
         request = control.look(asked if agreed is None else agreed.asked, site)
         plan = make_plan(request)
         if agreed is not None and agreed.digest != plan.digest:
-            because = f"the nodes are no longer as {aim.plan} has them:\n{control.difference(agreed, plan)}"
+            because = f"the nodes are no longer as {aim.plan} has them:\n{difference(agreed, plan)}"
             return _report(Stop(Outcome.REFUSED, because, ()), None, json=json)
         print(output.plan_text(plan), end="", file=sys.stderr if json else sys.stdout)
         if not plan.runnable:
