@@ -278,8 +278,8 @@ def _replayed(path: Path, data: bytes) -> tuple[list[Entry], int]:
     for number, line in enumerate(lines):
         if not _is_record(number, line):
             raise JournalError(
-                f"{path}: record {number} is damaged; restore the file, or ask the nodes: "
-                "each keeps a log in /var/lib/vzplan/node/RUN/log"
+                f"{path}: record {number} is damaged; restore the file, or remove {path.parent} and type "
+                f"'vzplan recover {path.parent.name} --adopt NODE'"
             )
         try:
             entries.append(decode_entry(line.split(b" ", 2)[2], f"{path}: record {number}"))

@@ -109,6 +109,7 @@ wwid() { # DEVICE -> what names its disk in the whole SAN, empty if nothing does
     if [ -d "$sys/dm" ]; then
         uuid=$(cat "$sys/dm/uuid" 2>/dev/null)
         case $uuid in
+            mpath-[0S]*) ;; # as below, of what scsi_id says
             mpath-*) printf '%s' "${uuid#mpath-}" ;;
             *) segments "$1" ;; # an LVM UUID is cloned with its disk; what it lies on is not
         esac
@@ -117,7 +118,14 @@ wwid() { # DEVICE -> what names its disk in the whole SAN, empty if nothing does
     disk=$1
     [ ! -e "$sys/partition" ] || disk=/dev/block/$(cat "$sys/../dev")
     for each in "$1" "$disk"; do
-        scsi_id --whitelisted --replace-whitespace --device="$each" 2>/dev/null && return 0
+        named=$(scsi_id --whitelisted --replace-whitespace --device="$each" 2>/dev/null)
+        case $named in
+            '' | [0S]*) ;; # nothing, words of the vendor's own, or a unit serial alone: another array may say the same
+            *)
+                printf '%s' "$named"
+                return 0
+                ;;
+        esac
     done
     # NVMe: nguid or eui64; virtio: the serial that the host gave it.
     sys=$(block "$(number "$disk")")

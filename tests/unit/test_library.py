@@ -220,7 +220,7 @@ def test_identities_on_a_current_node(make: Make) -> None:
         "0f5b3447-643e-4783-aac0-08906baca43d",
         "/dev/vda1": "data_disk_7:2048:21473771008:ext4:e6f4f715-633e-4240-ae92-b75d67fbe9bb",
         "/dev/vdb": "-:-:2147483648:swap:73608ba6-6efb-45a0-accb-d247b268b263",  # it was given no serial
-        "/dev/sda": "0QEMU_QEMU_HARDDISK_drive-scsi0-0-0-0:-:536870912:vfat:6A2B-11C9",
+        "/dev/sda": "-:-:536870912:vfat:6A2B-11C9",  # every guest of that host has a disk of that name
         "/dev/sdb": "-:-:10737418240:ext4:1b4e28ba-2fa1-11d2-883f-0016d3cca427",  # no page 0x83
         "/dev/sdc": f"{SAN}:-:53687091200:mpath_member:-",
         f"/dev/mapper/{SAN}": f"{SAN}:-:53687091200:LVM2_member:c0LfuJ-8aYe-k2Wq-3c4h-Pd9s-XvQm-1ZT7rB",
