@@ -187,7 +187,7 @@ def recover(
                 towards=towards,
                 off=off,
             )
-    except RecoverError as problem:
+    except (RecoverError, AdoptionError) as problem:
         raise UserError(f"{run}: {problem}", ExitCode.REFUSED) from None
     finally:
         site.close()

@@ -5,12 +5,14 @@ Nothing is decided here either: plans come from the planner, moves from the saga
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 
 from msgspec import Struct, structs
 
+from executor.adoption import Kept, ask
 from executor.attention import attending
 from executor.brief import packed
 from executor.engine import Watch, walk
@@ -18,10 +20,11 @@ from executor.gather import Ask, GatherError
 from executor.journal import Journal, MemoryJournal
 from executor.signals import Signals
 from executor.site import LiveSite, Site
+from planner.adopt import commands
 from planner.difference import difference
 from planner.make import make_plan
 from planner.model import Asked, NodeFacts, Request, Usage
-from planner.plan import Adopted, Entry, NodeOff, Opened, Plan, Restarted, Run, Stop, Want, What, Wish
+from planner.plan import Adopted, Began, Entry, NodeOff, Opened, Plan, Restarted, Run, Stop, Want, What, Wish
 from planner.saga import may_go_back, may_go_forward
 from planner.situation import unseen
 
@@ -140,6 +143,8 @@ def recover(
         RecoverError: it cannot be told to go that way any more, or has no such node.
     """
     _may(journal, towards, off)
+    if isinstance(site, LiveSite):
+        _knows_all(site, journal, off)
     journal.append(Restarted(forward=towards is Towards.FORWARD))
     for node in off:
         journal.append(NodeOff(node))
@@ -152,6 +157,30 @@ def generation(entries: Sequence[Entry]) -> int:
     """The generation in which the last controller of these entries speaks to the nodes; above all that came before."""
     known = max((entry.generation for entry in entries if isinstance(entry, Adopted)), default=1)
     return known + GENERATIONS_A_CONTROLLER * sum(isinstance(entry, Restarted) for entry in entries)
+
+
+def _knows_all(site: LiveSite, journal: Journal, off: tuple[str, ...]) -> None:
+    """Refuse a journal that knows less than its nodes: it was cut, or is an old copy (a backup that was put back).
+
+    What it does not know of would not be taken back before the container is started again. A node that cannot be asked
+    tells nothing; nothing goes to it either before it has settled.
+    """
+    known = Counter(
+        journal.past.command(entry.what, entry.at).node
+        for entry in journal.entries
+        if isinstance(entry, Began) and entry.what is not What.SETTLE
+    )
+    for entry in journal.entries:
+        if isinstance(entry, Adopted):
+            known += Counter(dict(entry.logged))
+    for node in journal.plan.nodes:
+        kept = ask(site, journal.opened.run, node) if node not in off else None
+        if isinstance(kept, Kept) and commands(kept.log) > known[node]:
+            raise RecoverError(
+                f"its journal here knows of {known[node]} commands on {node}, and {node} was given "
+                f"{commands(kept.log)}: it was cut, or is an old copy; remove its folder {journal.path.parent} and "
+                f"recover it with --adopt {node}"
+            )
 
 
 def _may(journal: Journal, towards: Towards, off: tuple[str, ...]) -> None:

@@ -24,7 +24,15 @@ def adopted(plan: Plan, node: str, logs: Logs, generation: int) -> Adopted:
     """
     begun = [step for step in plan.steps[: plan.pivot + 1] if _may_have_begun(step, logs)]
     undone = [step for step in begun if _taken_back(step, plan, _telling(plan), logs.get(step.do.node) or ())]
-    return Adopted(node, tuple(step.id for step in begun), tuple(step.id for step in undone), generation)
+    counts = tuple((name, commands(log)) for name, log in sorted(logs.items()) if log is not None)
+    return Adopted(
+        node, tuple(step.id for step in begun), tuple(step.id for step in undone), generation, counts
+    )
+
+
+def commands(log: tuple[str, ...]) -> int:
+    """How many commands a node says it has begun."""
+    return sum(said.startswith("began ") for said in log)
 
 
 def line(command: Command) -> str:

@@ -278,13 +278,15 @@ class Adopted(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     """The journal was lost, and this one was made from what ``node`` had of the run.
 
     ``begun``: the steps that may have happened, the pivot among them or not; they count as happened. ``undone``: those
-    of them that have been taken back again. ``generation``: the highest that a node knew.
+    of them that have been taken back again. ``generation``: the highest that a node knew. ``logged``: by node, how many
+    commands it had begun by then.
     """
 
     node: str
     begun: tuple[str, ...]
     undone: tuple[str, ...]
     generation: int
+    logged: tuple[tuple[str, int], ...] = ()
 
 
 class NodeOff(Struct, frozen=True, forbid_unknown_fields=True, tag=True):

@@ -121,7 +121,7 @@ class Past:
         if at not in (self._plan.nodes if what is What.SETTLE else self._steps):
             raise ValueError(f"the journal speaks of {what} {at}, which its plan does not know")
         self.open = entry
-        self.touched.add(at if what is What.SETTLE else self._command(what, at).node)
+        self.touched.add(at if what is What.SETTLE else self.command(what, at).node)
         if what is What.DO:
             self.begun.add(at)
             if self._steps[at].zone is Zone.PIVOT:
@@ -131,7 +131,7 @@ class Past:
 
     def _heard(self, what: What, at: str, outcome: Exited | Lost) -> None:
         if isinstance(outcome, Exited) and outcome.status == TAKEN_OVER:
-            node = at if what is What.SETTLE else self._command(what, at).node
+            node = at if what is What.SETTLE else self.command(what, at).node
             self.superseded = f"{node}: {words(outcome)}"
         else:
             self._ended(what, at, outcome)
@@ -139,7 +139,7 @@ class Past:
     def _ended(self, what: What, at: str, outcome: Exited | Lost) -> None:
         if isinstance(outcome, Lost) or outcome.status == REFUSED:
             # Refused: something of this run is still at work there, or the node has booted since.
-            self.unsettled.add(at if what is What.SETTLE else self._command(what, at).node)
+            self.unsettled.add(at if what is What.SETTLE else self.command(what, at).node)
         good = isinstance(outcome, Exited) and outcome.status == 0
         if (
             not good or what is What.PROBE
@@ -218,7 +218,12 @@ class Past:
         if not any(step.id in self.done for step in freeze[max(looks, default=-1) + 1 :]):
             self.done -= {step.id for step in freeze}
 
-    def _command(self, what: What, at: str) -> Command:
+    def command(self, what: What, at: str) -> Command:
+        """What goes out for a move.
+
+        Raises:
+            ValueError: the plan has no such move.
+        """
         step = self._steps[at]
         match what:
             case What.DO:

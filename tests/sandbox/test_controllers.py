@@ -164,6 +164,28 @@ def test_a_run_without_its_journal_is_adopted_from_what_a_node_keeps(
         assert again.returncode == end, again.stdout + again.stderr
 
 
+def test_an_old_copy_of_the_journal_is_not_obeyed_and_the_nodes_know_better(tmp_path: Path) -> None:
+    with Sandbox("san") as box:
+        driver = Driver(box, tmp_path)
+        hash_before = tree_hash(box.hn1, PRIVATE)
+        with pytest.raises(Gone):
+            driver.apply({(What.DO, "ensure-up"): dies})
+        (run,) = list_runs(driver.state)
+        journal = driver.state / "runs" / run / "journal"
+        lines = journal.read_bytes().splitlines(keepends=True)
+        for kept in (3, 9, 27, 41):  # up to here it is whole, and would take back what has moved for good
+            journal.write_bytes(b"".join(lines[:kept]))
+            before = driver.facts()
+            refused = driver.vzplan("recover", run)
+            assert refused.returncode == ExitCode.REFUSED, refused.stdout + refused.stderr
+            assert "it was cut, or is an old copy" in refused.stderr
+            assert driver.facts() == before
+        shutil.rmtree(journal.parent)
+        adopted = driver.vzplan("recover", run, "--adopt", "hn2", "--ssh", f"-F {box.ssh_config}")
+        assert adopted.returncode == ExitCode.OK, adopted.stdout + adopted.stderr
+        assert_moved(box, driver, hash_before)
+
+
 def test_what_no_node_knows_of_cannot_be_adopted(tmp_path: Path) -> None:
     with Sandbox("shared") as box:
         driver = Driver(box, tmp_path)

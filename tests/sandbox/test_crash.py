@@ -1,92 +1,150 @@
-"""The controller is killed after each entry of its journal; one ``recover`` must end what it had begun."""
+"""The controller is killed at every write of its journal, and again while it recovers; ``recover`` ends the run.
+
+Each point is exact: before a record is written (what it tells of has happened, or is about to), and after it was.
+``VZPLAN_SOAK=1`` tries every point of every way; otherwise each way has some of them, a hand-over most.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final, NamedTuple, NoReturn
 
 import pytest
 
-from cli.exit_codes import ExitCode
-from executor.journal import list_runs, read_journal
-from planner.model import State
+from executor.journal import Journal, list_runs, read_journal
+from planner.model import NodeFacts, State
+from planner.plan import Entry, Outcome
 from planner.saga import Pivot
 from tests.sandbox import Sandbox, counter, leftovers, tree_hash
 from tests.sandbox.driving import CTID, PRIVATE, Driver
-from tests.sandbox.nodes import REPOSITORY
+from tests.sandbox.test_moves import WAYS, in_state
 
-PARTS = 8
-"""So many tests share the entries, so that they can be run beside each other."""
+SOAK: Final = os.environ.get("VZPLAN_SOAK") == "1"
+PARTS: Final = 8
+"""So many tests share the points of a way, so that they can be run beside each other."""
+EVERY: Final = {way: 1 if SOAK else 3 if way == "d2" else 12 for way in WAYS}
+"""Of the points of each way every so manieth is tried."""
 
 
-def _entries(box: Sandbox, folder: Path) -> int:
-    """Entries in the journal of a hand-over without a failure: opened, and each step begun and ended."""
-    return 1 + 2 * len(Driver(box, folder).plan().steps)
+class Point(NamedTuple):
+    """Where the controller is killed: before or after its so manieth record is written."""
+
+    record: int
+    before: bool
+
+    def __str__(self) -> str:
+        """For a person."""
+        return f"{'before' if self.before else 'after'} record {self.record}"
+
+
+def points(steps: int) -> list[Point]:
+    """Every point of a walk without failures: opened (by ``create``), then each step begun and ended."""
+    return [Point(record, before) for record in range(1, 2 * steps + 1) for before in (True, False)]
+
+
+@contextmanager
+def killed(point: Point) -> Iterator[None]:
+    """A process in which this is done ends by SIGKILL there."""
+    append = Journal.append
+
+    def counted(self: Journal, entry: Entry) -> None:
+        if point == (len(self.entries), True):
+            os.kill(os.getpid(), signal.SIGKILL)
+        append(self, entry)
+        if point == (len(self.entries) - 1, False):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Journal.append = counted  # type: ignore[method-assign]
+    yield
+
+
+def in_a_process(what: object, *words: object, point: Point) -> int:
+    """How a process ended that did this, or was killed at ``point``: its signal, or 0."""
+    pid = os.fork()
+    if pid == 0:
+        _child(what, words, point)
+    _, status = os.waitpid(pid, 0)
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def _child(what: object, words: tuple[object, ...], point: Point) -> NoReturn:
+    try:
+        with killed(point):
+            assert callable(what)
+            what(*words)
+    finally:
+        os._exit(0)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_killed_after_each_entry_of_a_hand_over(part: int, tmp_path: Path) -> None:
-    with Sandbox("san") as box:
-        entries = _entries(box, tmp_path)
-    mine = [n for n in range(2, entries + 1) if n % PARTS == part]
-    ends = [_killed_after(n, tmp_path / str(n)) for n in mine]
-    # Both ends were met: back as long as the pivot was ahead, and from then on forward.
-    assert set(ends) == {ExitCode.OK, ExitCode.UNWOUND}
-    assert ends == sorted(ends, reverse=True)
+@pytest.mark.parametrize("way", WAYS)
+def test_killed_at_each_write_of_the_journal_and_again_in_recover(
+    way: str, part: int, tmp_path: Path
+) -> None:
+    flags = WAYS[way]
+    ends: Counter[Outcome] = Counter()
+    with in_state(way, State.RUNNING) as first:
+        steps = len(Driver(first, tmp_path).plan(options=flags.there).steps)
+    mine = points(steps)[part :: PARTS * EVERY[way]]
+    waiting = list(mine)
+    while waiting:
+        with in_state(way, State.RUNNING) as box:
+            # As long as everything is as before afterwards, the same nodes serve for the next point.
+            while waiting:
+                point = waiting.pop(0)
+                outcome = _killed_and_recovered(box, way, point, tmp_path / f"{point.record}-{point.before}")
+                ends[outcome] += 1
+                if outcome is Outcome.MIGRATED:
+                    break
+    print(f"{way}, part {part}: killed at {len(mine)} points: {dict(ends)}")
+    assert sum(ends.values()) == len(mine)
 
 
-def test_a_hand_over_has_no_entry_more(tmp_path: Path) -> None:
-    with Sandbox("san") as box:
-        entries = _entries(box, tmp_path)
-        assert _apply_killed(Driver(box, tmp_path / "whole"), entries + 1) == ExitCode.OK
+def _killed_and_recovered(box: Sandbox, way: str, point: Point, folder: Path) -> Outcome:
+    driver = Driver(box, folder)
+    before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
+    flags = WAYS[way].there
+
+    def apply() -> None:
+        driver.apply(options=flags)
+
+    assert in_a_process(apply, point=point) == signal.SIGKILL
+    (run,) = list_runs(driver.state)
+    record = read_journal(driver.state, run)
+    assert len(record.entries) == point.record + (0 if point.before else 1)
+    assert not record.alive
+    # Killed again, a few records into the recovery: each point has another place for that.
+    again = Point(len(record.entries) + 1 + point.record % 5, before=not point.before)
+    in_a_process(driver.recover, run, point=again)
+    stop = driver.recover(run)
+    said = f"killed {point}, in recover {again}: {stop}"
+    after = driver.facts()
+    if stop.outcome is Outcome.MIGRATED:
+        assert record.past.pivot in (Pivot.ASKED, Pivot.PASSED), said
+    else:
+        assert stop.outcome is Outcome.UNWOUND, said
+        assert record.past.pivot in (Pivot.AHEAD, Pivot.ASKED), said
+        assert after == before, said
+    _in_one_place(box, after, stop.outcome, hash_before, said)
+    assert leftovers(box) == [], said
+    assert driver.recover(run).outcome is stop.outcome, said  # once more changes nothing (I10)
+    assert driver.facts() == after, said
+    return stop.outcome
 
 
-def _killed_after(entries: int, folder: Path) -> int:
-    """Kill, recover, look, recover again; the exit status of both recoveries."""
-    with Sandbox("san") as box:
-        driver = Driver(box, folder)
-        before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
-        assert _apply_killed(driver, entries) == -signal.SIGKILL
-        (run,) = list_runs(driver.state)
-        record = read_journal(driver.state, run)
-        assert len(record.entries) == entries
-        assert not record.alive
-        recovered = driver.vzplan("recover", run)
-        said = f"killed after {entries} entries, the last {record.entries[-1]}:\n{recovered.stdout}{recovered.stderr}"
-        after = driver.facts()
-        if recovered.returncode == ExitCode.OK:
-            assert record.past.pivot in (Pivot.ASKED, Pivot.PASSED), said
-            here, gone = box.hn2, "hn1"
-        else:
-            assert recovered.returncode == ExitCode.UNWOUND, said
-            assert record.past.pivot in (Pivot.AHEAD, Pivot.ASKED), said
-            here, gone = box.hn1, "hn2"
-            assert after == before, said
-        moved = after[here.name].container(CTID)
-        assert moved is not None, said
-        assert moved.state is State.RUNNING, said
-        assert after[gone].container(CTID) is None, said
-        assert tree_hash(here, PRIVATE) == hash_before, said
-        numbers = counter(here, PRIVATE)
-        assert numbers == list(range(1, len(numbers) + 1)), said
-        assert leftovers(box) == [], said
-        # Once more changes nothing (I10).
-        assert driver.vzplan("recover", run).returncode == recovered.returncode, said
-        assert driver.facts() == after, said
-        return recovered.returncode
-
-
-def _apply_killed(driver: Driver, entries: int) -> int:
-    words = ("apply", str(CTID), "hn2", "--from", "hn1", "--ssh", f"-F {driver.box.ssh_config}", "--yes")
-    argv = [sys.executable, "-m", "tests.sandbox.killed", str(entries), *words]
-    return subprocess.run(
-        argv,
-        cwd=REPOSITORY,
-        env={**os.environ, "VZPLAN_STATE": str(driver.state)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    ).returncode
+def _in_one_place(
+    box: Sandbox, facts: dict[str, NodeFacts], outcome: Outcome, hash_before: str, said: str
+) -> None:
+    here, gone = (box.hn2, "hn1") if outcome is Outcome.MIGRATED else (box.hn1, "hn2")
+    found = facts[here.name].container(CTID)
+    assert found is not None, said
+    assert found.state is State.RUNNING, said
+    assert facts[gone].container(CTID) is None, said
+    assert tree_hash(here, PRIVATE) == hash_before, said
+    numbers = counter(here, PRIVATE)
+    assert numbers == list(range(1, len(numbers) + 1)), said
