@@ -12,7 +12,7 @@
 look() { timeout -s KILL 30 "$@" 2>/dev/null </dev/null; }
 
 coded() { # standard input as one word
-    text=$(base64 | tr -d '\n')
+    text=$(base64 -w 0)
     printf '%s' "${text:--}"
 }
 

@@ -148,6 +148,24 @@ def lasting(facts: NodeFacts) -> NodeFacts:
     )
 
 
+def changes(before: Mapping[str, NodeFacts], after: Mapping[str, NodeFacts]) -> list[str]:
+    """What differs, fact by fact; nothing if both are equal."""
+    lines = []
+    for name in sorted(before.keys() | after.keys()):
+        was, now = before.get(name), after.get(name)
+        if was is None or now is None:
+            lines.append(f"{name} {'came' if was is None else 'went'}")
+            continue
+        for key in was.__struct_fields__:
+            old, new = getattr(was, key), getattr(now, key)
+            if old != new:
+                olds, news = (value if isinstance(value, tuple) else (value,) for value in (old, new))
+                items = [f"- {item}" for item in olds if item not in news]
+                items += [f"+ {item}" for item in news if item not in olds]
+                lines += [f"{name}.{key}: {item}" for item in items or ["order"]]
+    return lines
+
+
 def _but_for_room(device: Device) -> Device:
     known = device.filesystem
     if known is None:

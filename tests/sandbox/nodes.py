@@ -60,9 +60,18 @@ def why_not() -> str | None:
     return f"the sandbox needs {', '.join(missing)}" if missing else None
 
 
+IN_MEMORY: Final = Path("/dev/shm")  # noqa: S108 # only to be looked at; the folder in it is this user's
+ROOM_BYTES: Final = 2 << 30
+"""A sandbox takes some 100 MB; several run beside each other."""
+
+
 def base_folder() -> Path:
-    """Where this user's sandboxes are; made if it is not there."""
-    folder = Path(tempfile.gettempdir()) / f"vzplan-sandbox-{os.geteuid()}"
+    """Where this user's sandboxes are; made if it is not there.
+
+    In memory, if there is room: no power is cut here, and every sync would wait for the machine's own disk.
+    """
+    roomy = IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).total >= ROOM_BYTES
+    folder = (IN_MEMORY if roomy else Path(tempfile.gettempdir())) / f"vzplan-sandbox-{os.geteuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:

@@ -5,8 +5,9 @@ The failure is made at the node protocol, between the engine and the session: pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -20,10 +21,10 @@ from executor.shell import ShellNode
 from executor.signals import Signals
 from executor.site import LiveSite
 from planner.make import make_plan
-from planner.model import Request, State
+from planner.model import NodeFacts, Request, State
 from planner.plan import Command, Opened, Outcome, Step, Stop, What, Zone
 from tests.sandbox import Sandbox, counter, leftovers, tree_hash
-from tests.sandbox.driving import CTID, PRIVATE, Driver, Telling
+from tests.sandbox.driving import CTID, PRIVATE, Driver, Telling, lasting
 from tests.sandbox.test_failures import assert_as_before
 from tests.sandbox.test_moves import WAYS, in_state
 
@@ -37,12 +38,8 @@ class Kind(StrEnum):
 
 
 CASES: Final = [
-    # Between them these have every kind of step, and a mount that decides whose the data is. Each takes a minute; any
-    # other pair of way and kind can be put in here.
-    ("b", Kind.AFTER),
-    ("c", Kind.BEFORE),
-    ("d2", Kind.AFTER),
-    ("d2", Kind.LOST),
+    *((way, kind) for way in WAYS for kind in (Kind.BEFORE, Kind.AFTER)),
+    ("d2", Kind.LOST),  # the way in which a mount decides whose the data is; any other takes a minute, too
 ]
 IDS: Final = [f"{way}-{kind}" for way, kind in CASES]
 
@@ -98,6 +95,34 @@ class TroubledSite(LiveSite):
         return {name: TroubledNode(self._shells[name], self._trouble) for name in opened.plan.nodes}
 
 
+@dataclass(frozen=True)
+class Watcher(Driver):
+    """A driver that looks again and again, and so stays connected."""
+
+    looking: list[LiveSite] = field(default_factory=list)
+
+    def facts(self) -> dict[str, NodeFacts]:
+        """See ``Driver``."""
+        if not self.looking:
+            self.looking.append(self.site())
+        return {name: lasting(facts) for name, facts in self.looking[0].facts("hn1", "hn2").items()}
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        for site in self.looking:
+            site.close()
+
+
+@contextmanager
+def watching(box: Sandbox, state: Path) -> Iterator[Watcher]:
+    """A watcher, closed at the end."""
+    watcher = Watcher(box, state)
+    try:
+        yield watcher
+    finally:
+        watcher.close()
+
+
 def apply(driver: Driver, request: Request, trouble: Trouble) -> tuple[Stop, Telling]:
     """Move 123 as it was agreed to at the very first: the second look finds the world as it was then."""
     plan, run, watch, site = make_plan(request), new_run_id(), Telling(), TroubledSite(driver.ssh, trouble)
@@ -136,8 +161,8 @@ def assert_failed_once(step: Step, trouble: Trouble, watch: Telling) -> None:
 
 @pytest.mark.parametrize(("way", "kind"), CASES, ids=IDS)
 def test_a_step_that_fails_once_is_unwound(way: str, kind: Kind, tmp_path: Path) -> None:
-    with in_state(way, State.RUNNING) as box:
-        trouble, driver = Trouble(kind), Driver(box, tmp_path)
+    with in_state(way, State.RUNNING) as box, watching(box, tmp_path) as driver:
+        trouble = Trouble(kind)
         before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
         request = driver.look(options=WAYS[way].there)
         plan = make_plan(request)

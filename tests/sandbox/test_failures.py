@@ -7,12 +7,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from planner.model import State
+from planner.model import NodeFacts, State
 from planner.plan import Outcome, What
 from tests.sandbox import (
     Sandbox,
@@ -24,8 +24,9 @@ from tests.sandbox import (
     restore_network,
     tree_hash,
 )
-from tests.sandbox.driving import CTID, PRIVATE, Driver, Hooks
+from tests.sandbox.driving import CTID, PRIVATE, Driver, Hooks, changes
 from tests.sandbox.nodes import REPOSITORY
+from tests.sandbox.test_moves import WAYS, in_state
 
 Break = Callable[[Sandbox], None]
 
@@ -54,8 +55,8 @@ def much_to_copy(box: Sandbox) -> None:
     box.hn1.sh(f"head -c 40000000 /dev/urandom >{PRIVATE}/srv/large")
 
 
-def assert_as_before(box: Sandbox, driver: Driver, before: object, hash_before: str) -> None:
-    assert driver.facts() == before
+def assert_as_before(box: Sandbox, driver: Driver, before: Mapping[str, NodeFacts], hash_before: str) -> None:
+    assert changes(before, driver.facts()) == []
     assert tree_hash(box.hn1, PRIVATE) == hash_before
     assert leftovers(box) == []
     # It runs, goes on where it was, and nothing that it wrote is lost or twice there.
@@ -90,6 +91,35 @@ def test_a_failure_is_unwound(world: str, trouble: Break, at: str, tmp_path: Pat
         failed = [name for what, name, status in watch.moves if what is What.DO and status != 0]
         assert failed == [at], (stop, watch.moves)
         assert_as_before(box, driver, before, hash_before)
+
+
+@pytest.mark.parametrize("spare", ["xfs", "btrfs"])
+def test_what_was_copied_onto_it_is_taken_back_from_any_filesystem(spare: str, tmp_path: Path) -> None:
+    with in_state("b", State.RUNNING, spare) as box:
+        driver = Driver(box, tmp_path)
+        before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
+        start_fails(box)
+        stop, watch, _ = driver.apply(options=WAYS["b"].there)
+        assert stop.outcome is Outcome.UNWOUND, (stop, watch.moves)
+        assert (What.UNDO, "claim-empty", 0) in watch.moves
+        assert_as_before(box, driver, before, hash_before)
+        assert box.hn2.sh("mount /dev/sdg1 /mnt; ls -A /mnt; umount /mnt") == ""
+
+
+@pytest.mark.parametrize("spare", ["xfs", "btrfs"])
+def test_what_is_seen_to_be_filled_only_once_it_is_mounted_is_not_copied_onto(
+    spare: str, tmp_path: Path
+) -> None:
+    with in_state("b", State.STOPPED, spare) as box:
+        driver = Driver(box, tmp_path)
+        box.hn2.sh("mount /dev/sdg1 /mnt; echo theirs >/mnt/file; umount /mnt")
+        before = driver.facts()
+        stop, watch, _ = driver.apply(options=WAYS["b"].there)
+        assert stop.outcome is Outcome.UNWOUND, (stop, watch.moves)
+        assert "is not empty: ./file" in stop.because
+        assert changes(before, driver.facts()) == []
+        assert box.hn2.sh("mount /dev/sdg1 /mnt; cat /mnt/file; umount /mnt") == "theirs\n"
+        assert leftovers(box) == []
 
 
 def test_a_disk_that_fills_up_during_the_copy_is_unwound(tmp_path: Path) -> None:

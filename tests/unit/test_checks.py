@@ -898,6 +898,8 @@ def test_only_ext_with_its_own_journal_is_handed_over(
 
     assert make_plan(both(SAN)).runnable == good
     assert said(both(SAN), "filesystem-not-movable") == ([] if good else [(ERROR, "hn1:/dev/sda1")])
+    remedies = [f.remedy for f in found(both(SAN)) if f.code == "filesystem-not-movable"]
+    assert all("--dst-device" in remedy for remedy in remedies)
     # Copied from, it may be anything.
     assert make_plan(at_source(OTHER, filesystem("/dev/sda1", type=type_, journal=journal))).way == "d1"
 

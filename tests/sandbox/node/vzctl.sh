@@ -30,8 +30,7 @@ parameter() { # NAME [DEFAULT]
 mounted() { at=$VE_ROOT awk '$5 == ENVIRON["at"] { found = 1 } END { exit !found }' /proc/self/mountinfo; }
 
 processes() { # of the container: those whose root is its root, or below
-    for link in /proc/[0-9]*/root; do
-        root=$(readlink "$link" 2>/dev/null) || continue
+    find /proc/[0-9]*/root -maxdepth 0 -printf '%p %l\n' 2>/dev/null | while read -r link root; do
         case $root in
             "$VE_ROOT" | "$VE_ROOT"/*)
                 link=${link%/root}
