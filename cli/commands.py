@@ -9,8 +9,8 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
 from pathlib import Path
+from posixpath import normpath
 from typing import TextIO
 
 from msgspec import structs
@@ -34,14 +34,14 @@ from executor.journal import (
     remove_journal,
     state_folder,
 )
+from executor.node import HOST
 from executor.plan_files import read_plan, write_plan
-from executor.shell import HOST
 from executor.signals import heeded
 from executor.site import LiveSite, SimulatedSite, Site, is_here, this_machine
 from planner.codec import pretty
 from planner.difference import difference
 from planner.make import make_plan
-from planner.model import Asked, NodeFacts
+from planner.model import Asked, NodeFacts, Options
 from planner.plan import Exited, Lost, Opened, Outcome, Plan, Run, Stop, What
 from planner.saga import next_move, words
 
@@ -52,7 +52,7 @@ def show(aim: Aim, *, out: Path | None, json: bool, verbose: bool) -> int:
         plan = control.plan_now(asked, site)
     if out is not None:
         write_plan(out, plan)
-    print(pretty(plan) if json else output.plan_text(plan, verbose=verbose), end="")
+    print(output.json_text(plan) if json else output.plan_text(plan, verbose=verbose), end="")
     if verbose and not json:
         print(
             output.verb_texts(
@@ -67,7 +67,7 @@ def check(aim: Aim, *, json: bool) -> int:
     with _site(aim) as (site, asked):
         plan = control.plan_now(asked, site)
     if json:
-        print(pretty(plan.findings), end="")
+        print(output.json_text(plan.findings), end="")
     else:
         print("\n".join(output.findings_lines(plan.findings)) or "nothing speaks against it")
     return ExitCode.OK if plan.runnable else ExitCode.REFUSED
@@ -96,7 +96,7 @@ def apply(aim: Aim, *, out: Path | None, yes: bool, json: bool, verbose: bool) -
         if not yes:
             _ask()
         run = new_run_id()
-        opened = control.opened(request, plan, site, run, version("vzplan"))
+        opened = control.opened(request, plan, site, run, this_version())
         with heeded(_acknowledged(run)) as signals, _journal(site, opened) as journal:
             progress = _Progress(plan, quiet=json)
             with _no_way_on(run):
@@ -124,7 +124,7 @@ def facts(nodes: list[str], *, measure: int | None, ssh: str, peer_ssh: str | No
         if isinstance(answer, GatherError):
             print(f"vzplan: {output.plain(str(answer))}", file=sys.stderr)
         else:
-            print(pretty(answer) if out is None else f"{write_facts(out, answer)}\n", end="")
+            print(output.json_text(answer) if out is None else f"{write_facts(out, answer)}\n", end="")
     failed = any(isinstance(answer, GatherError) for answer in answers.values())
     return ExitCode.REFUSED if failed else ExitCode.OK
 
@@ -139,11 +139,11 @@ def runs(*, open_only: bool, prune: bool) -> int:
             if prune and standing.finished:
                 remove_journal(state, run)
         except JournalError as problem:  # of one run; the others can be told of all the same
-            print(f"{run}  {output.plain(str(problem))}")
+            print(f"{output.plain(run)}  {output.plain(str(problem))}")
             continue
         if not open_only or not standing.finished:
             gone = ", removed" if prune and standing.finished else ""
-            print(f"{run}  {output.plain(record.plan.title)}  {standing.word}{gone}")
+            print(f"{output.plain(run)}  {output.plain(record.plan.title)}  {standing.word}{gone}")
     return ExitCode.OK
 
 
@@ -151,7 +151,7 @@ def status(run: str, *, json: bool) -> int:
     """How far it went, whether its controller lives, what to type next."""
     record = read_journal(state_folder(os.environ), _run(run))
     said = output.Standing.of(run, record, next_move(record.plan, record.past))
-    print(pretty(said) if json else said.text(), end="")
+    print(output.json_text(said) if json else said.text(), end="")
     return ExitCode.OK
 
 
@@ -205,6 +205,13 @@ def _adopted(site: LiveSite, folder: Path, node: str) -> Journal:
     return Journal.create(folder, opened, known)
 
 
+def this_version() -> str:
+    """The version of vzplan that this is; what knows it takes long to import, and few commands ask."""
+    from importlib.metadata import version
+
+    return version("vzplan")
+
+
 def _here() -> str:
     """Where this controller is, for whoever finds its records on a node."""
     return f"{socket.gethostname()}:{state_folder(os.environ).absolute()}"
@@ -214,6 +221,7 @@ def _here() -> str:
 def _site(aim: Aim, *, verbose: bool = False) -> Iterator[tuple[Site, Asked]]:
     """The nodes that the flags mean, and the request."""
     destination = _host(aim.destination)
+    _device(aim.options)
     if aim.simulate is not None:
         simulated = SimulatedSite(aim.simulate)
         site: Site = simulated
@@ -303,7 +311,7 @@ def _report(stop: Stop, run: str | None, *, json: bool) -> int:
             "left": stop.left,
             "exit": code,
         }
-        _say(pretty(answer).removesuffix("\n"), sys.stdout)
+        _say(output.json_text(answer).removesuffix("\n"), sys.stdout)
     else:
         _say("\n" + output.stop_text(stop, run).removesuffix("\n"), sys.stdout)
     return code
@@ -355,6 +363,19 @@ def _host(name: str) -> str:
             f"{name!r} is not the name of a node: letters, digits, '.', ':', '@', '_' and '-', not at the start"
         )
     return name
+
+
+def _device(options: Options) -> None:
+    """What no node need be asked for."""
+    name = options.dst_device
+    if name is not None and options.dst_shared:
+        raise UserError(
+            "--dst-device --dst-shared: it can share a filesystem or own one; leave one of them out"
+        )
+    if name is not None and not (name.startswith("/dev/") and normpath(name) == name and name.isprintable()):
+        raise UserError(
+            f"--dst-device: {name!r} is not the name of a device; say it in full, such as /dev/sdg1"
+        )
 
 
 def _run(name: str) -> str:

@@ -242,7 +242,8 @@ def _meant(at: Aim, what: str, dest: str) -> Aim:
     plan = Path(what)
     if not plan.is_file():
         raise UserError(
-            f"{what!r} is neither the number of a container (1 to {CTID_MAX}) nor a file that has a plan"
+            f"{what!r} is neither the number of a container (1 to {CTID_MAX}) nor a file that has a plan; "
+            "'vzplan show -o FILE' writes one"
         )
     if dest or at.source or at.rsync or at.peer_ssh is not None or at.options != Options():
         raise UserError(
@@ -342,23 +343,10 @@ def main(words: list[str] | None = None) -> None:
 
     Every error that we know how to put in words is one line on stderr; none is a traceback.
     """
-    from cli.errors import UserError
-    from cli.output import plain
-    from executor.facts_files import FactsFileError
-    from executor.journal import JournalError
-    from executor.plan_files import PlanFileError
-    from planner.codec import CodecError
-
     try:
         # Not click's own ways of ending: its exit code for a broken pipe is one that means something else here.
         code = app(words, standalone_mode=False)
         sys.exit(_stopped() if code == INTERRUPTED else code)
-    except UserError as problem:
-        print(f"vzplan: {plain(str(problem))}", file=sys.stderr)
-        sys.exit(problem.code)
-    except (CodecError, FactsFileError, JournalError, PlanFileError) as problem:
-        print(f"vzplan: {plain(str(problem))}", file=sys.stderr)
-        sys.exit(ExitCode.USAGE)
     except BrokenPipeError:
         # Whoever read our output has gone ("| head"), before anything was begun.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -366,12 +354,30 @@ def main(words: list[str] | None = None) -> None:
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(_stopped())
     except Exception as problem:
-        # What typer has to say of a wrong word; it brings its own copy of click, and gives no name to its errors.
-        show = getattr(problem, "show", None)
-        if show is None:
+        code = _told(problem)
+        if code is None:
             raise
-        show()
-        sys.exit(ExitCode.USAGE)
+        sys.exit(code)
+
+
+def _told(problem: Exception) -> ExitCode | None:
+    """Say what is wrong, and give the exit code for it; None: nobody knows how to put it in words."""
+    from cli.errors import UserError
+    from cli.output import plain
+    from executor.facts_files import FactsFileError
+    from executor.journal import JournalError
+    from executor.plan_files import PlanFileError
+    from planner.codec import CodecError
+
+    if isinstance(problem, UserError | CodecError | FactsFileError | JournalError | PlanFileError):
+        print(f"vzplan: {plain(str(problem))}", file=sys.stderr)
+        return problem.code if isinstance(problem, UserError) else ExitCode.USAGE
+    # What typer has to say of a wrong word; it brings its own copy of click, and gives no name to its errors.
+    show = getattr(problem, "show", None)
+    if show is None:
+        return None
+    show()
+    return ExitCode.USAGE
 
 
 def _stopped() -> int:

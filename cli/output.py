@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from difflib import ndiff
+from difflib import unified_diff
 from typing import Final
 
 from msgspec import Struct
 
 from executor.journal import Record
+from planner.codec import pretty
 from planner.findings import Finding, Severity
 from planner.plan import Command, Compensation, Outcome, Plan, Run, Step, Stop, What, Zone
 from planner.saga import Past, Pivot
@@ -36,6 +38,12 @@ MEANINGS: Final[dict[Outcome, str]] = {
 def plain(text: str) -> str:
     """``text`` without anything that a terminal would act on: control characters and bidi marks are spelled out."""
     return "".join(c if c.isprintable() or c == " " else f"\\x{ord(c):02x}" for c in text)
+
+
+def json_text(value: object) -> str:
+    """JSON for a terminal or a program: what a terminal would act on is spelled out, in JSON's own way."""
+    text = pretty(value)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def plan_text(plan: Plan, *, verbose: bool = False) -> str:
@@ -86,11 +94,25 @@ def _undo(step: Step) -> str:
 def _config(plan: Plan) -> list[str]:
     if plan.config is None:
         return []
-    before, after = (text.splitlines() for text in (plan.config.before, plan.config.after))
-    changed = [line for line in ndiff(before, after) if line[:1] in "+-"]
+    before, after = _between(plan.config.before.splitlines(), plan.config.after.splitlines())
+    changed = [line for line in unified_diff(before, after, n=0, lineterm="") if not line.startswith("@@")][
+        2:
+    ]
     if not changed:
         return ["", "config    unchanged"]
-    return ["", *(f"{'config' if not n else '':<10}{plain(line)}" for n, line in enumerate(changed))]
+    return [
+        "",
+        *(f"{'config' if not n else '':<10}{line[0]} {plain(line[1:])}" for n, line in enumerate(changed)),
+    ]
+
+
+def _between(before: list[str], after: list[str]) -> tuple[list[str], list[str]]:
+    """Both without the lines that they begin and end with alike; of many equal lines difflib would lose its way."""
+    while before and after and before[0] == after[0]:
+        before, after = before[1:], after[1:]
+    while before and after and before[-1] == after[-1]:
+        before, after = before[:-1], after[:-1]
+    return before, after
 
 
 def findings_lines(findings: Iterable[Finding]) -> list[str]:

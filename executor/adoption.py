@@ -6,6 +6,7 @@ Each node has the run's folder with the brief, from which the plan is made again
 
 from __future__ import annotations
 
+import re
 import shlex
 from base64 import b64decode
 from binascii import Error as NotBase64
@@ -115,10 +116,16 @@ def ask(site: Reader, run: str, node: str) -> Kept | Lost | None:
         return None
     try:
         log = b64decode(words["log"], validate=True).decode(errors="replace")
-        generation = int(words["generation"] or 0)
+        generation = _generation(words["generation"] or "0")
     except (NotBase64, ValueError) as problem:
         raise AdoptionError(f"{node}: what it keeps of the run is damaged ({problem})") from None
     return Kept(generation, words["brief"], tuple(log.split("\n")[:-1]))
+
+
+def _generation(word: str) -> int:
+    if not re.fullmatch("[0-9]{1,15}", word):
+        raise ValueError(f"{word[:40]!r} is not a count")
+    return int(word)
 
 
 def _plan(kept: Kept, node: str) -> Plan:

@@ -49,7 +49,7 @@ def unpacked(text: str, node: str) -> Plan:
         BriefError: it is damaged, of another version, or does not lead to the same plan any more.
     """
     try:
-        data = _unzipped(base64.b64decode(text.strip(), validate=True))
+        data = _unzipped(base64.b64decode(text.strip().encode(), validate=True))
         head = msgspec.json.decode(data, type=_Head)
         brief = msgspec.json.decode(data, type=Brief) if head.version == VERSION else None
     except (binascii.Error, zlib.error, msgspec.MsgspecError, RecursionError) as problem:

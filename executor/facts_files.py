@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from planner.codec import decode_facts, pretty
 from planner.model import NodeFacts
+
+LIMIT_BYTES: Final = 64 << 20
+"""Of one file; what a node says of itself is cut at as much (executor/gather.py)."""
 
 
 class FactsFileError(Exception):
@@ -24,19 +30,24 @@ def read_world(folder: Path) -> dict[str, NodeFacts]:
     """
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix == ".json")
-        texts = {path: path.read_bytes() for path in paths}
+        texts = {path: read_whole(path, LIMIT_BYTES) for path in paths}
     except OSError as problem:
         where = problem.filename or folder
         raise FactsFileError(
             f"{where}: {problem.strerror}; name a folder that 'vzplan facts -o' made"
         ) from None
+    for path, text in texts.items():
+        if text is None:
+            raise FactsFileError(
+                f"{path}: not a file, or too large for one of facts; name a folder that 'vzplan facts -o' made"
+            )
     if not texts:
         raise FactsFileError(
             f"{folder}: there is no NODE.json in it; name a folder that 'vzplan facts -o' made"
         )
     world: dict[str, NodeFacts] = {}
     for path, text in texts.items():
-        found = decode_facts(text, str(path))
+        found = decode_facts(text or b"", str(path))
         if found.node in world:
             raise FactsFileError(f"{path}: node {found.node} has a file already; leave one of them")
         world[found.node] = found
@@ -60,12 +71,28 @@ def write_facts(folder: Path, found: NodeFacts) -> Path:
     return path
 
 
+def read_whole(path: Path, limit_bytes: int) -> bytes | None:
+    """What is in a file; None if it is larger, or no file: a pipe would never end, and a device may be endless.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if stat.S_IFMT(path.stat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):  # a directory says so itself
+        return None
+    with path.open("rb") as file:
+        text = file.read(limit_bytes + 1)
+    return text if len(text) <= limit_bytes else None
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a file, whole or not at all; an older one is replaced.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written, or is there and no file: /dev/null is not to be replaced.
     """
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "it is there, and is not a file", str(path))
+    path = path.resolve()  # a link stays what it is
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     part = Path(name)
     try:

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from planner.plan import Entry, Opened, Plan
 from planner.saga import Past
 
 NAME: Final = "journal"
+LISTED: Final = "'vzplan runs' lists the runs of this host"
 LOOKS: Final = 10
 """How often a journal that seems taken is tried again: a look at it takes no longer than that."""
 
@@ -99,17 +101,13 @@ class Journal:
             JournalError: there is none, it is damaged, or another controller holds it.
         """
         path = folder / NAME
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except OSError as problem:
-            raise JournalError(
-                f"{path}: {problem.strerror}; 'vzplan runs' lists the runs of this host"
-            ) from None
+        descriptor = _open(folder, os.O_RDWR)
         try:
             _lock(descriptor, path)
             _only_ours(descriptor, folder)
-            data = path.read_bytes()
+            data = _whole(descriptor)
             entries, good = _replayed(path, data)
+            _begun_by(entries, path)
             if good < len(data):
                 os.ftruncate(descriptor, good)
                 os.fsync(descriptor)
@@ -184,13 +182,15 @@ def read_journal(state: Path, run: str) -> Record:
         JournalError: there is none, or it is damaged.
     """
     path = state / "runs" / run / NAME
+    descriptor = _open(path.parent, os.O_RDONLY)
     try:
-        with path.open("rb") as file:
-            alive = not _try_lock(file.fileno(), fcntl.LOCK_SH)
-            fcntl.flock(file.fileno(), fcntl.LOCK_UN)  # looking keeps nobody from taking it up
-            entries, _ = _replayed(path, file.read())
+        alive = not _try_lock(descriptor, fcntl.LOCK_SH)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # looking keeps nobody from taking it up
+        entries, _ = _replayed(path, _whole(descriptor))
     except OSError as problem:
-        raise JournalError(f"{path}: {problem.strerror}; 'vzplan runs' lists the runs of this host") from None
+        raise JournalError(f"{path}: {problem.strerror}; {LISTED}") from None
+    finally:
+        os.close(descriptor)
     opened = _begun_by(entries, path)
     past = Past(opened.plan)
     for number, entry in enumerate(entries):
@@ -239,11 +239,47 @@ def new_run_id() -> str:
     return time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
 
 
+def _open(folder: Path, how: int) -> int:
+    """A descriptor of the journal in ``folder``; neither of the two is a link to what lies elsewhere."""
+    path = folder / NAME
+    try:
+        directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(NAME, how | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+        finally:
+            os.close(directory)
+    except OSError as problem:
+        link = next((place for place in (folder, path) if place.is_symlink()), None)
+        why = (
+            f"{path}: {problem.strerror}; {LISTED}"
+            if link is None
+            else f"{link}: a link, which is not followed; {LISTED}"
+        )
+        raise JournalError(why) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise JournalError(f"{path}: it is not a file; {LISTED}")
+    return descriptor
+
+
+def _whole(descriptor: int) -> bytes:
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        file.seek(0)
+        return file.read()
+
+
 def _begun_by(entries: list[Entry], path: Path) -> Opened:
     """The first entry, whose plan is the one that was agreed to."""
     opened = entries[0]
     if not isinstance(opened, Opened):
         raise JournalError(f"{path}: it does not begin with a plan; is it a journal of vzplan?")
+    again = next((n for n, entry in enumerate(entries) if n and isinstance(entry, Opened)), None)
+    if again is not None:
+        raise JournalError(f"{path}: record {again}: a run begins once; restore the file, or ask the nodes")
+    if opened.run != path.parent.name:
+        raise JournalError(
+            f"{path}: it is the journal of run {opened.run}; put it back into the folder of that name"
+        )
     if digest_of(opened.plan) != opened.plan.digest:
         raise JournalError(
             f"{path}: its plan is not the one that was agreed to; restore the file, or ask the nodes"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import re
+from typing import Final, Protocol
 
 from planner.plan import Command, Exited, Lost
 
-__all__ = ["Exited", "Lost", "Node", "NodeOutcome"]
+__all__ = ["HOST", "Exited", "Lost", "Node", "NodeOutcome"]
 
 NodeOutcome = Exited | Lost
+
+HOST: Final = re.compile(r"(?!-)(?!.*@-)[A-Za-z0-9_.:@\[\]%-]+")
+"""What can be a node's name: nothing that ssh would take for an option, or a shell for more than a word."""
 
 
 class Node(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from executor.facts_files import write_whole
+from executor.facts_files import read_whole, write_whole
 from planner.codec import decode_plan, pretty
 from planner.make import digest_of
 from planner.plan import PLAN_VERSION, Plan
@@ -40,12 +40,13 @@ def read_plan(path: Path) -> Plan:
         CodecError: it is no plan; names the place in it.
     """
     try:
-        with path.open("rb") as file:
-            text = file.read(LIMIT_BYTES + 1)
+        text = read_whole(path, LIMIT_BYTES)
     except OSError as problem:
         raise PlanFileError(f"{path}: {problem.strerror}; name a file that 'vzplan show -o' wrote") from None
-    if len(text) > LIMIT_BYTES:
-        raise PlanFileError(f"{path}: too large for a plan; name a file that 'vzplan show -o' wrote")
+    if text is None:
+        raise PlanFileError(
+            f"{path}: not a file, or too large for a plan; name a file that 'vzplan show -o' wrote"
+        )
     plan = decode_plan(text, str(path))
     if plan.version != PLAN_VERSION or digest_of(plan) != plan.digest:
         raise PlanFileError(

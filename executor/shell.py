@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 import selectors
 import shlex
@@ -23,7 +22,7 @@ from plumbum import CommandNotFound, local
 
 from executor import verbs
 from executor.framing import Stream
-from executor.node import NodeOutcome
+from executor.node import HOST, NodeOutcome
 from planner.plan import Command, Exited, Lost
 
 KEEP_BYTES: Final = 32 * 1024
@@ -33,7 +32,6 @@ CONNECT_S: Final = 60
 KILLED: Final = 137
 """What a shell says of a child that SIGKILL ended: ``timeout -s KILL``, or a node out of memory."""
 
-HOST: Final = re.compile(r"(?!-)[A-Za-z0-9_.:@\[\]%-]+")
 SSH_DEFAULTS: Final = (
     "-T",
     "-o",

@@ -1,6 +1,7 @@
 """Where the nodes are: real ones behind ssh and sh, or simulated ones behind a folder of facts.
 
-Both give facts and nodes; what is done with them is the same code.
+Both give facts and nodes; what is done with them is the same code. What only one of them needs is imported where it is
+needed: looking at recorded nodes does not wait for what speaks to real ones.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ import socket
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from executor.facts_files import read_world, write_facts
 from executor.gather import Ask, GatherError, ask_each, gather
 from executor.node import Node, NodeOutcome
-from executor.shell import ShellNode
-from executor.simulated.node import SimulatedNode
-from executor.simulated.world import World
 from planner.model import NodeFacts
 from planner.plan import Command, Opened
+
+if TYPE_CHECKING:
+    from executor.shell import ShellNode
+    from executor.simulated.world import World
 
 
 class Site(Protocol):
@@ -86,6 +88,8 @@ class LiveSite:
 
     def _reader(self, name: str) -> ShellNode:
         if name not in self._shells:
+            from executor.shell import ShellNode
+
             ssh = None if name == self.here else self.ssh
             self._shells[name] = ShellNode(name, ssh, speak=self._output)
         return self._shells[name]
@@ -128,6 +132,8 @@ class SimulatedSite:
     @cached_property
     def world(self) -> World:
         """The simulation; made only when something is to be done to it."""
+        from executor.simulated.world import World
+
         return World.of(*self.recorded.values())
 
     def facts(self, *names: str, asks: Mapping[str, Ask] | None = None) -> dict[str, NodeFacts]:
@@ -138,6 +144,8 @@ class SimulatedSite:
 
     def nodes(self, opened: Opened, control: str, generation: int) -> Mapping[str, Node]:
         """See ``Site``."""
+        from executor.simulated.node import SimulatedNode
+
         del control  # nobody comes second to a world of one's own
         return {
             name: SimulatedNode(self.world, name, run=opened.run, generation=generation)

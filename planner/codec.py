@@ -19,6 +19,10 @@ _FACTS: Final = msgspec.json.Decoder(NodeFacts)
 _PLAN: Final = msgspec.json.Decoder(Plan)
 
 
+_NOT_DECODED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for a text. Python's own reader, which looks first, passes some (UTF-16, half a surrogate)."""
+
+
 class _Head(msgspec.Struct):
     """What of an entry every version can read."""
 
@@ -74,7 +78,7 @@ def decode_facts(text: bytes, where: str) -> NodeFacts:
         )
     try:
         return _FACTS.decode(text)
-    except msgspec.ValidationError as error:
+    except _NOT_DECODED as error:
         raise CodecError(
             where, str(error), "gather it again with 'vzplan facts', or mend that field"
         ) from None
@@ -89,7 +93,7 @@ def decode_plan(text: bytes, where: str) -> Plan:
     _peek(text, where)
     try:
         return _PLAN.decode(text)
-    except msgspec.ValidationError as error:
+    except _NOT_DECODED as error:
         raise CodecError(where, str(error), "make it again with 'vzplan show --json'") from None
 
 
@@ -109,7 +113,7 @@ def decode_entry(text: bytes, where: str) -> Entry:
                 "recover the run with that one, or a later one",
             )
         return _ENTRY.decode(text)
-    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _NOT_DECODED as error:
         raise CodecError(
             where, str(error), "the journal is damaged; restore the file, or ask the nodes"
         ) from None
@@ -137,8 +141,9 @@ def _no_constant(name: str) -> None:
 
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Which of two would count depends on who reads it."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(n for n in names if names.count(n) > 1)!r} stands there twice")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name!r} stands there twice")
+        found[name] = value
     return found

@@ -57,6 +57,7 @@ CODES: Final[dict[str, str]] = {
     # the container at the source
     "no-container": "the source has no container of that number",
     "config-unreadable": "the container's config is not UTF-8 text",
+    "script-unreadable": "an action script that it brings along is not text",
     "config-evaluates": "a setting would have to be evaluated by a shell",
     "config-duplicate": "a setting that matters stands twice: vzctl takes the first, hooks the last",
     "config-path": "an area is not an absolute, plain path",
@@ -90,6 +91,7 @@ CODES: Final[dict[str, str]] = {
     "device-dirty": "the device's superblock says that some node has it mounted, and here it is not",
     "device-mounter": "fstab, a mount unit or autofs mounts the device, whatever containers' configs say",
     "device-activated": "LVM's config names the device's volume or group, so that every boot activates it",
+    "target-divided": "the device that is to be copied onto is a disk that has partitions",
     "target-filesystem": "the device that is to be copied onto has no filesystem of a known type",
     "target-not-empty": "the device that is to be copied onto is not empty, or that is seen only later",
     "hook-conflict": "a script of the container's own stands where vzplan would put one",

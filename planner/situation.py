@@ -98,12 +98,14 @@ def read(request: Request) -> Situation | tuple[Finding, ...]:
                 "name the node that has it with --from",
             ),
         )
-    if container.config is None:
+    if container.config is None or "\0" in container.config:
         return (
             error(
                 "config-unreadable",
                 subject,
-                "the config is not UTF-8 text",
+                "the config is not UTF-8 text"
+                if container.config is None
+                else "there is a NUL byte in the config",
                 "convert it, or take the odd bytes out",
             ),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from posixpath import normpath
 
+from planner import hooks
 from planner.findings import Finding, error
 from planner.identity import same_disk
 from planner.model import CONF_DIR, Container, Known, PathKind, State
@@ -15,7 +16,15 @@ MOVABLE = (State.RUNNING, State.MOUNTED, State.STOPPED)
 
 def checks(at: Situation) -> tuple[Finding, ...]:
     """Findings about the container where it is."""
-    return (*_state(at), *_config(at), *_lock(at), *_private(at), *_others(at), *_below(at))
+    return (
+        *_state(at),
+        *_config(at),
+        *_scripts(at),
+        *_lock(at),
+        *_private(at),
+        *_others(at),
+        *_below(at),
+    )
 
 
 def _state(at: Situation) -> list[Finding]:
@@ -63,6 +72,20 @@ def _config(at: Situation) -> list[Finding]:
             )
         )
     return found
+
+
+def _scripts(at: Situation) -> list[Finding]:
+    """What it brings along is written anew at the destination, as text."""
+    return [
+        error(
+            "script-unreadable",
+            f"{at.source.node}:{CONF_DIR}/{script.name}",
+            "the action script is not UTF-8 text, or has a NUL byte in it",
+            "take the odd bytes out, or move the script away and copy it by hand afterwards",
+        )
+        for script in hooks.brought(at)
+        if script.text is None or "\0" in script.text
+    ]
 
 
 def _lock(at: Situation) -> list[Finding]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from planner.findings import Finding, error, warning
-from planner.identity import look_alikes, same_disk
+from planner.identity import look_alikes, same_disk, short_name
 from planner.model import Activation, Device, Filesystem, Journal, Known, Mount, Mounter, NodeFacts
 from planner.situation import Side, Situation
 
@@ -220,6 +221,16 @@ def _copied_onto(at: Situation, target: Device) -> list[Finding]:
     """It is mounted and filled in prepare: it must be free, empty, and nobody else's."""
     facts = at.destination.facts
     subject = f"{facts.node}:{_called(at, at.destination)}"
+    parts = _partitions(facts, target)
+    if parts:
+        return [
+            error(
+                "target-divided",
+                subject,
+                f"it is a whole disk, and has partitions: {', '.join(map(short_name, parts))}",
+                "name one of them, if it is free",
+            )
+        ]
     found = [*_writable(target, subject), *_free(facts, target, subject), *_by_itself(facts, target)]
     if not facts.mounts_of(target):
         found += _unused(target, subject)
@@ -253,6 +264,27 @@ def _copied_onto(at: Situation, target: Device) -> list[Finding]:
             )
         )
     return found
+
+
+def _partitions(facts: NodeFacts, disk: Device) -> list[Device]:
+    """Of a whole disk, by identity or by name: whatever is written to it is written over them."""
+    if disk.start_sector is not None:
+        return []
+    return [
+        part
+        for part in facts.devices
+        if part.start_sector is not None
+        and ((disk.wwid is not None and part.wwid == disk.wwid) or _is_named_after(part, disk))
+    ]
+
+
+def _is_named_after(part: Device, disk: Device) -> bool:
+    """sda1 of sda, nvme0n1p1 of nvme0n1."""
+    return any(
+        re.fullmatch(re.escape(name) + ("p[0-9]+" if name[-1:].isdigit() else "[0-9]+"), other)
+        for name in disk.names
+        for other in part.names
+    )
 
 
 # --- both -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ refused (``ConfigError``), since hooks would evaluate them.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import lru_cache
 from typing import Final
 
@@ -53,8 +54,8 @@ def value(text: str, name: str) -> str | None:
 
 def duplicates(text: str) -> frozenset[str]:
     """Names that are set more than once."""
-    names = [s.name for s in settings(text)]
-    return frozenset(n for n in names if names.count(n) > 1)
+    names = Counter(setting.name for setting in settings(text))
+    return frozenset(name for name, count in names.items() if count > 1)
 
 
 def expanded(name: str, raw: str, ctid: int) -> str:
@@ -104,8 +105,10 @@ def _replaced(line: str, new: str) -> str:
     head, _, tail = line.partition("=")
     kept = tail[len(tail.rstrip("\r")) :]
     lead = tail[: len(tail) - len(tail.lstrip(" \t"))]
-    comment = re.search(r"[\"']?[ \t]+#.*$", tail.rstrip("\r"))
-    trailing = comment[0].lstrip("\"'") if comment else ""
+    # Its blanks are stripped, not matched: a pattern would try each of a million of them as the first.
+    bare = tail.rstrip("\r")
+    comment = re.search(r"[ \t]#", bare)
+    trailing = bare[len(bare[: comment.start()].rstrip(" \t")) :] if comment else ""
     return f'{head}={lead}"{new}"{trailing}{kept}'
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from planner.model import Room
+from planner.parse import COUNT
 
 
 def rooms(bytes_lines: Iterable[str], inode_lines: Iterable[str]) -> tuple[Room, ...]:
@@ -30,4 +31,4 @@ def _row(line: str) -> list[str]:
 
 
 def _number(word: str) -> int | None:
-    return int(word) if word.isdecimal() else None
+    return int(word) if COUNT.fullmatch(word) else None

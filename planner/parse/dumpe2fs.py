@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from planner.model import Journal, Known
+from planner.parse import COUNT
 
 RESERVED: Final = 11
 """Inodes in use on an empty filesystem: ten that are reserved, and lost+found (ext4(5))."""
@@ -62,4 +63,4 @@ def superblock(text: str) -> Superblock:
 
 def _number(fields: dict[str, str], name: str) -> int | None:
     text = fields.get(name, "")
-    return int(text) if text.isdecimal() and text.isascii() else None
+    return int(text) if COUNT.fullmatch(text) else None

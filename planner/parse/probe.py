@@ -183,10 +183,10 @@ def _device(line: str) -> Device:
     return Device(
         names=tuple(sorted(_sure(names).split(" "))),
         number=number,
-        size_bytes=int(size),
+        size_bytes=_count(size),
         read_only={"0": Known.NO, "1": Known.YES}.get(read_only, Known.UNKNOWN),
         wwid=None if wwid == NOTHING else wwid,
-        start_sector=None if start == NOTHING else int(start),
+        start_sector=None if start == NOTHING else _count(start),
         holders=_names(holders),
         exclusive=Known(free),
         filesystem=filesystem,

@@ -163,7 +163,7 @@ def unmounted(point: str) -> Change:
     return lambda facts: structs.replace(facts, mounts=tuple(m for m in facts.mounts if m.point != point))
 
 
-def script(name: str, text: str, mode: int = 0o755) -> Change:
+def script(name: str, text: str | None, mode: int = 0o755) -> Change:
     def change(facts: NodeFacts) -> NodeFacts:
         rest = (s for s in facts.scripts if s.name != name)
         return structs.replace(
@@ -216,6 +216,10 @@ LOUD_HOOK: Final = (
 # --- every code
 
 
+WHOLE: Final = structs.replace(spare("/dev/sdg"), start_sector=None, number="8:96")
+"""The disk of which the spare one is a partition."""
+
+
 class Case(NamedTuple):
     """A request that has it, on these subjects, and one that has not."""
 
@@ -233,6 +237,11 @@ CASES: Final = {
     "run-open": Case(at_source(SHARED, having(owners=(Owner(CTID, "r", "c:/s"),))), ("hn1",), SHARED),
     "no-container": Case(structs.replace(SHARED, asked=Asked(999, "hn1", "hn2")), ("hn1",), SHARED),
     "config-unreadable": Case(at_source(SHARED, container(CTID, config=None)), (f"hn1:{CONF}",), SHARED),
+    "script-unreadable": Case(
+        at_source(SHARED, script("123.mount", None)),
+        ("hn1:/etc/vz/conf/123.mount",),
+        at_source(SHARED, script("123.mount", "#!/bin/sh\n")),
+    ),
     "config-evaluates": Case(
         at_destination(SHARED, vz_conf("DUMPDIR=$(pwd)", instead_of="DUMPDIR=/vz/dump")),
         ("hn2:/etc/vz/vz.conf",),
@@ -313,6 +322,9 @@ CASES: Final = {
     "device-mounter": Case(at_source(SAN, with_mounter("/etc/fstab", "/dev/sda1")), ("hn1:/etc/fstab",), SAN),
     "device-activated": Case(
         at_source(ON_LVM, activating("vg-san", "ct-123")), ("hn1:/etc/lvm/lvm.conf",), ON_LVM
+    ),
+    "target-divided": Case(
+        at_destination(asking(ONTO, dst_device="/dev/sdg"), with_device(WHOLE)), ("hn2:/dev/sdg",), ONTO
     ),
     "target-filesystem": Case(at_destination(ONTO, device(SPARE, filesystem=None)), (f"hn2:{SPARE}",), ONTO),
     "target-not-empty": Case(at_destination(ONTO, filesystem(SPARE, empty=NO)), (f"hn2:{SPARE}",), ONTO),
@@ -1666,3 +1678,23 @@ def test_a_ploop_image_is_recognised_also_if_the_config_says_nothing_of_it() -> 
 @pytest.mark.parametrize("value", ["0", ""])
 def test_a_quota_of_nothing_is_none(value: str) -> None:
     assert said(at_source(SHARED, config(f'QUOTAUGIDLIMIT="{value}"\n')), "quota-not-movable") == []
+
+
+@pytest.mark.parametrize(
+    ("disk", "part", "divided"),
+    [
+        ("/dev/sdx", "/dev/sdx1", True),
+        ("/dev/sdx", "/dev/sdx12", True),
+        ("/dev/sdx", "/dev/sdxa1", False),
+        ("/dev/nvme0n1", "/dev/nvme0n1p2", True),
+        ("/dev/nvme0n1", "/dev/nvme0n12", False),
+    ],
+)
+def test_a_disk_without_identity_is_known_to_have_partitions_by_their_names(
+    disk: str, part: str, divided: bool
+) -> None:
+    whole = structs.replace(spare(disk), wwid=None, start_sector=None, number="8:160")
+    other = structs.replace(spare(part), wwid=None, number="8:161")
+    request = asking(at_destination(ONTO, with_device(whole), with_device(other)), dst_device=disk)
+    assert bool(said(request, "target-divided")) == divided
+    assert not said(request, "target-filesystem")

@@ -21,9 +21,6 @@ from planner.make import make_plan
 from planner.plan import Began, Ended, Exited, Opened, Outcome, What
 from tests.worlds import NODES, bundled
 
-CTIDS = (0, 2**31, "../123", "12x", "٣")
-"""What looks like the number of a container, and is none."""
-
 Vzplan = Callable[..., tuple[int, str, str]]
 
 
@@ -116,65 +113,6 @@ def test_apply_json_has_the_outcome_alone_on_stdout(vzplan: Vzplan) -> None:
     said = json.loads(out)
     assert (code, said["outcome"], said["exit"], said["left"]) == (0, "MIGRATED", 0, [])
     assert "26/26  hn2: remove the owner record" in err
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (
-            ("show", 123, "hn2", "--simulate", "/nowhere"),
-            "/nowhere: No such file or directory; name a folder",
-        ),
-        (("show", 123, "hn3", "--simulate", NODES / "san"), "has no node hn3; it has hn1, hn2"),
-        (("show", 123, "hn2", "--from", "hn9", "--simulate", NODES / "san"), "has no node hn9"),
-        (("show", 124, "hn2", "--simulate", NODES / "san"), "none of hn1, hn2 has a container 124"),
-        (("show", 123, "-pProxyCommand=x"), "No such option"),
-        (("show", 123, "-oProxyCommand=x"), "Missing argument 'DEST'"),  # -o is a file's name
-        *(
-            (("show", 123, "--from", "hn1", "--", host), "is not the name of a node")
-            for host in (
-                "-oProxyCommand=x",
-                "hn2\nhn3",
-                "hn2;reboot",
-                "hn2 hn3",
-                "$(id)",
-                "",
-                "..;/x",
-                "hn\u202e2",
-            )
-        ),
-        (("apply", 123, "--from", "hn1", "--", "-oProxyCommand=x"), "is not the name of a node"),
-        (("show", 123, "hn2", "--from=-oProxyCommand=x"), "is not the name of a node"),
-        (("show", 123, "hn2", "--from", "hn1", "--also-seen-by=-v"), "is not the name of a node"),
-        (("facts", "--", "-oProxyCommand=x"), "is not the name of a node"),
-        *(
-            (("apply", ctid, "hn2"), "is neither the number of a container")
-            for ctid in (0, 2**31, "../123", "12x", "٣")
-        ),
-        (("apply", 123), "say where container 123 is to go"),
-        (("show", "../123", "hn2"), "Invalid value for 'CTID'"),
-        (("show", "--", -1, "hn2"), "CTID"),
-        (("recover", "20260101-000000-abcdef", "--forward", "--back"), "it can go one way only"),
-        (("recover", "20260101-000000-abcdef", "--ssh", "-v"), "--ssh goes with --adopt"),
-        (("recover", "20260101-000000-abcdef", "--adopt", "hn2;id"), "is not the name of a node"),
-        (("recover", "../../etc"), "is not the name of a run"),
-        (("show", 123, "hn2;reboot", "--from", "hn1"), "is not the name of a node"),
-        (("show", 123, "hn2", "--from", "hn1", "--ssh", "-o 'x"), "--ssh: No closing quotation"),
-        (("show", 0, "hn2"), "CTID"),
-        (("show", 2**31, "hn2"), "CTID"),
-        (("apply", 123, "hn2", "--from", "hn1", "-o", "out"), "-o/--out goes with --simulate"),
-        (("status", "../x"), "is not the name of a run"),
-        (("status", "20260101-000000-abcdef"), "'vzplan runs' lists the runs of this host"),
-        (("recover", "20260101-000000-abcdef"), "'vzplan runs' lists the runs of this host"),
-        (("no-such-command",), "No such command"),
-    ],
-    ids=lambda value: " ".join(str(word) for word in value)[:40] if isinstance(value, tuple) else "",
-)
-def test_a_wrong_word_is_a_clear_error(vzplan: Vzplan, words: tuple[object, ...], said: str) -> None:
-    code, out, err = vzplan(*words)
-    assert code == ExitCode.USAGE
-    assert said in " ".join(err.split())
-    assert "Traceback" not in out + err
 
 
 def test_source_and_destination_may_not_be_one(vzplan: Vzplan) -> None:

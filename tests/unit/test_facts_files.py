@@ -251,7 +251,7 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Root reads everything: the kernel's answer is put in its mouth.
-    def refuse(self: Path) -> None:
+    def refuse(self: Path, _mode: str = "") -> None:
         raise PermissionError(13, "Permission denied", str(self))
 
     (tmp_path / "hn1.json").write_bytes(HN1.read_bytes())
@@ -261,7 +261,7 @@ def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: py
             read_world(tmp_path)
     assert str(caught.value).startswith(f"{tmp_path}: Permission denied;")
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", refuse)
+        patch.setattr(Path, "open", refuse)
         with pytest.raises(FactsFileError) as caught:
             read_world(tmp_path)
     assert str(caught.value).startswith(f"{tmp_path / 'hn1.json'}: Permission denied;")

@@ -479,7 +479,7 @@ def test_runs_are_listed_newest_first_and_only_those_with_a_journal(tmp_path: Pa
     assert list_runs(tmp_path) == []
     runs = ["20260101-120000-ffffff", "20251231-235959-000000", "20260101-120001-000000"]
     for run in runs:
-        Journal.create(tmp_path / "runs" / run, OPENED).close()
+        Journal.create(tmp_path / "runs" / run, structs.replace(OPENED, run=run)).close()
     (tmp_path / "runs" / "20270101-000000-aaaaaa").mkdir()
     (tmp_path / "runs" / "notes.txt").write_text("no run")
     assert list_runs(tmp_path) == [runs[2], runs[0], runs[1]]
