@@ -58,7 +58,12 @@ def unpacked(text: str, node: str) -> Plan:
         ) from None
     if brief is None:
         raise BriefError(f"{node}: the run was begun by vzplan {head.by}; adopt it with that version")
-    plan = make_plan(brief.request)
+    try:
+        plan = make_plan(brief.request)
+    except ValueError as problem:  # what never was a request: of other nodes than it has facts of, say
+        raise BriefError(
+            f"{node}: what it keeps of the run makes no plan ({problem}); ask the other node"
+        ) from None
     if plan.digest != brief.digest:
         raise BriefError(
             f"{node}: the run was planned by vzplan {brief.by}, and this one plans otherwise; adopt it with that one"

@@ -1,6 +1,7 @@
 """How Hypothesis runs here: the same examples each time, so that a red test is red for everyone.
 
-``VZPLAN_SEED=NUMBER`` explores instead: other examples, the same ones for the same number.
+``VZPLAN_SEED=NUMBER`` explores instead: other examples, the same ones for the same number; ``VZPLAN_EXAMPLES=NUMBER``
+says how many, of every property that does not say so itself.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import pytest
 from hypothesis import settings
 
 SEED = os.environ.get("VZPLAN_SEED")
+EXAMPLES = int(os.environ.get("VZPLAN_EXAMPLES") or 100)
 
 # No deadline: how long an example takes is the machine's affair, not a property of the code.
 settings.register_profile("same-each-time", derandomize=True, deadline=None, print_blob=True)
-settings.register_profile("explore", derandomize=False, deadline=None, print_blob=True)
+settings.register_profile("explore", derandomize=False, deadline=None, max_examples=EXAMPLES, print_blob=True)
 settings.load_profile("explore" if SEED else "same-each-time")
 
 
