@@ -19,7 +19,7 @@ from planner.adopt import adopted
 from planner.plan import Adopted, Lost, Opened, Plan
 
 DEADLINE_S: Final = 60
-LIMIT_BYTES: Final = 64 << 20
+LIMIT_BYTES: Final = 16 << 20
 """Of what a node keeps of a run; the brief is compressed."""
 
 _SCRIPT: Final = """run=$VZPLAN_HOME/node/%s

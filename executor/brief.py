@@ -19,7 +19,7 @@ from planner.model import Request
 from planner.plan import Plan
 
 VERSION: Final = 1
-LIMIT_BYTES: Final = 256 << 20
+LIMIT_BYTES: Final = 64 << 20
 """Of a brief once it is unpacked; whatever is larger was not written by vzplan."""
 
 

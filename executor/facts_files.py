@@ -14,7 +14,7 @@ from planner.codec import decode_facts, pretty
 from planner.model import NodeFacts
 
 LIMIT_BYTES: Final = 64 << 20
-"""Of one file; what a node says of itself is cut at as much (executor/gather.py)."""
+"""Of one file: more than a node with thousands of containers says of itself (executor/gather.py)."""
 
 
 class FactsFileError(Exception):

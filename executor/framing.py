@@ -6,6 +6,10 @@ Pure: bytes in, bytes out. Capture is bounded: of a long answer the first and th
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
+
+WORDS_BYTES: Final = 64
+"""What stands behind a nonce is an exit status: of more it is nothing of ours, and of no end none is waited for."""
 
 
 class Stream:
@@ -26,7 +30,7 @@ class Stream:
     def feed(self, data: bytes) -> None:
         """Take what was read."""
         if self.trailer is not None:
-            self.rest += data
+            self.rest = (self.rest + data)[: self._keep]
             return
         self._pending += data
         at = self._pending.find(self._mark)
@@ -37,13 +41,16 @@ class Stream:
             self._pending = self._pending[-keep:]
             return
         end = self._pending.find(b"\n", at + 1)
+        behind = at + len(self._mark) + WORDS_BYTES
+        if end < 0 and len(self._pending) > behind:
+            end = behind
         if end < 0:
             self._take(self._pending[:at])
             self._pending = self._pending[at:]
             return
         self._take(self._pending[:at])
         self.trailer = self._pending[at + len(self._mark) : end].strip()
-        self.rest = self._pending[end + 1 :]
+        self.rest = self._pending[end + 1 :][: self._keep]
         self._pending = b""
 
     def said(self) -> bytes:

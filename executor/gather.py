@@ -21,8 +21,11 @@ from planner.plan import Lost
 DEADLINE_S: Final = 300
 COUNTING_S: Final = 7500
 """With a container's files to be counted, where its filesystem has no count of its own."""
-LIMIT_BYTES: Final = 64 * 1024 * 1024
-"""More than a node with thousands of containers and mounts says; an answer cut short is noticed anyway."""
+LIMIT_BYTES: Final = 16 << 20
+"""Of its beginning, and as much of its end: more than a node with thousands of containers and mounts says.
+
+An answer cut short is noticed anyway.
+"""
 
 
 class GatherError(Exception):
@@ -111,4 +114,4 @@ def _ask(name: str, node: Reader, ask: Ask) -> NodeFacts:
         return facts(name, outcome.out)
     except ParseError as problem:
         said = outcome.err.strip().splitlines()[-1:] or [f"exit status {outcome.status}"]
-        raise GatherError(f"{name} gave no facts: {problem} ({said[0]})") from None
+        raise GatherError(f"{name} gave no facts: {problem} ({said[0][:500]})") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import selectors
 import shlex
@@ -31,7 +32,9 @@ GRACE_S: Final = 30
 CONNECT_S: Final = 60
 KILLED: Final = 137
 """What a shell says of a child that SIGKILL ended: ``timeout -s KILL``, or a node out of memory."""
-
+STATUS: Final = re.compile(rb"[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5]")
+LINE: Final = 500
+"""How much is shown of the last thing that a lost session said."""
 SSH_DEFAULTS: Final = (
     "-T",
     "-o",
@@ -203,11 +206,11 @@ class ShellNode:
             lost = talk.until(time.monotonic() + limit_s)
         if lost is not None:
             return Lost(lost or f"no answer within {limit_s} s")
-        try:
-            status = int(out.trailer or b"")
-        except ValueError:
+        if not STATUS.fullmatch(out.trailer or b""):
             return Lost(f"a trailer that says {out.trailer!r}")
-        return Exited(status, out.said().decode(errors="replace"), err.said().decode(errors="replace"))
+        return Exited(
+            int(out.trailer or b""), out.said().decode(errors="replace"), err.said().decode(errors="replace")
+        )
 
     def _hear(self, data: bytes) -> None:
         if self._speak is not None:
@@ -326,7 +329,7 @@ def _read(descriptor: int) -> bytes:
 def _last_line(streams: Mapping[int, Stream]) -> str:
     said = b"\n".join(stream.said() for stream in streams.values()).decode(errors="replace")
     lines = [line for line in said.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else ""
+    return lines[-1].strip()[:LINE] if lines else ""
 
 
 def _variable(verb: str) -> str:

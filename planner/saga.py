@@ -48,6 +48,8 @@ PATIENCE_S: Final = (0, 1, 3, 10, 30, 60)
 
 LINES: Final = 4
 """How much of what a failed command said is repeated: the cause often stands before the last line."""
+LENGTH: Final = 500
+"""And of each line."""
 
 
 class Pivot(Enum):
@@ -409,5 +411,5 @@ def words(outcome: Exited | Lost) -> str:
     """An outcome in a person's words: what the command said last, or why nothing was heard."""
     if isinstance(outcome, Lost):
         return f"no answer ({outcome.reason})"
-    said = [line.strip() for line in (outcome.err or outcome.out).splitlines() if line.strip()]
+    said = [line.strip()[:LENGTH] for line in (outcome.err or outcome.out).splitlines() if line.strip()]
     return "; ".join(said[-LINES:]) if said else f"exit status {outcome.status}"

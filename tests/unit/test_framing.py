@@ -128,7 +128,7 @@ def test_what_comes_behind_the_trailer_is_no_part_of_the_answer(rest: bytes) -> 
 
 @given(rest=st.lists(st.binary(max_size=20), max_size=5))
 def test_what_is_fed_after_the_trailer_is_kept_as_rest_in_its_order(rest: list[bytes]) -> None:
-    got = heard([b"\n" + NONCE + b"\n", *rest])
+    got = heard([b"\n" + NONCE + b"\n", *rest], keep=100)
     assert got == Heard(b"", b"", b"".join(rest), b"")
 
 
@@ -152,3 +152,15 @@ def test_a_line_that_only_resembles_the_trailer_ends_nothing(output: bytes) -> N
 def test_an_output_without_a_newline_at_its_end_is_not_given_one() -> None:
     assert heard([b"no newline\n" + NONCE + b" 0\n"]).said == b"no newline"
     assert heard([b"newline\n\n" + NONCE + b" 0\n"]).said == b"newline\n"
+
+
+@pytest.mark.parametrize("endless", [b"\n" + NONCE + b" ", b"\n" + NONCE + b" 0\n"], ids=["within", "behind"])
+def test_what_never_ends_at_its_trailer_or_behind_it_is_not_kept(endless: bytes) -> None:
+    stream = Stream(NONCE, KEEP)
+    stream.feed(b"out" + endless)
+    for _ in range(1000):
+        stream.feed(b"9" * 500)
+        assert len(stream._pending) + len(stream.rest) <= 500 + KEEP + len(NONCE)
+    assert stream.trailer is not None
+    assert len(stream.trailer) <= 64
+    assert stream.said() == b"out"
