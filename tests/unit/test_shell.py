@@ -25,6 +25,7 @@ from planner.codec import text_sha256
 from planner.parse.config import FENCE
 from planner.plan import Command, Exited, Lost
 from planner.verbs import REFUSED, TAKEN_OVER, UNFIT
+from tests import rhel6
 
 CTID = "4000000001"  # no container has so high a number
 RUN = "run-1"
@@ -50,7 +51,7 @@ ODD_NAMES = (
 
 
 class Here:
-    """This machine as a node, in one of the shells, with a home of its own below ``tmp_path``."""
+    """This machine as an old node, in one of the shells, with a home of its own below ``tmp_path``."""
 
     def __init__(self, words: tuple[str, ...], tmp_path: Path) -> None:
         """Skip the test if there is no such shell."""
@@ -67,7 +68,7 @@ class Here:
         self._path.mkdir()
         (self._path / "sh").symlink_to(program)
         # What is lost without it is seen in tests/sandbox; here it would only wait for what others have to write.
-        (self._path / "sync").symlink_to("/bin/true")
+        rhel6.lay(self._path, {"sync": "/bin/true"})
 
     def session(self, run: str = RUN, generation: int = 1, words: tuple[str, ...] = ()) -> ShellNode:
         node = ShellNode(
@@ -99,6 +100,7 @@ class Here:
     def close(self) -> None:
         for node in self._sessions:
             node.close()
+        assert not (self._path / rhel6.LOG).exists(), (self._path / rhel6.LOG).read_text()
 
 
 @pytest.fixture(params=SHELLS, ids=" ".join)
