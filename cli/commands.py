@@ -38,7 +38,6 @@ from executor.node import HOST
 from executor.plan_files import read_plan, write_plan
 from executor.signals import heeded
 from executor.site import LiveSite, SimulatedSite, Site, is_here, this_machine
-from planner.codec import pretty
 from planner.difference import difference
 from planner.make import make_plan
 from planner.model import Asked, NodeFacts, Options

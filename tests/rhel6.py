@@ -49,11 +49,13 @@ TOOLS: Final[dict[str, Old]] = {
     ),
     "df": Old("ahHiklPTv", "Btx", "--portability --inodes --local"),
     "du": Old("abcDHhklLmPsSx0", "BX", "--max-depth --exclude --one-file-system --summarize"),
+    "diff": Old("abBdeEilnNpPqrstTuwy", "cCDFIlLSUWxX", "--brief --unified"),  # diffutils 2.8.1
     "head": Old("qv", "cn", "--lines --bytes"),
     "ln": Old("bdfFinsTv", "St", "--symbolic"),
     "ls": Old("aAbBcCdDfFgGhHiklLmnNopqQrRsStuUvxXZ1", "IwT", "--all --almost-all"),
     "mkdir": Old("pvZ", "m", "--mode --parents"),
     "mkfifo": Old("Z", "m", "--mode"),
+    "od": Old("abcdfilosvx", "AjNStw", "--address-radix --format --skip-bytes --read-bytes"),
     "mv": Old("bfinuvT", "St", "--no-clobber --no-target-directory"),
     "readlink": Old("femnqsv", operands=1),  # of several it has come to know only later
     "rm": Old("fiIrRv", "", "--one-file-system --no-preserve-root --preserve-root"),
