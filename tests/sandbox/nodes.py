@@ -81,7 +81,7 @@ def base_folder() -> Path:
 
 @dataclass(frozen=True)
 class Node:
-    """One hardware node. ``pid`` is its init, as seen from outside."""
+    """One hardware node since its last boot. ``pid`` is its init, as seen from outside; 0 while it has no power."""
 
     name: str
     pid: int
@@ -90,12 +90,18 @@ class Node:
         """Run a script as root on the node, past its network, and give what it prints.
 
         Raises:
-            SandboxError: it ended with another status than 0, and ``check`` is set.
+            SandboxError: it ended with another status than 0, and ``check`` is set; or the node has no power.
         """
         return supervisor.inside(self.pid, script, check=check)
 
     def path(self, path: str) -> Path:
-        """A file of the node, as it can be opened from outside."""
+        """A file of the node, as it can be opened from outside.
+
+        Raises:
+            SandboxError: the node has no power.
+        """
+        if not self.pid:
+            raise SandboxError(f"{self.name} has no power")
         return Path(f"/proc/{self.pid}/root") / path.lstrip("/")
 
 
@@ -184,6 +190,21 @@ class Sandbox:
         """
         self._let_go()
         take_down(self.folder)
+
+    def power_cut(self, name: str) -> None:
+        """The node is off from now on: all in it is gone, and what was not synced is lost, renames too."""
+        supervisor.ask_power(self.folder, "cut", name)
+        setattr(self, name, Node(name, 0))
+
+    def boot(self, name: str) -> None:
+        """Give a node its power back; returns once it has started what it starts at boot, and its sshd is there."""
+        supervisor.ask_power(self.folder, "boot", name)
+        setattr(self, name, Node(name, supervisor.read_node(self.folder, name).pid))
+
+    def reboot(self, name: str) -> None:
+        """A power cut, and at once a boot."""
+        self.power_cut(name)
+        self.boot(name)
 
     def _let_go(self) -> None:
         """Let the life line end, and the supervisor with it."""

@@ -1,7 +1,8 @@
 """The process that owns a sandbox: makes both nodes, waits, and takes everything down again.
 
 The nodes are its children and die with it, whatever kills it; mounts go with their namespaces, loop devices clear
-themselves. It ends when its life line (standard input of whoever wanted the sandbox) ends, or by SIGTERM.
+themselves. It ends when its life line (standard input of whoever wanted the sandbox) ends, or by SIGTERM. Until then it
+takes the power from a node, and gives it back, when asked to on its socket.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import time
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ BYSTANDERS: Final = {"hn1": 101, "hn2": 202}
 CTID: Final = 123
 BOOT_S: Final = 60
 GONE_S: Final = 20
+SOCKET: Final = "power"
+DONE: Final = b"done"
 PATH: Final = "/sbin:/usr/sbin:/bin:/usr/bin"
 
 
@@ -90,7 +93,7 @@ MAKERS: Final = {
 
 @dataclass(frozen=True)
 class NodeState:
-    """A node as others find it: its init as seen from outside, and where its sshd listens."""
+    """A node as others find it since its last boot: its init as seen from outside, and where its sshd listens."""
 
     name: str
     pid: int
@@ -107,26 +110,83 @@ def serve(folder: Path, lifeline: int | None) -> int:
         signal.signal(number, lambda *_: None)
     spec = Spec(**_prepared(folder)["spec"])
     status = 0
-    nodes: list[_Booted] = []
-    try:
-        for name, address in ADDRESSES.items():
-            nodes.append(_boot(folder, name, address))
-        for node in nodes:
-            node.wait_until_ready()
-        _populate(spec, nodes[0].state, nodes[1].state)
-        _say("ready")
-        select.select([stop_read, *([] if lifeline is None else [lifeline])], [], [])
-    except Exception:  # noqa: BLE001 # whatever it is: it is reported, and everything is taken down
-        status = 1
-        _say("failed\n" + traceback.format_exc())
-    for node in nodes:
+    nodes: dict[str, _Booted] = {}
+    ends = {stop_read} if lifeline is None else {stop_read, lifeline}
+    with socket.socket(socket.AF_UNIX) as power:
+        try:
+            power.bind(str(folder / SOCKET))
+            power.listen()
+            for name in NAMES:
+                nodes[name] = _boot(folder, name)
+            for node in nodes.values():
+                node.wait_until_ready()
+            _populate(spec, *(nodes[name].state for name in NAMES))
+            _say("ready")
+            while ends.isdisjoint(select.select([power.fileno(), *ends], [], [])[0]):
+                _serve_one(power, folder, nodes)
+        except Exception:  # noqa: BLE001 # whatever it is: it is reported, and everything is taken down
+            status = 1
+            _say("failed\n" + traceback.format_exc())
+    for node in nodes.values():
         node.end()
     remove(folder)
     return status
 
 
+def _serve_one(power: socket.socket, folder: Path, nodes: dict[str, _Booted]) -> None:
+    """One request, "cut NODE" or "boot NODE"; the answer is "done", or says what went wrong."""
+    asking, _ = power.accept()
+    with asking, suppress(ConnectionError):  # whoever asked may be gone: what was begun is done all the same
+        try:
+            verb, name = asking.recv(64).decode().split()
+            (_cut if verb == "cut" else _give_power)(folder, name, nodes)
+            asking.sendall(DONE)
+        except Exception:  # noqa: BLE001 # whatever it is: whoever asked is told, the sandbox is kept
+            asking.sendall(traceback.format_exc().encode())
+
+
+def _cut(folder: Path, name: str, nodes: dict[str, _Booted]) -> None:
+    """A power cut: an end at one instant, that writes out nothing."""
+    if name not in nodes:
+        raise SandboxError(f"{name} has no power")
+    node = nodes[name]
+    node.stop()
+    for minor in filter(kernel.unwritten, node.loops):
+        _forget_unwritten(minor, folder / name / "disk")
+    nodes.pop(name).end()
+    files = [Path(f"/sys/block/loop{minor}/loop/backing_file") for minor in node.loops]
+    _until_gone(lambda: [path for path in files if _first_line(path).startswith(f"{folder}/")])
+
+
+def _give_power(folder: Path, name: str, nodes: dict[str, _Booted]) -> None:
+    if name in nodes:
+        raise SandboxError(f"{name} has power")
+    nodes[name] = _boot(folder, name)
+    nodes[name].wait_until_ready()
+
+
+def ask_power(folder: Path, verb: str, name: str) -> None:
+    """Have the supervisor of the sandbox in ``folder`` "cut" a node's power, or "boot" it; returns once that is done.
+
+    Raises:
+        SandboxError: it was not done; says why.
+    """
+    with socket.socket(socket.AF_UNIX) as power:
+        try:
+            power.connect(str(folder / SOCKET))
+            power.sendall(f"{verb} {name}".encode())
+            said = b"".join(iter(lambda: power.recv(65536), b""))
+        except OSError as problem:
+            said = str(problem).encode()
+    if said != DONE:
+        raise SandboxError(f"{verb} {name}: {said.decode(errors='replace') or 'the supervisor is gone'}")
+
+
 def prepare(folder: Path, spec: Spec) -> None:
-    """Write what must be there before the nodes are: keys, ssh's configs, images, what is laid over each root."""
+    """Write what must be there before the nodes are: keys, ssh's configs, images, what is laid over each root.
+
+    ``seed`` is laid once, on the node's disk; ``each`` at each boot, on what is new then.
+    """
     ports = {name: _free_port(address) for name, address in ADDRESSES.items()}
     for key in ("key", "host_key"):
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "sandbox", "-f", str(folder / key))
@@ -138,7 +198,7 @@ def prepare(folder: Path, spec: Spec) -> None:
         _make_image(lun.image(folder), max(LUN_MB, MAKERS[kind].least_mb), kind)
     for name, address in ADDRESSES.items():
         home = folder / name
-        seed = home / "seed"
+        seed, each = home / "seed", home / "each"
         (home / "disk").mkdir(parents=True)
         population.lay_stand_ins(seed)
         device = "/dev/sda1" if spec.world == "san" else None
@@ -146,17 +206,20 @@ def prepare(folder: Path, spec: Spec) -> None:
         if name == "hn1":
             configs[CTID] = population.config("web1", name="web1", device=device)
         population.lay_vz(seed, configs, hooks=spec.world == "san")
-        population.write(seed / "usr/lib/node/boot_id", f"{uuid.uuid4()}\n", 0o444)
         population.write(seed / "etc/shadow", "root:*:19000:0:99999:7:::\nsshd:!:19000::::::\n", 0o600)
         population.write(seed / "etc/hostname", f"{name}\n")
-        population.write(seed / "etc/ssh/node.conf", _sshd_config(address, ports[name]))
-        population.write(seed / "etc/ssh/authorized_keys", (folder / "key.pub").read_text(), 0o600)
-        population.write(seed / "etc/ssh/host_key", (folder / "host_key").read_text(), 0o600)
-        population.write(seed / "root/.ssh/config", _ssh_config(ports, "/root/.ssh"), 0o600)
-        population.write(seed / "root/.ssh/key", (folder / "key").read_text(), 0o600)
-        population.write(seed / "root/.ssh/known_hosts", known, 0o600)
-        (seed / "root").chmod(0o700)
-        (seed / "root/.ssh").chmod(0o700)
+        population.write(each / "etc/ssh/node.conf", _sshd_config(address, ports[name]))
+        population.write(each / "etc/ssh/authorized_keys", (folder / "key.pub").read_text(), 0o600)
+        population.write(each / "etc/ssh/host_key", (folder / "host_key").read_text(), 0o600)
+        population.write(each / "root/.ssh/config", _ssh_config(ports, "/root/.ssh"), 0o600)
+        population.write(each / "root/.ssh/key", (folder / "key").read_text(), 0o600)
+        population.write(each / "root/.ssh/known_hosts", known, 0o600)
+        (each / "root").chmod(0o700)
+        (each / "root/.ssh").chmod(0o700)
+        by_id = each / "dev/disk/by-id"
+        by_id.mkdir(parents=True)
+        for lun in LUNS:
+            (by_id / f"wwn-0x{lun.wwid[1:]}").symlink_to(f"../../{lun.seen_as[NAMES.index(name)]}")
         _make_image(home / "disk.img", 512)
         _make_image(home / "vz.img", spec.vz_mb if name == "hn2" else Spec.vz_mb)
     state = {"ports": ports, "spec": asdict(spec)}
@@ -169,11 +232,7 @@ def remove(folder: Path) -> None:
     Raises:
         SandboxError: a loop device or a mount of it is still there; nothing was deleted.
     """
-    until = time.monotonic() + GONE_S
-    while left := _still_there(folder):
-        if time.monotonic() > until:
-            raise SandboxError(f"{folder}: still there: {', '.join(left)}")
-        time.sleep(0.02)  # the kernel clears loop devices in its own time and tells nobody
+    _until_gone(lambda: _still_there(folder))
     shutil.rmtree(folder, ignore_errors=False)
 
 
@@ -191,8 +250,10 @@ def inside(pid: int, script: str, *, check: bool = True) -> str:
     """Run a script as root in the node whose init has this PID.
 
     Raises:
-        SandboxError: the script ended with another status than 0, and ``check`` is set.
+        SandboxError: the script ended with another status than 0, and ``check`` is set; or the node has no power.
     """
+    if not pid:
+        raise SandboxError(f"{script!r}: the node has no power")
     done = subprocess.run(
         [
             "nsenter",
@@ -226,6 +287,7 @@ class _Booted:
     state: NodeState
     console: int
     lifeline: int
+    loops: tuple[int, ...]
 
     def wait_until_ready(self) -> None:
         said = b""
@@ -245,9 +307,46 @@ class _Booted:
         os.waitpid(self.state.pid, 0)
         os.close(self.console)
 
+    def stop(self) -> None:
+        """Stop all its processes: from now on none of them writes, or answers anybody."""
+        space = str(Path(f"/proc/{self.state.pid}/ns/pid").readlink())
 
-def _boot(folder: Path, name: str, address: str) -> _Booted:
+        def stopped() -> list[int]:
+            running = [pid for pid, state in kernel.processes(space) if state not in "TtZX"]
+            for pid in running:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+            return running
+
+        _until_gone(stopped)
+
+
+def _forget_unwritten(minor: int, at: Path) -> None:
+    """See ``kernel``; in a process of its own, whose mount namespace ends with it."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            kernel.die_with_parent()
+            machine = _namespace("mnt")
+            kernel.unshare(kernel.CLONE_NEWNS)
+            if _namespace("mnt") == machine:
+                os._exit(2)
+            kernel.forget_unwritten(minor, at)
+            os._exit(0)
+        except BaseException:  # noqa: BLE001 # a forked copy of the supervisor must never go on as one
+            os._exit(1)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status != 0:
+        raise SandboxError(f"/dev/loop{minor} could not be made to forget what is not written: {status}")
+
+
+def _boot(folder: Path, name: str) -> _Booted:
     port: int = _prepared(folder)["ports"][name]
+    index, home = NAMES.index(name), folder / name
+    images = {"vda1": home / "disk.img", "vda2": home / "vz.img"}
+    images |= {lun.seen_as[index]: lun.image(folder) for lun in LUNS}
+    devices = {known_as: kernel.attach_loop(image) for known_as, image in images.items()}
+    _lay_devices(home / "each", index, {known_as: minor for known_as, (_, minor) in devices.items()}, images)
     life_read, life_write = os.pipe2(os.O_CLOEXEC)
     console_read, console_write = os.pipe2(os.O_CLOEXEC)
     own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -256,39 +355,35 @@ def _boot(folder: Path, name: str, address: str) -> _Booted:
     if pid == 0:
         os.close(life_write)
         os.close(console_read)
-        _become_init(folder, name, life_read, console_write)
+        _become_init(folder, name, devices, life_read, console_write)
     kernel.enter(own, kernel.CLONE_NEWPID)
-    for descriptor in (own, life_read, console_write):
+    for descriptor in (own, life_read, console_write, *(descriptor for descriptor, _ in devices.values())):
         os.close(descriptor)
     start = kernel.start_time(pid)
     if start is None:
         raise SandboxError(f"{name} ended at once")
-    state = NodeState(name, pid, start, address, port)
+    state = NodeState(name, pid, start, ADDRESSES[name], port)
     population.write(folder / name / "state.json", json.dumps(asdict(state)), 0o600)
-    return _Booted(state, console_read, life_write)
+    return _Booted(state, console_read, life_write, tuple(minor for _, minor in devices.values()))
 
 
-def _become_init(folder: Path, name: str, lifeline: int, console: int) -> NoReturn:
-    """In the new node's first process: attach its disks and become its boot script."""
+def _become_init(
+    folder: Path, name: str, devices: dict[str, tuple[int, int]], lifeline: int, console: int
+) -> NoReturn:
+    """In the new node's first process: become its boot script, with its disks open."""
     try:
         kernel.die_with_parent()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         index = NAMES.index(name)
         home = folder / name
-        images = {"vda1": home / "disk.img", "vda2": home / "vz.img"}
-        images |= {lun.seen_as[index]: lun.image(folder) for lun in LUNS}
-        devices = {known_as: kernel.attach_loop(image) for known_as, image in images.items()}
-        # Only now: a loop device holds the mount through which its file was opened, and the node lets go of it.
+        # After the disks: a loop device holds the mount through which its file was opened, and the node lets go of it.
         machine = {kind: _namespace(kind) for kind in ("mnt", "uts")}
         kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWUTS)
         # The boot script moves the root of its mount namespace: in the machine's own that would take all along.
         if any(_namespace(kind) == before for kind, before in machine.items()):
             raise SandboxError(f"{name} has no namespaces of its own")  # noqa: TRY301 # reported just below
         socket.sethostname(name)
-        _lay_devices(
-            home / "seed", index, {known_as: minor for known_as, (_, minor) in devices.items()}, images
-        )
         shared = [lun.seen_as[index] for lun in LUNS]
         keep = [lifeline, console, *(devices[known_as][0] for known_as in shared)]
         keep += [descriptor for known_as, (descriptor, _) in devices.items() if known_as not in shared]
@@ -319,19 +414,16 @@ def _namespace(kind: str) -> str:
     return str(Path(f"/proc/self/ns/{kind}").readlink())
 
 
-def _lay_devices(seed: Path, index: int, minors: dict[str, int], images: dict[str, Path]) -> None:
-    """The tables that give the node's devices their names and the shared ones an identity."""
+def _lay_devices(each: Path, index: int, minors: dict[str, int], images: dict[str, Path]) -> None:
+    """What differs from boot to boot: tables that give devices their names and shared ones an identity; the boot id."""
     wwids = "".join(f"{kernel.LOOP_MAJOR:x}:{minors[lun.seen_as[index]]:x} {lun.wwid}\n" for lun in LUNS)
     rows = "".join(
         f"{kernel.LOOP_MAJOR:4}  {minor:7} {images[known_as].stat().st_size // 1024:10} {known_as}\n"
         for known_as, minor in minors.items()
     )
-    population.write(seed / "usr/lib/node/wwids", wwids)
-    population.write(seed / "usr/lib/node/partitions", f"major minor  #blocks  name\n\n{rows}")
-    by_id = seed / "dev/disk/by-id"
-    by_id.mkdir(parents=True)
-    for lun in LUNS:
-        (by_id / f"wwn-0x{lun.wwid[1:]}").symlink_to(f"../../{lun.seen_as[index]}")
+    population.write(each / "usr/lib/node/wwids", wwids)
+    population.write(each / "usr/lib/node/partitions", f"major minor  #blocks  name\n\n{rows}")
+    population.write(each / "usr/lib/node/boot_id", f"{uuid.uuid4()}\n", 0o444)
 
 
 # --- the containers -------------------------------------------------------------------------------------------
@@ -347,6 +439,8 @@ def _populate(spec: Spec, source: NodeState, destination: NodeState) -> None:
     inside(source.pid, f"vzctl --quiet start {BYSTANDERS[source.name]}")
     if spec.running:
         inside(source.pid, f"vzctl --quiet start {CTID}")
+    for node in (source, destination):  # all this has been there for long: no power cut takes it away
+        inside(node.pid, "for at in / /vz /vz/private/*; do sync -f $at; done")
 
 
 @contextmanager
@@ -408,6 +502,23 @@ def _still_there(folder: Path) -> list[str]:
     return kernel.loops_over(folder) + [
         point for point in points if point == str(folder) or point.startswith(f"{folder}/")
     ]
+
+
+def _until_gone(look: Callable[[], Sequence[object]]) -> None:
+    until = time.monotonic() + GONE_S
+    while left := look():
+        if time.monotonic() > until:
+            raise SandboxError(f"still there: {', '.join(map(str, left))}")
+        time.sleep(
+            0.02
+        )  # the kernel clears loop devices and stops processes in its own time and tells nobody
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _run(*argv: str) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,100 @@ def test_a_boot_starts_what_the_configs_and_the_boot_list_say(shared: Sandbox) -
     assert auto_starts(World.of(facts).nodes["hn1"]) == running
 
 
+def test_a_rename_is_lost_in_a_power_cut_unless_it_was_synced(shared: Sandbox) -> None:
+    conf = "/etc/vz/conf"
+    for _ in range(20):  # one kernel: whoever syncs anything on this machine may sync the last rename too
+        shared.hn1.sh(f"cd {conf}; touch old synced; sync; mv synced kept; sync; mv old new")
+        shared.reboot("hn1")
+        names = shared.hn1.sh(f"cd {conf}; ls -d old new kept synced 2>/dev/null; rm -f old new kept").split()
+        assert "kept" in names
+        assert "synced" not in names
+        if names == ["kept", "old"]:
+            return
+    pytest.fail("a rename that was not synced was never lost")
+
+
+def test_nothing_that_a_container_had_synced_is_lost_in_a_power_cut(san: Sandbox) -> None:
+    hash_before = tree_hash(san.hn1, PRIVATE)
+    for _ in range(3):
+        until(lambda: len(counter(san.hn1, PRIVATE)) > 3)
+        seen = counter(san.hn1, PRIVATE)[:-1]  # the last line may not be on disk yet
+        san.reboot("hn1")
+        until(lambda seen=seen: len(counter(san.hn1, PRIVATE)) > len(seen))  # type: ignore[misc]
+        numbers = counter(san.hn1, PRIVATE)
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert tree_hash(san.hn1, PRIVATE) == hash_before
+    assert leftovers(san) == []
+
+
+def test_a_disk_that_was_mounted_in_a_power_cut_says_so_to_the_other_node(san: Sandbox) -> None:
+    read = (
+        "blockdev --flushbufs /dev/sdm1; dumpe2fs -h /dev/sdm1 2>/dev/null | grep -c needs_recovery || true"
+    )
+    san.power_cut("hn1")
+    assert san.hn2.sh(read) == "1\n"
+    # The other node may take it: its mount replays the journal, and nothing synced is missing.
+    san.hn2.sh(f"mkdir {PRIVATE}; mount /dev/sdm1 {PRIVATE}")
+    numbers = counter(san.hn2, PRIVATE)
+    assert numbers == list(range(1, len(numbers) + 1))
+    san.hn2.sh(f"umount {PRIVATE}; rmdir {PRIVATE}")
+    assert san.hn2.sh(read) == "0\n"
+    # A disk that was not mounted is as it was.
+    san.boot("hn1")
+    san.hn1.sh("vzctl stop 123")
+    san.power_cut("hn1")
+    assert san.hn2.sh(read) == "0\n"
+
+
+def test_a_node_comes_back_as_itself_with_new_volatile_places(shared: Sandbox) -> None:
+    was = shared.hn1.sh("cat /proc/sys/kernel/random/boot_id")
+    mounts, others = (node.sh("cut -d ' ' -f 5 /proc/self/mountinfo") for node in shared.nodes)
+    shared.hn1.sh(
+        "for place in dev run tmp vz etc; do touch /$place/note; done; sync; mount -t tmpfs odd /mnt"
+    )
+    pid = make_busy(shared.hn1, "/etc")
+    shared.power_cut("hn1")
+    with pytest.raises(SandboxError, match="no power"):
+        shared.hn1.sh("true")
+    with pytest.raises(SandboxError, match="no power"):
+        counter(shared.hn1, PRIVATE)
+    with pytest.raises(SandboxError, match="no power"):
+        shared.power_cut("hn1")
+    assert ssh(shared, "hn1", "true").returncode == 255
+    assert ssh(shared, "hn2", "hostname").stdout == "hn2\n"
+    shared.boot("hn1")
+    with pytest.raises(SandboxError, match="has power"):
+        shared.boot("hn1")
+    assert ssh(shared, "hn2", "ssh -o BatchMode=yes hn1 hostname").stdout == "hn1\n"
+    assert shared.hn1.sh("cat /proc/sys/kernel/random/boot_id") != was
+    assert shared.hn1.sh("ls -d /*/note").split() == ["/etc/note", "/vz/note"]
+    assert status(shared, f"readlink /proc/{pid}/cwd | grep -x /etc") != 0
+    assert shared.hn1.sh("cut -d ' ' -f 5 /proc/self/mountinfo") == mounts
+    assert shared.hn2.sh("cut -d ' ' -f 5 /proc/self/mountinfo") == others
+    shared.hn1.sh("test -b /dev/disk/by-id/wwn-0x600508b4000971f0")
+    assert leftovers(shared) == []
+
+
+def test_a_boot_starts_what_its_configs_and_the_reboot_list_say(san: Sandbox) -> None:
+    def boots(lines: str, listed: str = "") -> str:
+        san.hn1.sh(
+            "cd /etc/vz/conf; sed -i -e /ONBOOT/d -e /DISABLED/d 123.conf; "
+            f"printf '{lines}' >>123.conf; rm -rf /var/lib/vzctl; mkdir -p /var/lib/vzctl/vzreboot; {listed} sync"
+        )
+        san.reboot("hn1")
+        assert san.hn1.sh("vzctl status 101") == "CTID 101 exist mounted running\n"
+        return san.hn1.sh(f"vzctl status 123; grep -c ' {PRIVATE} ' /proc/self/mountinfo || true")
+
+    runs, does_not = "CTID 123 exist mounted running\n1\n", "CTID 123 exist unmounted down\n0\n"
+    lists = "touch /var/lib/vzctl/vzreboot/123;"
+    assert boots("ONBOOT=yes\\n") == runs
+    assert boots("ONBOOT=yes\\nDISABLED=yes\\n") == does_not
+    assert boots("ONBOOT=no\\n") == does_not
+    assert boots("", lists) == runs
+    assert boots("") == does_not
+    assert boots("ONBOOT=no\\n", lists) == does_not
+
+
 def test_two_sandboxes_at_once(shared: Sandbox) -> None:
     with Sandbox("san", running=False) as other:
         assert ssh(other, "hn1", "vzctl status 123").stdout == "CTID 123 exist unmounted down\n"
@@ -243,3 +338,40 @@ def test_nothing_outlives_the_supervisor() -> None:
     box.down()
     assert not box.folder.exists()
     take_down(box.folder)
+
+
+def test_nothing_outlives_a_supervisor_that_is_killed_while_a_node_boots() -> None:
+    assert REASON is None, REASON
+    mounts = Path("/proc/self/mountinfo").read_text()
+    box = Sandbox("san").up()
+    box.hn1.sh(
+        "echo 'touch /run/booting; sleep 1000' >/etc/vz/conf/101.premount; chmod +x /etc/vz/conf/101.*; sync"
+    )
+    box.power_cut("hn1")
+    with ThreadPoolExecutor() as pool:
+        booting = pool.submit(box.boot, "hn1")
+        until(lambda: Path(f"/proc/{_init(box, 'hn1')}/root/run/booting").exists())
+        handle = os.pidfd_open(_init(box, "hn1"))
+        os.kill(box.supervisor_pid, signal.SIGKILL)
+        with pytest.raises(SandboxError, match="the supervisor is gone"):
+            booting.result()
+    assert select.select([handle], [], [], 15)[0]
+    os.close(handle)
+    until(lambda: kernel.loops_over(box.folder) == [])
+    assert Path("/proc/self/mountinfo").read_text() == mounts
+    box.down()
+    assert not box.folder.exists()
+
+
+def test_a_sandbox_of_which_a_node_has_no_power_is_taken_down() -> None:
+    assert REASON is None, REASON
+    with Sandbox("san") as box:
+        box.reboot("hn2")
+        box.power_cut("hn1")
+    assert not box.folder.exists()
+    assert kernel.loops_over(box.folder) == []
+
+
+def _init(box: Sandbox, name: str) -> int:
+    """The node's init, also of one that has not come up yet."""
+    return supervisor.read_node(box.folder, name).pid

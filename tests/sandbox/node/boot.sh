@@ -13,7 +13,9 @@ fi
 mount --make-rprivate /
 cd "$FOLDER"
 mount -t ext4 "$DISK" disk
-mkdir disk/upper disk/work disk/root
+first= # of its boots: what lies on its disk is as its owner installed it
+[ -d disk/root ] || first=1
+mkdir -p disk/upper disk/work disk/root
 mount -t overlay "$NODE-root" -o "lowerdir=/,upperdir=$FOLDER/disk/upper,workdir=$FOLDER/disk/work" disk/root
 cd disk/root
 
@@ -40,7 +42,8 @@ printf '%s\n' "$DEVICES" | while read -r name major minor; do
     mknod -m 660 "dev/$name" b "$major" "$minor"
     ln -s "../$name" "dev/block/$major:$minor"
 done
-cp -a "$FOLDER/seed/." .
+[ -z "$first" ] || cp -a "$FOLDER/seed/." .
+cp -a "$FOLDER/each/." .
 
 mkdir -p .machine
 pivot_root . .machine

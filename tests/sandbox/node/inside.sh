@@ -18,11 +18,11 @@ mount --bind /usr/lib/node/partitions /proc/partitions
 mkdir -p /var/lock/subsys # as the init script of vz does
 touch /var/lock/subsys/vz
 mkdir -p /vz/private /vz/root /vz/lock /vz/dump /etc/vz/conf /var/lib/vzplan
+# What is mounted at the start is no leftover.
+awk '{ print $5 }' /proc/self/mountinfo >/usr/lib/node/mounts
 # Whatever is to be started at boot, and is there; at the first one nothing is.
 /etc/init.d/vz start 2>/dev/null
 /usr/sbin/sshd -f /etc/ssh/node.conf -E /var/log/sshd.log
-# What is mounted at the start is no leftover.
-awk '{ print $5 }' /proc/self/mountinfo >/usr/lib/node/mounts
 echo ready
 exec >/dev/null 2>&1 4>&-
 # The life line ends when whoever wanted the node ends, however it ends. `wait` also takes in orphans.
