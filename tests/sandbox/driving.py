@@ -91,10 +91,11 @@ class Driver:
         options: Options | None = None,
         source: str = "hn1",
         destination: str = "hn2",
+        watch: Telling | None = None,
     ) -> tuple[Stop, Telling, str]:
-        """Move 123 in this process; the run's name is for ``recover``."""
-        request = self.look(source, destination, options)
-        plan, run, watch, site = make_plan(request), new_run_id(), Telling(hooks or {}), self.site()
+        """Move 123 in this process; the run's name is for ``recover``. ``watch`` may have the hooks instead."""
+        request, watch = self.look(source, destination, options), watch or Telling(hooks or {})
+        plan, run, site = make_plan(request), new_run_id(), self.site()
         assert plan.runnable, plan.findings
         try:
             opened = control.opened(request, plan, site, run, "test")
@@ -111,9 +112,10 @@ class Driver:
         *,
         towards: Towards = Towards.AS_IT_STANDS,
         off: tuple[str, ...] = (),
+        watch: Telling | None = None,
     ) -> Stop:
         """What ``vzplan recover RUN`` does, in this process."""
-        site, watch = self.site(), Telling(hooks or {})
+        site, watch = self.site(), watch or Telling(hooks or {})
         try:
             with Journal.open(self.state / "runs" / run) as journal:
                 return control.recover(

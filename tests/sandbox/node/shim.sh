@@ -1,7 +1,13 @@
 #!/bin/sh
 # Stands before mount, umount, rsync and vzctl and makes them fail where a switch in /run/faults says so:
 # mount-fails and umount-fails list paths, one a line; vzctl-start-fails (or another verb) need only exist.
-# With rsync-slow a copy that is sent from here takes its time, with rsync-hangs one that is taken in says nothing.
+# With rsync-slow a copy that is sent from here takes its time, with rsync-hangs one that is taken in says nothing. At a
+# pipe vzctl-start-waits it says "here" before it
+# starts anything, at vzctl-start-returns when that is done, and goes on once something is written into the pipe.
+wait_at() { # PIPE
+    [ ! -p "$1" ] || { echo here >"$1" && read -r _ <"$1"; }
+}
+
 tool=${0##*/}
 switch=/run/faults/$tool-fails
 case $tool in
@@ -32,6 +38,11 @@ case $tool in
             echo "vzctl: $word made to fail" >&2
             exit 1
         fi
-        exec /usr/lib/node/vzctl "$@"
+        wait_at "/run/faults/vzctl-$word-waits"
+        [ -p "/run/faults/vzctl-$word-returns" ] || exec /usr/lib/node/vzctl "$@"
+        /usr/lib/node/vzctl "$@"
+        status=$?
+        wait_at "/run/faults/vzctl-$word-returns"
+        exit "$status"
         ;;
 esac

@@ -1,0 +1,171 @@
+"""A move of 123 that is watched past vzplan: around every move that goes out, and whatever it ends as."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+from msgspec import structs
+
+from executor.node import NodeOutcome
+from planner.model import Device, NodeFacts, State
+from planner.plan import Outcome, Run, Step, Stop
+from tests.sandbox import Node, Sandbox, counter, kernel, leftovers, tree_hash
+from tests.sandbox.driving import CTID, PRIVATE, Driver, Telling
+from tests.sandbox.supervisor import BYSTANDERS, LUNS, NAMES
+from tests.sandbox.test_moves import WAYS, in_state
+
+
+def runs_on(node: Node) -> bool:
+    """Whether a process of 123 lives on the node: its root is the private area, with whatever is mounted there."""
+    if not node.pid:
+        return False
+    try:
+        top = node.path(PRIVATE).stat()
+    except FileNotFoundError:
+        return False
+    for pid in kernel.descendants(node.pid):
+        try:
+            root = Path(f"/proc/{pid}/root").stat()
+        except OSError:
+            continue  # ended meanwhile
+        if (root.st_dev, root.st_ino) == (top.st_dev, top.st_ino):
+            return True
+    return False
+
+
+def mounted_on(node: Node) -> set[str]:
+    """The LUNs that the node has mounted, wherever."""
+    if not node.pid:
+        return set()
+    numbers = {line.split()[2] for line in Path(f"/proc/{node.pid}/mountinfo").read_text().splitlines()}
+    found = set()
+    for lun in LUNS:
+        device = node.path(f"/dev/{lun.seen_as[NAMES.index(node.name)]}").stat().st_rdev
+        if f"{os.major(device)}:{os.minor(device)}" in numbers:
+            found.add(lun.name)
+    return found
+
+
+@dataclass
+class Watching(Telling):
+    """A watch that sees to it, around every move, that nothing runs twice and no LUN is mounted twice (I1, I2)."""
+
+    box: Sandbox = field(kw_only=True)
+    striking: Lock = field(default_factory=Lock, kw_only=True)
+    """Held by whoever strikes while a command is under way: nothing is looked at meanwhile."""
+
+    def began(self, move: Run) -> None:
+        """See ``executor.engine.Watch``."""
+        super().began(move)
+        # Once: what is tried again is not struck again.
+        self.hooks = {key: hook for key, hook in self.hooks.items() if key != (move.what, move.at)}
+        self.look(f"before {move.what} {move.at}")
+
+    def ended(self, move: Run, outcome: NodeOutcome) -> None:
+        """See ``executor.engine.Watch``."""
+        super().ended(move, outcome)
+        self.look(f"after {move.what} {move.at}")
+
+    def look(self, when: str) -> None:
+        """Look at both nodes."""
+        with self.striking:
+            running = [runs_on(node) for node in self.box.nodes]
+            twice = set.intersection(*(mounted_on(node) for node in self.box.nodes))
+        assert not all(running), f"it runs on both nodes {when}"
+        assert not twice, f"{twice} is mounted on both nodes {when}"
+
+
+@dataclass(frozen=True)
+class World:
+    """Two nodes on which all that a boot starts runs, and how they were at first."""
+
+    way: str
+    box: Sandbox
+    driver: Driver
+    before: dict[str, NodeFacts]
+    hash_before: str
+
+    @classmethod
+    def new(cls, stack: ExitStack, way: str, folder: Path) -> World:
+        """Container 123 and the others run, and all of it is on disk."""
+        box = stack.enter_context(in_state(way, State.RUNNING))
+        box.hn2.sh(f"vzctl start {BYSTANDERS['hn2']}; sync")
+        assert runs_on(box.hn1)  # so that to see nothing means something
+        assert mounted_on(box.hn1) == ({"lun"} if WAYS[way].world == "san" else set())
+        driver = Driver(box, folder)
+        return cls(way, box, driver, over_boots(driver.facts()), tree_hash(box.hn1, PRIVATE))
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Those of the move."""
+        return self.driver.plan(options=WAYS[self.way].there).steps
+
+    def apply(self, watch: Watching) -> tuple[Stop, str]:
+        """Move 123."""
+        stop, _, run = self.driver.apply(options=WAYS[self.way].there, watch=watch)
+        return stop, run
+
+    def recover(self, run: str, *off: str) -> Stop:
+        """Take the run up again."""
+        return self.driver.recover(run, off=off, watch=Watching(box=self.box))
+
+    def assert_safe(self, stop: Stop, *, moved: bool) -> None:
+        """However it ended: it runs nowhere but where the outcome says, if at all."""
+        here, elsewhere = self.box.nodes[::-1] if moved else self.box.nodes
+        assert not runs_on(elsewhere), stop
+        assert not mounted_on(elsewhere) & mounted_on(here), stop
+        if stop.outcome in {Outcome.UNWOUND_NOT_CLEANED, Outcome.MIGRATED_NOT_CLEANED}:
+            assert runs_on(here), stop
+        if not moved and stop.outcome is not Outcome.IN_DOUBT:  # in doubt, what is mounted stays as it is
+            assert mounted_on(elsewhere) == set(), stop
+
+    def assert_ended(self, stop: Stop, outcome: Outcome) -> None:
+        """It is where the outcome says, runs, has lost nothing, and nothing else was changed or is left."""
+        assert stop.outcome is outcome, stop
+        moved = outcome is Outcome.MIGRATED
+        here, gone = self.box.nodes[::-1] if moved else self.box.nodes
+        assert leftovers(self.box) == []
+        assert tree_hash(here, PRIVATE) == self.hash_before
+        self._assert_counts_on(here)
+        after = over_boots(self.driver.facts())
+        if not moved:
+            assert after == self.before
+            return
+        there = after[here.name].container(CTID)
+        assert there is not None
+        assert there.state is State.RUNNING
+        assert after[gone.name].container(CTID) is None
+        for name, ctid in BYSTANDERS.items():
+            assert after[name].container(ctid) == self.before[name].container(ctid)
+
+    def _assert_counts_on(self, here: Node) -> None:
+        """All that it had synced is there, once, and it goes on from there."""
+        seen, deadline = counter(here, PRIVATE), time.monotonic() + 15
+        while len(counter(here, PRIVATE)) <= len(seen):
+            assert time.monotonic() < deadline, "the container does not count on"
+            time.sleep(0.02)
+        numbers = counter(here, PRIVATE)
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def over_boots(facts: dict[str, NodeFacts]) -> dict[str, NodeFacts]:
+    """Exempt: what is another at each boot, that is its id and the kernel's numbers of devices."""
+    return {
+        name: structs.replace(
+            found,
+            boot_id="",
+            devices=tuple(sorted((_but_for_number(device) for device in found.devices), key=str)),
+            mounts=tuple(structs.replace(mount, device="") for mount in found.mounts),
+        )
+        for name, found in facts.items()
+    }
+
+
+def _but_for_number(device: Device) -> Device:
+    names = tuple(name for name in device.names if not name.startswith("/dev/block/"))
+    return structs.replace(device, names=names, number="")
