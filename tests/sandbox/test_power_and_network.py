@@ -16,11 +16,18 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from planner.plan import Outcome, Step, Stop, What, Zone
+from executor import control
+from executor.journal import MemoryJournal
+from executor.signals import Signals
+from executor.simulated import boot
+from planner.make import make_plan
+from planner.plan import Opened, Outcome, Step, Stop, What, Zone
 from tests.sandbox import Sandbox, cut_network, restore_network
+from tests.sandbox.driving import Telling
 from tests.sandbox.supervisor import NAMES
+from tests.sandbox.test_conformance import comparable, simulated
 from tests.sandbox.test_moves import WAYS
-from tests.sandbox.watched import Watching, World, mounted_on, runs_on
+from tests.sandbox.watched import Watching, World, mounted_on, over_boots, runs_on
 
 SOAK: Final = os.environ.get("VZPLAN_SOAK") == "1"
 
@@ -73,7 +80,10 @@ REBOOTS: Final = [
     ("d2", "hn2", blink, FEW),
 ]
 ALL_REBOOTS: Final = [
-    (way, name, trouble, None) for way in WAYS for name in NAMES for trouble in (reboot, blink)
+    (way, name, trouble, only)
+    for way in WAYS
+    for name in NAMES
+    for trouble, only in ((reboot, None), (blink, ZONES))
 ]
 
 
@@ -101,6 +111,29 @@ def test_a_node_that_is_back_at_once_keeps_no_run_from_its_end(
             if moved:  # else all is as it was, for the next one to begin with
                 stack.close()
                 world = World.new(stack, way, tmp_path)
+
+
+REBOOTS_TWICE: Final = [("d2", "hn1", "hide-config"), ("a", "hn2", "bring-up")]
+ALL_REBOOTS_TWICE: Final = [(way, name, step) for way in WAYS for name in NAMES for step in ZONES[:-1]]
+
+
+@pytest.mark.parametrize(("way", "name", "step"), ALL_REBOOTS_TWICE if SOAK else REBOOTS_TWICE)
+def test_a_reboot_of_a_simulated_node_takes_the_same_moves_and_leaves_the_same_facts(
+    way: str, name: str, step: str, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        world = World.new(stack, way, tmp_path / "state")
+        request = world.driver.look(options=WAYS[way].there)
+        site = simulated(request, tmp_path / "nodes")
+        hook = partial(boot.reboot, site.world, site.world.nodes[name])
+        watch, journal = Telling({(What.DO, step): hook}), MemoryJournal(Opened("run", make_plan(request)))
+        stop = control.apply(request, site, journal, control="x", signals=Signals(), watch=watch)
+        real_watch = Watching({(What.DO, step): partial(reboot, world.box, name)}, box=world.box)
+        real_stop, _ = world.apply(real_watch)
+        assert stop.outcome is real_stop.outcome
+        assert watch.moves == real_watch.moves
+        real = over_boots(comparable(world.driver.facts()))
+        assert over_boots(comparable(site.facts(*NAMES))) == real
 
 
 # --- in the middle of the pivot -------------------------------------------------------------------------------------
