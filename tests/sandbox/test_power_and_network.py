@@ -75,7 +75,7 @@ REBOOTS: Final = [
     ("d2", "hn1", reboot, ZONES),
     ("d2", "hn2", reboot, ZONES),
     ("a", "hn1", reboot, ("copy-1", "hide-config")),
-    ("a", "hn2", reboot, ("copy-last", "bring-up", "retire-area")),
+    ("a", "hn2", reboot, ("copy-last", "bring-up", "retire-private")),
     ("a", "hn1", blink, FEW),
     ("d2", "hn2", blink, FEW),
 ]
@@ -98,9 +98,9 @@ def test_a_node_that_is_back_at_once_keeps_no_run_from_its_end(
     with ExitStack() as stack:
         world = World.new(stack, way, tmp_path)
         steps = world.steps
-        for at, step in enumerate(steps):
-            if only is not None and step.id not in only:
-                continue
+        ids = [step.id for step in steps]
+        for at in range(len(steps)) if only is None else map(ids.index, only):
+            step = steps[at]
             watch = Watching({(What.DO, step.id): partial(trouble, world.box, name)}, box=world.box)
             stop, _ = world.apply(watch)
             print(f"{name} {trouble.__name__} before {step.id}: {stop}\n  {watch.moves}")
@@ -218,7 +218,7 @@ ALL_AWAYS: Final = [
     Away("a", "hn1", "copy-last", Outcome.IN_DOUBT, Outcome.DOWN, False),
     Away("a", "hn1", "bring-up", Outcome.MIGRATED_NOT_CLEANED, Outcome.MIGRATED_NOT_CLEANED, True),
     Away("a", "hn2", "bring-up", Outcome.IN_DOUBT, Outcome.IN_DOUBT, False),
-    Away("a", "hn1", "retire-area", Outcome.MIGRATED_NOT_CLEANED, Outcome.MIGRATED_NOT_CLEANED, True),
+    Away("a", "hn1", "retire-private", Outcome.MIGRATED_NOT_CLEANED, Outcome.MIGRATED_NOT_CLEANED, True),
     Away("b", "hn2", "copy-last", Outcome.IN_DOUBT, Outcome.UNWOUND_NOT_CLEANED, False),
     Away("d2", "hn1", "stop", Outcome.IN_DOUBT, Outcome.DOWN, False),
     Away("d2", "hn2", "stop", Outcome.UNWOUND_NOT_CLEANED, Outcome.UNWOUND_NOT_CLEANED, False),
@@ -299,7 +299,8 @@ def test_that_a_node_is_off_never_proves_that_nothing_started_there(way: str, tm
         for _ in range(2):
             assert stop.outcome is Outcome.IN_DOUBT, stop
             assert not runs_on(box.hn1)
-            assert mounted_on(box.hn1) == set()
+            if way == "d2":  # after a copy the old device may stay where it is
+                assert mounted_on(box.hn1) == set()
             stop = world.recover(run, "hn2")
         assert "that hn2 is off does not tell" in stop.because
         box.boot("hn2")
@@ -330,9 +331,8 @@ def test_a_controller_and_nodes_that_go_down_together_leave_the_rest_to_one_reco
 ) -> None:
     with ExitStack() as stack:
         world = World.new(stack, way, tmp_path)
-        for step in world.steps:
-            if only is not None and step.id not in only:
-                continue
+        steps = {step.id: step for step in world.steps}
+        for step in steps.values() if only is None else map(steps.__getitem__, only):
 
             def die(box: Sandbox = world.box) -> None:
                 for name in names:

@@ -120,7 +120,7 @@ class World:
         assert not runs_on(elsewhere), stop
         assert not mounted_on(elsewhere) & mounted_on(here), stop
         if stop.outcome in {Outcome.UNWOUND_NOT_CLEANED, Outcome.MIGRATED_NOT_CLEANED}:
-            assert runs_on(here), stop
+            assert runs_on(here) is bool(here.pid), stop
         if not moved and stop.outcome is not Outcome.IN_DOUBT:  # in doubt, what is mounted stays as it is
             assert mounted_on(elsewhere) == set(), stop
 

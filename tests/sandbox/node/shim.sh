@@ -2,8 +2,8 @@
 # Stands before mount, umount, rsync and vzctl and makes them fail where a switch in /run/faults says so:
 # mount-fails and umount-fails list paths, one a line; vzctl-start-fails (or another verb) need only exist.
 # With rsync-slow a copy that is sent from here takes its time, with rsync-hangs one that is taken in says nothing. At a
-# pipe vzctl-start-waits it says "here" before it
-# starts anything, at vzctl-start-returns when that is done, and goes on once something is written into the pipe.
+# pipe vzctl-start-waits vzctl says "here" before it starts anything, at vzctl-start-returns when that is done, and goes
+# on once something is written into the pipe.
 wait_at() { # PIPE
     [ ! -p "$1" ] || { echo here >"$1" && read -r _ <"$1"; }
 }
