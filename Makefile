@@ -55,6 +55,11 @@ else
 	@echo "check-shell: SKIPPED: shellcheck is not installed, and only root can install it: apt-get install shellcheck"
 endif
 
+.PHONY: bench
+bench: ## how long things take, and how much memory; as root also on real nodes
+	@scripts/bootstrap test
+	@$(BIN)/python -m tests.bench
+
 .PHONY: sandbox
 sandbox: ## start two nodes in namespaces of this machine (as root)
 	@scripts/bootstrap test

@@ -10,7 +10,7 @@ rsh=${10}
 options=${11}
 
 # A working directory pins its mount: what is looked at here is what is copied, whatever is unmounted meanwhile.
-cd -P "$2" || die "$2 cannot be entered"
+[ ! -L "$2" ] && cd -P "$2" || die "$2 cannot be entered, or is a link"
 [ "$3" = - ] || on_device "$3" "$4" || exit 1
 # At the top of a filesystem of its own there are things that belong to the filesystem, not to the container.
 spare=
@@ -34,7 +34,7 @@ quoted() { # a word, for the peer's shell
 # The receiver enters its directory first too, proves that it is this run's, can be found by settle, and syncs.
 # shellcheck disable=SC2016 # expanded over there
 receiver='
-    cd -P "$1" || exit 1
+    [ ! -L "$1" ] && cd -P "$1" || die "$1 cannot be entered, or is a link"
     if [ "$2" = - ]; then
         [ -f "$(marker "$1")" ] || die "$1 was not made by this run"
     else

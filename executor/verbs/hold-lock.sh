@@ -39,6 +39,7 @@ if ! ln "$new" "$lock" 2>/dev/null; then
             ;;
     esac
     old=$new.old
+    rm -f "$old"
     mv -f "$lock" "$old" 2>/dev/null
     [ "$(head -n 1 "$old" 2>/dev/null)" = "$other" ] || {
         ln "$old" "$lock" 2>/dev/null # someone took it in between: it is theirs

@@ -346,6 +346,7 @@ has_content() { # PATH SHA256: "-" for any
 
 replace() { # PATH SUM: put standard input in the place of PATH, which must still have that checksum
     new=$(beside "$1")
+    rm -f "$new" # half of an earlier try; were it a link, what it leads to would be written over
     cp -p "$1" "$new" && cat >"$new" || die "$new cannot be written"
     sync
     [ "$(sha256sum <"$1")" = "$2" ] || {

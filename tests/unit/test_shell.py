@@ -921,3 +921,121 @@ def test_settling_ends_what_a_command_left_running_even_if_its_group_lost_its_le
     assert not is_gone(ended[0])
     assert run(owned, "settle") == Exited(0)
     wait_until_gone(*ended)
+
+
+# --- links that someone planted
+
+
+@pytest.fixture
+def outside(here: Here) -> Iterator[Path]:
+    """What a planted link leads to; it stays as it is."""
+    folder = here.tmp / "outside"
+    folder.mkdir()
+    (folder / "secret").write_text("theirs\n")
+    yield folder
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"secret": "theirs\n"}
+    assert stat.S_IMODE((folder / "secret").stat().st_mode) == 0o644
+
+
+def beside(path: Path) -> Path:
+    return path.with_name(f".vzplan-{RUN}-{path.name}")
+
+
+@pytest.mark.parametrize("name", ["target", "temporary"])
+@pytest.mark.parametrize("verb", ["make-file", "make-dir", "fence", "unfence", "rename-file", "remove-made"])
+def test_no_verb_writes_through_a_link(
+    here: Here, owned: ShellNode, outside: Path, verb: str, name: str
+) -> None:
+    path, secret = here.tmp / "123.conf", outside / "secret"
+    if name == "target":
+        path.symlink_to(secret)
+    else:
+        beside(path).symlink_to(secret)
+        if verb in {"fence", "unfence", "rename-file"}:
+            path.write_text(FENCE + "A=1\n" if verb == "unfence" else "A=1\n")
+    words, text = {
+        "make-file": ((path, "0600"), "ours\n"),
+        "make-dir": ((path, "0700"), ""),
+        "fence": ((path, "-"), FENCE),
+        "unfence": ((path,), FENCE),
+        "rename-file": ((path, here.tmp / "new", "-"), ""),
+        "remove-made": ((path,), ""),
+    }[verb]
+    outcome = run(owned, verb, *words, stdin=text)
+    assert isinstance(outcome, Exited)
+    if name == "target":
+        assert outcome.status == (0 if verb == "remove-made" else 1)
+        assert path.is_symlink()
+    else:
+        assert outcome == Exited(0)
+        assert not path.is_symlink()
+
+
+def test_what_took_the_place_of_what_was_made_is_not_entered(
+    here: Here, owned: ShellNode, outside: Path
+) -> None:
+    for verb in ("remove-made", "remove-made-tree"):
+        made = here.tmp / verb
+        assert run(owned, "make-dir", made, "0700") == Exited(0)
+        made.rmdir()
+        made.symlink_to(outside)
+        assert run(owned, verb, made) == Exited(0)
+        assert not made.is_symlink()
+    link = here.tmp / "private"
+    link.symlink_to(outside)
+    assert fails(run(owned, "retire-area", CTID, link, here.tmp / "aside"), "is not a directory")
+    assert fails(run(owned, "guard-destination", CTID, link, "-", "-", here.tmp / "dump"), "is a link")
+
+
+def test_a_lock_is_taken_and_let_go_of_past_links(
+    here: Here, owned: ShellNode, outside: Path, ended: list[int]
+) -> None:
+    lock = here.tmp / f"{CTID}.lck"
+    for planted in (lock, beside(lock)):
+        planted.symlink_to(outside / "secret")
+    Path(f"{beside(lock)}.old").symlink_to(outside)
+    assert run(owned, "hold-lock", CTID, here.tmp) == Exited(0)
+    ended.append(here.holder)
+    assert not lock.is_symlink()
+    assert run(owned, "release-lock", CTID, here.tmp) == Exited(0)
+    wait_until_gone(*ended)
+    assert not list(here.tmp.glob("*.lck*"))
+
+
+LOCAL_RSH = """#!/bin/sh
+while [ "$1" != peer ]; do shift; done
+shift
+exec /bin/sh -c "$*"
+"""
+"""As ssh, but the other end is here."""
+
+
+def test_a_copy_never_follows_a_link_out_of_the_area(here: Here, owned: ShellNode, outside: Path) -> None:
+    source, target, rsh = here.tmp / "source", here.tmp / "target", here.tmp / "rsh"
+    rsh.write_text(LOCAL_RSH)
+    rsh.chmod(0o755)
+    (source / "sub").mkdir(parents=True)
+    (source / "sub" / "file").write_text("ours\n")
+    links = {"absolute": str(outside / "secret"), "relative": "../outside/secret", "folder": str(outside)}
+    for name, leads_to in links.items():
+        (source / name).symlink_to(leads_to)
+    argv = ("copy-tree", CTID, source, "-", "-", "peer", target, "-", "-", "last", rsh, "")
+    assert run(owned, "make-dir", target, "0700") == Exited(0)
+    # What is planted in the copy is replaced, not entered.
+    (target / "sub").symlink_to(outside)
+    (target / "more").symlink_to(outside)
+    outcome = run(owned, *argv)
+    assert status(outcome) == 0, outcome
+    assert {p.name: str(p.readlink()) for p in target.iterdir() if p.is_symlink()} == links
+    assert (target / "sub" / "file").read_text() == "ours\n"
+    assert sorted(p.name for p in target.iterdir()) == sorted(("sub", *links))
+    # Nor is it in the place of either end.
+    for end in (target, source):
+        away = end.rename(end.with_name("away"))
+        end.symlink_to(outside)
+        outcome = run(owned, *argv)
+        assert status(outcome) != 0
+        assert isinstance(outcome, Exited)
+        assert "is a link" in outcome.err
+        end.unlink()
+        away.rename(end)

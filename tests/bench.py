@@ -1,0 +1,189 @@
+"""``make bench``: how long things take and how much they need, as medians and ratios of one run. Nothing is asserted.
+
+The targets beside the figures are for a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Final, NamedTuple
+
+from executor.journal import Journal
+from planner.make import make_plan
+from planner.plan import Began, Ended, Exited, Opened, What
+from tests.sandbox import Sandbox
+from tests.sandbox.nodes import REPOSITORY, why_not
+from tests.worlds import NODES, bundled
+
+COLD: Final = 15
+MOVES: Final = 5
+APPENDS: Final = 500
+RUN: Final = "20260101-000000-abcdef"
+ENTRY: Final = """
+import atexit, re
+from cli.main import main
+atexit.register(lambda: open({where!r}, "w").write(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]))
+main()
+"""
+"""The command, leaving behind how many KiB it had at most; getrusage would tell of its parent too, before the exec."""
+
+CTID: Final = 123
+NAIVE: Final = (
+    ("source", "vzctl status {ctid}"),
+    ("source", "vzctl stop {ctid}"),
+    ("source", "! grep ' /vz/private/{ctid} ' /proc/mounts"),
+    ("source", "sync"),
+    ("source", "cat /etc/vz/conf/{ctid}.conf"),
+    ("destination", "mkdir -p /vz/private/{ctid} /vz/root/{ctid}"),
+    ("destination", "cat >/etc/vz/conf/{ctid}.conf"),
+    ("source", "mv /etc/vz/conf/{ctid}.conf /etc/vz/conf/{ctid}.conf.migrated"),
+    ("destination", "blockdev --flushbufs {device}"),
+    ("destination", "mount {device} /vz/private/{ctid}"),
+    ("destination", "umount /vz/private/{ctid}"),
+    ("destination", "vzctl status {ctid}"),
+)
+"""Hand-over of a stopped container as a script would do it that opens a connection for each command."""
+
+
+class Took(NamedTuple):
+    """One command."""
+
+    seconds: float
+    peak_kib: int
+
+
+def main() -> None:
+    """Measure, and print as it is known."""
+    os.chdir(REPOSITORY)
+    say("Cold starts", f"median of {COLD}")
+    show = ("show", str(CTID), "hn2", "--simulate", str(NODES / "san"))
+    for words, target in ((("--help",), 0.15), (show, 0.35)):
+        took = [vzplan(*words) for _ in range(COLD)]
+        seconds = median(t.seconds for t in took)
+        line(
+            " ".join(words[:1]), f"{seconds:.3f} s", f"target {target} s; {took[-1].peak_kib / 1024:.0f} MiB"
+        )
+    for name, milliseconds in imports(show):
+        line(f"  import {name}", f"{milliseconds:.1f} ms", "its own")
+    say("Journal", f"{APPENDS} records, each on disk before the next")
+    line("appends", f"{appends():.0f} /s")
+    reason = why_not()
+    if reason is not None:
+        print(f"\nNothing on real nodes: {reason}")
+        return
+    hand_over()
+    memory()
+
+
+def vzplan(*words: str) -> Took:
+    """Run it, its output thrown away."""
+    with tempfile.TemporaryDirectory() as folder:
+        peak = Path(folder) / "peak"
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", ENTRY.format(where=str(peak)), *words],
+            env={**os.environ, "VZPLAN_STATE": str(Path(folder) / "state")},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        seconds = time.perf_counter() - began
+        if done.returncode != 0:
+            raise SystemExit(f"vzplan {' '.join(words)}: {done.stdout}{done.stderr}")
+        return Took(seconds, int(peak.read_text()))
+
+
+def imports(words: Sequence[str], most: int = 6) -> list[tuple[str, float]]:
+    """What takes longest to import, without what it imports in turn; in milliseconds."""
+    argv = [sys.executable, "-X", "importtime", "-c", "from cli.main import main; main()", *words]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stderr
+    rows = re.findall(r"(?m)^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)$", said)
+    return sorted(((name, int(own) / 1000) for own, name in rows), key=lambda row: -row[1])[:most]
+
+
+def appends() -> float:
+    """Records a second."""
+    with tempfile.TemporaryDirectory(dir=REPOSITORY) as folder:  # on a disk, which /tmp may not be
+        opened = Opened(RUN, make_plan(bundled("san")))
+        with Journal.create(Path(folder) / "runs" / RUN, opened) as journal:
+            began = time.perf_counter()
+            for _ in range(APPENDS // 2):
+                journal.append(Began(What.SETTLE, "hn1"))
+                journal.append(Ended(What.SETTLE, "hn1", Exited(0)))
+            return APPENDS / (time.perf_counter() - began)
+
+
+def hand_over() -> None:
+    """There by vzplan and back by the naive script, in turns."""
+    say("Hand-over of a stopped container", f"{MOVES} moves each, in turns, on sandbox nodes")
+    ours, naive = [], []
+    with Sandbox("san", running=False) as box:
+        for _ in range(MOVES):
+            began = time.perf_counter()
+            vzplan(*_move(box))
+            ours.append(time.perf_counter() - began)
+            naive.append(_naively(box, "hn2", "hn1", "/dev/sda1"))
+    line("vzplan", f"{median(ours):.2f} s")
+    line(f"{len(NAIVE)} commands by ssh", f"{median(naive):.2f} s")
+    line("ratio", f"{median(ours) / median(naive):.2f}", "target 0.25")
+
+
+def _move(box: Sandbox) -> tuple[str, ...]:
+    return ("apply", str(CTID), "hn2", "--from", "hn1", "--ssh", f"-F {box.ssh_config}", "--yes")
+
+
+def _naively(box: Sandbox, source: str, destination: str, device: str) -> float:
+    nodes, config = {"source": source, "destination": destination}, ""
+    began = time.perf_counter()
+    for where, command in NAIVE:
+        script = command.format(ctid=CTID, device=device)
+        done = subprocess.run(
+            ["ssh", "-F", str(box.ssh_config), nodes[where], script],
+            input=config if script.startswith("cat >") else "",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if script.startswith("cat /"):
+            config = done.stdout
+    return time.perf_counter() - began
+
+
+def memory() -> None:
+    """The controller of a copy, of a container that is small and of one that is not."""
+    say("Memory of the controller", "copying a stopped container; target 80 MiB whatever its size")
+    for name, fill in (("small", ""), ("large", LARGE)):
+        with Sandbox("shared", running=False) as box:
+            box.hn1.sh(fill or "true")
+            took = vzplan(*_move(box), "-v")
+            line(name, f"{took.peak_kib / 1024:.0f} MiB", f"{took.seconds:.1f} s")
+
+
+LARGE: Final = """
+cd /vz/private/123/srv && head -c 100000000 /dev/urandom >big && mkdir many && cd many || exit 1
+i=0
+while [ $i -lt 10000 ]; do : >"file-with-a-name-$i"; i=$((i + 1)); done
+"""
+
+
+def say(title: str, how: str) -> None:
+    """A headline."""
+    print(f"\n{title} ({how})")
+
+
+def line(name: str, figure: str, more: str = "") -> None:
+    """A figure."""
+    print(f"  {name:<32}{figure:>12}  {more}".rstrip(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

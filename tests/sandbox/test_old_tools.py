@@ -1,0 +1,57 @@
+"""Nodes whose tools refuse what those of RHEL 6 did not know: facts and moves are as on any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from planner.model import State
+from planner.plan import Outcome
+from tests import rhel6
+from tests.sandbox import Node, leftovers
+from tests.sandbox.driving import Driver
+from tests.sandbox.test_moves import WAYS, content, in_state
+
+REAL: Final = "/usr/lib/node/real"
+LOG: Final = "/var/log/rhel6"
+SCSI_ID: Final = "/usr/lib/udev/scsi_id"
+
+
+def age(node: Node) -> None:
+    """From now on its tools are old ones."""
+    node.sh(f"mkdir -p {REAL}; cp -p {SCSI_ID} {REAL}")
+    for name in rhel6.TOOLS:
+        place = SCSI_ID if name == "scsi_id" else f"/usr/sbin/{name}"
+        if name != "scsi_id" and node.path(place).exists():
+            node.sh(f"cp -p {place} {REAL}/{name}")
+        real = f"{REAL}/{name}" if node.path(f"{REAL}/{name}").exists() else f"/usr/bin/{name}"
+        if node.path(real).exists() or node.path(real).is_symlink():
+            node.path(place).unlink(missing_ok=True)
+            node.path(place).write_text(rhel6.script(name, real, LOG))
+            node.path(place).chmod(0o755)
+
+
+def refused(node: Node) -> list[str]:
+    """What its tools did not know."""
+    log = node.path(LOG)
+    return log.read_text().splitlines() if log.exists() else []
+
+
+@pytest.mark.parametrize("way", ["a", "d2"])
+def test_a_container_moves_between_nodes_with_old_tools(way: str, tmp_path: Path) -> None:
+    with in_state(way, State.RUNNING) as box:
+        driver = Driver(box, tmp_path)
+        before, hash_before = driver.facts(), content(box.hn1)
+        for node in box.nodes:
+            age(node)
+        assert driver.facts() == before
+        stop, watch, _ = driver.apply(options=WAYS[way].there)
+        assert [refused(node) for node in box.nodes] == [[], []]
+        assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
+        assert content(box.hn2) == hash_before
+        assert leftovers(box) == []
+        # And that they were really the old ones.
+        box.hn1.sh("sync / || true")
+        assert refused(box.hn1) == ["sync: RHEL 6 has no operand /"]
