@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,7 @@ class Took(NamedTuple):
     """One command."""
 
     seconds: float
+    cpu_s: float  # of which it computed; on a machine that does other things as well, this is what can be compared
     peak_kib: int
 
 
@@ -67,9 +69,11 @@ def main() -> None:
     show = ("show", str(CTID), "hn2", "--simulate", str(NODES / "san"))
     for words, target in ((("--help",), 0.15), (show, 0.35)):
         took = [vzplan(*words) for _ in range(COLD)]
-        seconds = median(t.seconds for t in took)
+        seconds, cpu_s = median(t.seconds for t in took), median(t.cpu_s for t in took)
         line(
-            " ".join(words[:1]), f"{seconds:.3f} s", f"target {target} s; {took[-1].peak_kib / 1024:.0f} MiB"
+            " ".join(words[:1]),
+            f"{seconds:.3f} s",
+            f"target {target} s; {took[-1].peak_kib / 1024:.0f} MiB, CPU {cpu_s:.3f} s",
         )
     for name, milliseconds in imports(show):
         line(f"  import {name}", f"{milliseconds:.1f} ms", "its own")
@@ -87,7 +91,7 @@ def vzplan(*words: str) -> Took:
     """Run it, its output thrown away."""
     with tempfile.TemporaryDirectory() as folder:
         peak = Path(folder) / "peak"
-        began = time.perf_counter()
+        began, used = time.perf_counter(), _cpu_s()
         done = subprocess.run(
             [sys.executable, "-c", ENTRY.format(where=str(peak)), *words],
             env={**os.environ, "VZPLAN_STATE": str(Path(folder) / "state")},
@@ -99,7 +103,13 @@ def vzplan(*words: str) -> Took:
         seconds = time.perf_counter() - began
         if done.returncode != 0:
             raise SystemExit(f"vzplan {' '.join(words)}: {done.stdout}{done.stderr}")
-        return Took(seconds, int(peak.read_text()))
+        return Took(seconds, _cpu_s() - used, int(peak.read_text()))
+
+
+def _cpu_s() -> float:
+    """What the processes that this one has waited for have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def imports(words: Sequence[str], most: int = 6) -> list[tuple[str, float]]:

@@ -221,13 +221,17 @@ def _copied_onto(at: Situation, target: Device) -> list[Finding]:
     """It is mounted and filled in prepare: it must be free, empty, and nobody else's."""
     facts = at.destination.facts
     subject = f"{facts.node}:{_called(at, at.destination)}"
-    parts = _partitions(facts, target)
+    parts = [
+        f"{node.node}:{short_name(p)}"
+        for node in (facts, at.source.facts)
+        for p in _partitions(node, target, facts)
+    ]
     if parts:
         return [
             error(
                 "target-divided",
                 subject,
-                f"it is a whole disk, and has partitions: {', '.join(map(short_name, parts))}",
+                f"it is a whole disk, and has partitions: {', '.join(parts)}",
                 "name one of them, if it is free",
             )
         ]
@@ -266,15 +270,18 @@ def _copied_onto(at: Situation, target: Device) -> list[Finding]:
     return found
 
 
-def _partitions(facts: NodeFacts, disk: Device) -> list[Device]:
-    """Of a whole disk, by identity or by name: whatever is written to it is written over them."""
+def _partitions(facts: NodeFacts, disk: Device, seen_by: NodeFacts) -> list[Device]:
+    """Of a whole disk, by identity, or by name where it has it: whatever is written to it is written over them."""
     if disk.start_sector is not None:
         return []
     return [
         part
         for part in facts.devices
         if part.start_sector is not None
-        and ((disk.wwid is not None and part.wwid == disk.wwid) or _is_named_after(part, disk))
+        and (
+            (disk.wwid is not None and part.wwid == disk.wwid)
+            or (facts is seen_by and _is_named_after(part, disk))
+        )
     ]
 
 

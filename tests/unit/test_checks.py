@@ -1698,3 +1698,10 @@ def test_a_disk_without_identity_is_known_to_have_partitions_by_their_names(
     request = asking(at_destination(ONTO, with_device(whole), with_device(other)), dst_device=disk)
     assert bool(said(request, "target-divided")) == divided
     assert not said(request, "target-filesystem")
+
+
+def test_a_disk_has_the_partitions_that_only_the_source_sees() -> None:
+    disk = structs.replace(lun(SAN), names=("/dev/sdx",), start_sector=None, number="8:160", filesystem=None)
+    request = asking(at_destination(SAN, having(devices=(disk,))), dst_device="/dev/sdx")
+    assert said(request, "target-divided") == [(ERROR, "hn2:/dev/sdx")]
+    assert "hn1:/dev/sda1" in next(f.summary for f in found(request) if f.code == "target-divided")
