@@ -2,6 +2,7 @@
 # The wrapper around every command of a run, loaded once into the session's shell. It sees to it that a command runs
 # only while its run, generation and boot are those of the run's folder on this node; that it can be found and ended
 # by a later session; and that the node itself knows what was done to it.
+# It is most of what a short command costs: what the shell can do itself starts no program.
 
 vzplan_refuse() { # nothing was done
     printf 'refused: %s\n' "$*" >&2
@@ -13,13 +14,25 @@ vzplan_taken_over() { # nothing was done, and nothing ever will be for this cont
     exit 121
 }
 
-vzplan_start_time() { # PID -> ticks since boot (proc(5), stat, field 22); empty if it is gone, or dead and not waited for
-    sed -e 's/.*) //' -e '/^[ZX]/d' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20
+vzplan_first() { # FILE: $first is its first line; empty if there is none
+    first=
+    { IFS= read -r first <"$1"; } 2>/dev/null
+}
+
+vzplan_started() { # PID: $started is when, in ticks since boot (proc(5), stat, field 22); empty if gone, or not waited for
+    started=
+    vzplan_first "/proc/$1/stat"
+    # shellcheck disable=SC2086 # words on purpose
+    set -- ${first##*) }
+    case ${1-} in '' | [ZX]) ;; *) started=${20} ;; esac
 }
 
 vzplan_log() { # one durable line in the node's own log
-    printf '%s\n' "$*" | tr '\n' ' ' | sed 's/ *$//' |
-        { cat; echo; } | dd of="$run/log" oflag=append conv=notrunc,fsync 2>/dev/null
+    line=$*
+    case $line in *"
+"*) line=$(printf '%s\n' "$line" | tr '\n' ' ') ;; esac
+    while [ "$line" != "${line% }" ]; do line=${line% }; done
+    printf '%s\n' "$line" | dd of="$run/log" oflag=append conv=notrunc,fsync 2>/dev/null
 }
 
 vzplan_note() { # NAME TEXT: durably
@@ -40,7 +53,8 @@ vzplan_end_all() { # end every process group that an earlier command of this run
     for file in "$run"/pids/*; do
         [ -f "$file" ] || continue
         read -r pid start boot <"$file" || [ -n "$pid" ] || continue
-        if [ "$boot" = "$now" ] && [ "$pid" != "$$" ] && [ "$(vzplan_start_time "$pid")" = "$start" ]; then
+        vzplan_started "$pid"
+        if [ "$boot" = "$now" ] && [ "$pid" != "$$" ] && [ "$started" = "$start" ]; then
             kill -s KILL -- "-$pid" 2>/dev/null
             kill -s KILL "$pid" 2>/dev/null
         fi
@@ -50,7 +64,8 @@ vzplan_end_all() { # end every process group that an earlier command of this run
 
 vzplan_settle() {
     mkdir -p "$run/made" "$run/pids" || vzplan_refuse "cannot make $run"
-    stored=$(cat "$run/generation" 2>/dev/null)
+    vzplan_first "$run/generation"
+    stored=$first
     count=${stored%% *}
     [ "${count:-0}" -lt "$VZPLAN_GENERATION" ] || [ "$stored" = "$session" ] ||
         vzplan_taken_over "another controller has taken this run over: generation $stored"
@@ -67,7 +82,8 @@ vzplan_settle() {
     vzplan_end_all # what registered itself while we waited
     vzplan_note boot "$now"
     vzplan_note generation "$session"
-    printf '%s %s %s\n' "$$" "$(vzplan_start_time $$)" "$now" >"$run/pids/session-$VZPLAN_GENERATION"
+    vzplan_started "$$"
+    printf '%s %s %s\n' "$$" "$started" "$now" >"$run/pids/session-$VZPLAN_GENERATION"
     vzplan_log "settled $VZPLAN_GENERATION"
     sync
     exit 0
@@ -85,7 +101,8 @@ vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
     verb=$3
     shift 3
     run=$VZPLAN_HOME/node/$VZPLAN_RUN
-    now=$(cat /proc/sys/kernel/random/boot_id)
+    vzplan_first /proc/sys/kernel/random/boot_id
+    now=$first
     session="$VZPLAN_GENERATION $VZPLAN_CONTROL" # two controllers may have come to the same number
     [ "$verb" != settle ] || vzplan_settle
     if [ ! -d "$run" ]; then
@@ -98,7 +115,8 @@ vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
     if [ -d "$run" ]; then
         exec 9>>"$run/lock"
         flock -n 9 || vzplan_refuse "a command of this run is still at work here"
-        stored=$(cat "$run/generation" 2>/dev/null)
+        vzplan_first "$run/generation"
+        stored=$first
         if [ -z "$stored" ] && [ "$verb" = own ]; then
             vzplan_note boot "$now"
             vzplan_note generation "$session"
@@ -106,13 +124,15 @@ vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
         fi
         [ "$stored" = "$session" ] ||
             vzplan_refuse "this session is generation $session, the run here is at ${stored:-none}"
-        [ "$(cat "$run/boot")" = "$now" ] || vzplan_refuse "this node has booted since"
+        vzplan_first "$run/boot"
+        [ "$first" = "$now" ] || vzplan_refuse "this node has booted since"
         case $verb in
             own | disown) ;;
             # A folder without a record was made by settling: what this run had here has been taken back, or is done with.
             *) [ -f "$run/record" ] || vzplan_ended ;;
         esac
-        printf '%s %s %s\n' "$$" "$(vzplan_start_time $$)" "$now" >"$run/pids/session-$VZPLAN_GENERATION"
+        vzplan_started "$$"
+        printf '%s %s %s\n' "$$" "$started" "$now" >"$run/pids/session-$VZPLAN_GENERATION"
         if [ "$verb" = own ]; then # before anything is done: what a controller without its journal plans from
             vzplan_note brief.new "$vzplan_brief"
             mv "$run/brief.new" "$run/brief" || vzplan_refuse "cannot write $run/brief"
@@ -120,11 +140,18 @@ vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
         vzplan_log "began $verb $*"
         printf %s "$input" >"$run/input" || vzplan_refuse "cannot write $run/input"
     fi
-    eval "text=\$v_$(printf %s "$verb" | tr - _)" # the name of a verb of ours; nothing of the node's is evaluated
+    name=$verb
+    while [ "$name" != "${name#*-}" ]; do name=${name%%-*}_${name#*-}; done
+    eval "text=\$v_$name" # the name of a verb of ours; nothing of the node's is evaluated
     # The process notes itself before it becomes the verb; timeout then makes it a group of its own.
     # shellcheck disable=SC2016 # expanded by the inner shell
     sh -c '
-        [ ! -d "$1" ] || echo "$$ $(sed "s/.*) //" /proc/$$/stat | cut -d " " -f 20) $2" >"$1/pids/verb" || exit 120
+        note() { # RUN BOOT WORDS-OF-STAT
+            run=$1 boot=$2
+            shift 2
+            echo "$$ ${20} $boot" >"$run/pids/verb"
+        }
+        [ ! -d "$1" ] || { read -r stat <"/proc/$$/stat" && note "$1" "$2" ${stat##*")" }; } || exit 120
         [ ! -f "$1/input" ] || exec <"$1/input"
         shift 2
         exec timeout -s KILL "$@"' start "$run" "$now" "$deadline" sh -c "$v_library
