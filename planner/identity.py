@@ -5,12 +5,23 @@ Names only suggest; the identity is carried in every command that mounts or rele
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from msgspec import structs
 
 from planner.model import Device, NodeFacts
 
-STABLE_PREFIXES = ("/dev/disk/by-id/wwn-", "/dev/disk/by-id/", "/dev/mapper/")
-"""Names that stay when a disk is found in another order, best first."""
+STABLE_PREFIXES = (
+    "/dev/disk/by-id/wwn-",
+    "/dev/disk/by-id/",
+    "/dev/mapper/",
+    "/dev/disk/by-uuid/",
+    "/dev/disk/by-path/",
+)
+"""Names that stay when a disk is found in another order, best first. A label anybody may give to another disk."""
+_PLAIN: Final = re.compile(r"[A-Za-z0-9/._:+@=,-]+")
+"""A name that can be written into a config as it is."""
 
 
 def identity(device: Device) -> str:
@@ -27,12 +38,27 @@ def identity(device: Device) -> str:
 
 
 def stable_name(device: Device) -> str:
-    """The name to write into a config: by-id or mapper where there is one, else the first."""
+    """The name to write into a config: one that stays where there is one, else the shortest."""
+    plain = [name for name in device.names if _PLAIN.fullmatch(name)]
     for prefix in STABLE_PREFIXES:
-        for name in device.names:
+        for name in plain:
             if name.startswith(prefix):
                 return name
-    return device.names[0]
+    return min(plain or device.names, key=lambda name: (len(name), name))
+
+
+def is_called(device: Device, what: str) -> bool:
+    """By any alias: a name in /dev, or a tag such as UUID=, of which udev makes a name too (fstab(5))."""
+    tag, equals, name = what.partition("=")
+    name = name.strip('"')
+    if not equals:
+        return what in device.names
+    if f"/dev/disk/by-{tag.lower()}/{name}" in device.names:
+        return True
+    filesystem = device.filesystem
+    if filesystem is None or not name:
+        return False
+    return (tag == "UUID" and name == filesystem.uuid) or (tag == "LABEL" and name == filesystem.label)
 
 
 def short_name(device: Device) -> str:

@@ -23,6 +23,8 @@ def make_plan(request: Request) -> Plan:
         others=tuple(sorted((facts.in_order() for facts in request.others), key=lambda facts: facts.node)),
     )
     findings = [finding for check in OF_NODES for finding in check(request)]
+    if any(f.code == "same-node" for f in findings):
+        return _plan(request, None, None, (), findings)  # whatever else is there is the container's own
     at = read(request)
     if not isinstance(at, Situation):
         return _plan(request, None, None, (), [*findings, *at])

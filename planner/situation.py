@@ -5,6 +5,7 @@ Everything that a check or a way would otherwise work out again is worked out he
 
 from __future__ import annotations
 
+import re
 from posixpath import normpath
 from typing import Final
 
@@ -13,7 +14,7 @@ from msgspec import Struct, structs
 from planner.findings import Finding, error
 from planner.identity import same_disk
 from planner.model import CONF_DIR, Container, Device, NodeFacts, Options, PathKind, Request, State
-from planner.parse.config import VARIABLE, ConfigError, duplicates, expanded, settings, value
+from planner.parse.config import VARIABLE, ConfigError, duplicates, expanded, settings, strange, value
 
 DEFAULTS: Final = {
     "VE_PRIVATE": "/vz/private/$VEID",
@@ -27,8 +28,22 @@ DEFAULTS: Final = {
 REBOOT_DIR: Final = "/var/lib/vzctl/vzreboot"
 """Where vz's boot script finds further containers to start, unless vz.conf says VZREBOOTDIR."""
 
+SHOWN: Final = 60
+"""So much of a line is shown."""
+
 READ: Final = frozenset({*DEFAULTS, "VE_DEVICE"})
 """Settings that are read here, and complained of one by one."""
+
+
+TOLD_ONCE: Final = frozenset(
+    {"VE_DEVICE", "VE_PRIVATE", "VE_ROOT", "DUMPDIR", "DISABLED", "ONBOOT", "NAME", "IP_ADDRESS", "NETIF"}
+)
+"""Settings of which two would mean one thing to vzctl and another to whoever sources the config."""
+
+AREAS: Final = re.compile(
+    r"\b(?:VE_PRIVATE|VE_ROOT|VE_DEVICE|LOCKDIR|DUMPDIR|VZREBOOTDIR)\b|^\s*(?:\.|source)\s"
+)
+"""What of a file that others read too must be plain: where things are."""
 
 
 class Side(Struct, frozen=True):
@@ -126,11 +141,12 @@ def read(request: Request) -> Situation | tuple[Finding, ...]:
             f"{name} is set twice: vzctl takes the first, hooks take the last",
             "leave one of them",
         )
-        for name in sorted(
-            duplicates(container.config) & {"VE_DEVICE", "VE_PRIVATE", "VE_ROOT", "DUMPDIR", "DISABLED"}
-        )
+        for name in sorted(duplicates(container.config) & TOLD_ONCE)
     ]
+    found += lines_of_a_shell(container.config, subject)
     found += _evaluated(container.config, subject)
+    for facts in (source, destination):
+        found += lines_of_a_shell(facts.vz_conf or "", f"{facts.node}:/etc/vz/vz.conf", AREAS)
     sides = [_side(facts, container.config, ctid, found) for facts in (source, destination)]
     device_name = _setting("VE_DEVICE", (container.config,), ctid, subject, found)
     if found:
@@ -184,6 +200,20 @@ def _target(
         if named is not None and same_disk(device, named, believed=True):
             peer = named
     return peer, True
+
+
+def lines_of_a_shell(text: str, subject: str, about: re.Pattern[str] | None = None) -> list[Finding]:
+    """Lines that vzctl passes over, and a hook that sources the file would run; ``about``: only such as say this."""
+    return [
+        error(
+            "config-shell",
+            f"{subject}:{number}",
+            f'{line[:SHOWN]!r} is no plain NAME="value": vzctl passes over what a hook that sources the file would run',
+            'write it as one NAME="value" a line, or take it out',
+        )
+        for number, line in strange(text)
+        if about is None or about.search(line)
+    ]
 
 
 def _evaluated(config: str, subject: str) -> list[Finding]:

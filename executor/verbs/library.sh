@@ -307,7 +307,11 @@ ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE; see ensure-up
         "$7") ;;
         *) bring_up "$@" ;;
     esac
-    [ "$4" != - ] || return 0
+    if [ "$4" = - ]; then
+        # A hook may have mounted something of its own over the files that were brought here.
+        [ -z "$(mounted_at "$2")" ] || die "container $1 is $7, but something is mounted over $2"
+        return 0
+    fi
     device_number=$(number "$4") || exit 1
     # [seen] A hook that hides its failure lets a container start on the stale files under the mount point.
     [ "$(mounted_at "$2")" = "$device_number" ] || die "container $1 is $7, but $2 is not on $4"
@@ -326,6 +330,10 @@ bring_up() { # as ensure_up
     [ "$4" = - ] || mount_device "$4" "$5" "$2" any
     vzctl --skiplock "$8" "$9" ${10:+"${10}"} >&2 </dev/null 9>&- # what it starts must outlive this command
     vzctl_status=$?
+    if [ "$4" = - ] && [ -n "$(mounted_at "$2")" ]; then
+        (stop_container "$1" "$2" "$3") || die "container $1 runs on what a hook has mounted over $2"
+        not_up "a hook mounts something over $2; container $1 was stopped again"
+    fi
     case $(state_of "$1") in
         "$7") ;;
         stopped | suspended | deleted) not_up "container $1 did not $8 (vzctl: exit status $vzctl_status)" ;;

@@ -6,10 +6,10 @@ from posixpath import normpath
 
 from planner import hooks
 from planner.findings import Finding, error
-from planner.identity import same_disk
-from planner.model import CONF_DIR, Container, Known, PathKind, State
+from planner.identity import is_called, same_disk
+from planner.model import CONF_DIR, Container, Known, NodeFacts, PathKind, State
 from planner.parse.config import FENCE, ConfigError, expanded, value
-from planner.situation import DEFAULTS, Side, Situation
+from planner.situation import AREAS, DEFAULTS, Side, Situation, lines_of_a_shell
 
 MOVABLE = (State.RUNNING, State.MOUNTED, State.STOPPED)
 
@@ -22,6 +22,7 @@ def checks(at: Situation) -> tuple[Finding, ...]:
         *_scripts(at),
         *_lock(at),
         *_private(at),
+        *_areas(at),
         *_others(at),
         *_below(at),
     )
@@ -158,50 +159,72 @@ def _others(at: Situation) -> list[Finding]:
                     )
                 )
                 continue
-            theirs = _private_of(other, side)
-            if theirs is not None and _overlap(theirs, side.private):
-                found.append(
-                    error(
-                        "device-shared-by",
-                        subject,
-                        f"container {other.ctid} has VE_PRIVATE {theirs}, in the place of this one's",
-                        "give it its own",
+            found += lines_of_a_shell(other.config, subject, AREAS)
+            for name in ("VE_PRIVATE", "VE_ROOT"):
+                theirs = _area_of(other, side, name)
+                if theirs is not None and _overlap(side.facts, theirs, side.private):
+                    found.append(
+                        error(
+                            "device-shared-by",
+                            subject,
+                            f"container {other.ctid} has {name} {theirs}, in the place of this one's VE_PRIVATE",
+                            "give it its own",
+                        )
                     )
-                )
             found += _same_device(at, side, other, subject)
     return found
 
 
-def _private_of(other: Container, side: Side) -> str | None:
+def _area_of(other: Container, side: Side, name: str) -> str | None:
     """None if only a shell could say it."""
     for text in (other.config, side.facts.vz_conf):
-        raw = value(text, "VE_PRIVATE") if text else None
+        raw = value(text, name) if text else None
         if raw:
             try:
-                return normpath(expanded("VE_PRIVATE", raw, other.ctid))
+                return normpath(expanded(name, raw, other.ctid))
             except ConfigError:
                 return None
-    return expanded("VE_PRIVATE", DEFAULTS["VE_PRIVATE"], other.ctid)
+    return expanded(name, DEFAULTS[name], other.ctid)
 
 
-def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(other + "/") or other.startswith(one + "/")
+def _overlap(facts: NodeFacts, *areas: str) -> bool:
+    """Whether one lies in the other, by whatever links they are named."""
+    one, other = (f"{facts.resolved(area)}/" for area in areas)
+    return one.startswith(other) or other.startswith(one)
 
 
 def _same_device(at: Situation, side: Side, other: Container, subject: str) -> list[Finding]:
     """The device that it owns, or is to own, under whatever name it has on that node."""
-    name = value(other.config or "", "VE_DEVICE")
-    if not name:
+    raw = value(other.config or "", "VE_DEVICE")
+    if not raw:
         return []
-    theirs = side.facts.device(name)
+    try:
+        name = expanded("VE_DEVICE", raw, other.ctid)
+    except ConfigError as problem:
+        return [error("config-evaluates", subject, str(problem), "write the name of its device itself")]
+    theirs = [device for device in side.facts.devices if is_called(device, name)]
     ours = [device for device in (at.source.device, at.destination.device) if device is not None]
-    same = theirs is not None and (theirs is side.device or any(same_disk(device, theirs) for device in ours))
+    same = any(device is side.device or any(same_disk(own, device) for own in ours) for device in theirs)
     if not same and not (side is at.source and name == at.device_name):
         return []
     return [
         error(
             "device-shared-by", subject, f"container {other.ctid} has the same VE_DEVICE", "give it its own"
         )
+    ]
+
+
+def _areas(at: Situation) -> list[Finding]:
+    """What vzctl mounts the container on cannot lie where its files are, nor they in it."""
+    return [
+        error(
+            "config-path",
+            f"{side.node}:{at.config_path}",
+            f"VE_ROOT ({side.root}) and VE_PRIVATE ({side.private}) lie in each other",
+            "give each a directory of its own",
+        )
+        for side in (at.source, at.destination)
+        if _overlap(side.facts, side.root, side.private)
     ]
 
 

@@ -27,7 +27,7 @@ def _configs(at: Situation) -> list[Finding]:
             "ct-exists",
             f"{facts.node}:{CONF_DIR}/{name}",
             f"the destination has a {name} already",
-            "if it is a leftover, rename it; else move the container under another number",
+            "if it is a leftover of an earlier move, rename it; else that number is taken there",
         )
         for name in taken
     ]
@@ -58,7 +58,7 @@ def _areas(at: Situation) -> list[Finding]:
                     "area-exists",
                     subject,
                     f"something is mounted where the {what} area is to be",
-                    "unmount it",
+                    "see whose it is; unmount it only if nobody needs it",
                 )
             )
         elif (
@@ -78,7 +78,12 @@ def _areas(at: Situation) -> list[Finding]:
             )
         elif area.kind is not PathKind.ABSENT:
             found.append(
-                error("area-exists", subject, f"a {area.kind} is where the {what} area is to be", "remove it")
+                error(
+                    "area-exists",
+                    subject,
+                    f"a {area.kind} is where the {what} area is to be",
+                    "see whose it is; put it out of the way only if nobody needs it",
+                )
             )
         else:
             found += _parent(at, path)

@@ -6,8 +6,8 @@ import re
 from typing import Final
 
 from planner.findings import Finding, error, warning
-from planner.identity import look_alikes, same_disk, short_name
-from planner.model import Activation, Device, Filesystem, Journal, Known, Mount, Mounter, NodeFacts
+from planner.identity import is_called, look_alikes, same_disk, short_name
+from planner.model import Activation, Device, Filesystem, Journal, Known, Mount, NodeFacts
 from planner.situation import Side, Situation
 
 NEEDED: Final = ("blkid", "blockdev", "dumpe2fs", "mke2fs")
@@ -153,7 +153,7 @@ def _handed_over(at: Situation) -> list[Finding]:
     there = f"{at.destination.node}:{_called(at, at.destination)}"
     found += [*_writable(peer, there), *_free(at.destination.facts, peer, there)]
     found += _by_itself(at.destination.facts, peer)
-    return [*found, *_others(at, device)]
+    return [*found, *_others(at, device, at.source)]
 
 
 def _shows_use(filesystem: Filesystem | None, subject: str) -> list[Finding]:
@@ -193,16 +193,17 @@ def _difference(one: Device, other: Device) -> str:
     return "at another place of the disk"
 
 
-def _others(at: Situation, device: Device) -> list[Finding]:
+def _others(at: Situation, device: Device, side: Side) -> list[Finding]:
     """A third node that has it mounted would not be noticed by unmounting it here."""
     if not at.options.also_seen_by:
+        ext = device.filesystem is not None and device.filesystem.type.startswith("ext")
+        mmp = f"; 'tune2fs -O mmp {_called(at, side)}' while it is unmounted guards it" if ext else ""
         return [
             warning(
                 "third-node",
-                f"{at.source.node}:{_called(at, at.source)}",
+                f"{side.node}:{_called(at, side)}",
                 "nothing but vzplan and your word keeps a third node from mounting this device",
-                f"name every node that sees it (--also-seen-by); 'tune2fs -O mmp {_called(at, at.source)}' while it "
-                "is unmounted guards it",
+                f"name every node that sees it (--also-seen-by){mmp}",
             )
         ]
     found = []
@@ -240,7 +241,7 @@ def _copied_onto(at: Situation, target: Device) -> list[Finding]:
         found += _unused(target, subject)
     here = at.source.facts
     for seen in here.devices:
-        if same_disk(seen, target):
+        if same_disk(seen, target) or (seen in look_alikes(target, here) and here.mounts_of(seen)):
             found += _free(here, seen, f"{here.node}:{min(seen.names, key=len)}")
     found += _clones(at, at.source.device) if at.source.device is not None else []
     filesystem = target.filesystem
@@ -253,7 +254,8 @@ def _copied_onto(at: Situation, target: Device) -> list[Finding]:
                 "target-filesystem",
                 subject,
                 f"there is {what} on it",
-                f"make one: 'mkfs.ext4 {_called(at, at.destination)}' on {facts.node}",
+                f"see on {facts.node} what is on it ('blkid -p {_called(at, at.destination)}'): a volume group, a LUKS "
+                "or RAID member has data; only if nothing is, make a filesystem ('mkfs.ext4')",
             )
         )
     elif filesystem.empty is Known.NO:
@@ -267,6 +269,8 @@ def _copied_onto(at: Situation, target: Device) -> list[Finding]:
                 "nothing; if it is not, the move is refused before anything is copied",
             )
         )
+    if filesystem is not None and filesystem.journal is not Journal.INTERNAL:
+        found += _others(at, target, at.destination)  # it does not show whether another node has it mounted
     return found
 
 
@@ -355,22 +359,8 @@ def _mounters(facts: NodeFacts, device: Device) -> list[Finding]:
             "take it out of there; vzctl's action scripts mount a container's device",
         )
         for mounter in facts.mounters
-        if _names(mounter, device)
+        if is_called(device, mounter.what)
     ]
-
-
-def _names(mounter: Mounter, device: Device) -> bool:
-    """By any alias: a name in /dev, or a tag, which udev makes a name of too (fstab(5))."""
-    tag, equals, name = mounter.what.partition("=")
-    name = name.strip('"')
-    if not equals:
-        return mounter.what in device.names
-    if f"/dev/disk/by-{tag.lower()}/{name}" in device.names:
-        return True
-    filesystem = device.filesystem
-    if filesystem is None or not name:
-        return False
-    return (tag == "UUID" and name == filesystem.uuid) or (tag == "LABEL" and name == filesystem.label)
 
 
 def _activations(facts: NodeFacts, device: Device) -> list[Finding]:

@@ -20,6 +20,14 @@ FENCE: Final = (
 )
 """What ``fence`` puts on top of a config and ``unfence`` takes out again, to the letter."""
 
+_WORD: Final = (
+    r"""(?:[^\s"'`\\;&|<>()]|\$\([^)]*\)|`[^`]*`)*"""  # what would be evaluated is complained of apart
+)
+_CLEAN: Final = re.compile(
+    rf"""[ \t]*(?:\#[^\r]*|[A-Za-z_]\w*=(?:"[^"\r]*"|'[^'\r]*'|{_WORD})[ \t]*(?:[ \t]\#[^\r]*)?)?\r?""",
+    re.ASCII,
+)
+"""A line that vzctl and a shell read alike: nothing, a comment, or one setting and perhaps a comment behind it."""
 _LINE: Final = re.compile(r"[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*=(.*)", re.DOTALL)
 VARIABLE: Final = re.compile(r"\$(?:VEID|CTID)(?![A-Za-z0-9_])|\$\{(?:VEID|CTID)\}")
 
@@ -45,6 +53,16 @@ def settings(text: str) -> tuple[Setting, ...]:
         if match:
             found.append(Setting(match[1], _unquoted(match[2]), number))
     return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def strange(text: str) -> tuple[tuple[int, str], ...]:
+    """Lines, counted from 1, that a shell which sources the config may read otherwise than vzctl, or would run.
+
+    ``export VE_DEVICE=...`` is no setting for vzctl, and one for a hook; ``A=1; VE_DEVICE=...`` is two for a hook.
+    """
+    lines = text.split("\n")
+    return tuple((n, line) for n, line in enumerate(lines, 1) if not _CLEAN.fullmatch(line))
 
 
 def value(text: str, name: str) -> str | None:

@@ -340,3 +340,32 @@ def test_a_config_edited_during_the_last_copy_is_not_lost(tmp_path: Path) -> Non
         assert box.hn1.sh(f"tail -n 1 /etc/vz/conf/{CTID}.conf") == 'PHYSPAGES="0:1000"\n'
         assert "vzplan" not in box.hn1.sh(f"cat /etc/vz/conf/{CTID}.conf")
         assert leftovers(box) == []
+
+
+def test_a_container_that_a_hook_starts_on_other_files_is_stopped_and_taken_back(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+        before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
+        over = f"cp -a {PRIVATE} /tmp/old && mount --bind /tmp/old {PRIVATE}"
+        box.hn2.sh(f"printf '#!/bin/sh\\n%s\\n' '{over}' >/etc/vz/conf/vps.premount")
+        box.hn2.sh(f"printf '#!/bin/sh\\numount {PRIVATE}\\n' >/etc/vz/conf/vps.postumount")
+        box.hn2.sh("chmod 755 /etc/vz/conf/vps.p*; rm -rf /tmp/old")
+        before = driver.facts()
+        stop, watch, _ = driver.apply()
+        assert stop.outcome is Outcome.UNWOUND, (stop, watch.moves)
+        assert f"a hook mounts something over {PRIVATE}; container {CTID} was stopped again" in stop.because
+        assert_as_before(box, driver, before, hash_before)
+
+
+def test_an_action_script_that_is_a_link_goes_along_and_is_put_out_of_the_way(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+        conf = "/etc/vz/conf"
+        box.hn1.sh("printf '#!/bin/sh\\nexit 0\\n' >/usr/local/common; chmod 755 /usr/local/common")
+        box.hn1.sh(f"ln -s /usr/local/common {conf}/{CTID}.mount")
+        stop, watch, _ = driver.apply()
+        assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
+        assert box.hn2.sh(f"cat {conf}/{CTID}.mount") == "#!/bin/sh\nexit 0\n"
+        assert box.hn1.sh(f"readlink {conf}/{CTID}.mount.migrated") == "/usr/local/common\n"
+        assert box.hn1.sh(f"ls {conf} | grep -c '^{CTID}.mount$' || true") == "0\n"
+        assert leftovers(box) == []

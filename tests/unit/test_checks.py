@@ -37,6 +37,7 @@ from planner.model import (
 from planner.model import Path as Place
 from planner.parse.config import FENCE
 from planner.parse.probe import facts as read_probe
+from planner.situation import TOLD_ONCE
 from tests.worlds import CTID, REFUSED, WORLDS, asking, bundled, mounted, stopped
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
@@ -242,6 +243,10 @@ CASES: Final = {
         ("hn1:/etc/vz/conf/123.mount",),
         at_source(SHARED, script("123.mount", "#!/bin/sh\n")),
     ),
+    "config-shell": Case(at_source(SHARED, config("export A=1\n")), (f"hn1:{CONF}:11",), SHARED),
+    "address-unreadable": Case(
+        at_source(SHARED, config("192.0.2.1230", instead_of="192.0.2.123")), (f"hn1:{CONF}",), SHARED
+    ),
     "config-evaluates": Case(
         at_destination(SHARED, vz_conf("DUMPDIR=$(pwd)", instead_of="DUMPDIR=/vz/dump")),
         ("hn2:/etc/vz/vz.conf",),
@@ -422,10 +427,10 @@ def test_an_owner_record_of_another_container_does_no_harm() -> None:
 
 
 def test_a_setting_that_does_not_matter_may_stand_twice() -> None:
-    assert make_plan(at_source(SHARED, config('ONBOOT="no"\n'))).runnable
+    assert make_plan(at_source(SHARED, config('DESCRIPTION="a"\nDESCRIPTION="b"\n'))).runnable
 
 
-@pytest.mark.parametrize("name", ["VE_DEVICE", "VE_PRIVATE", "VE_ROOT", "DUMPDIR", "DISABLED"])
+@pytest.mark.parametrize("name", sorted(TOLD_ONCE))
 def test_a_setting_that_matters_may_not_stand_twice_even_if_both_are_equal(name: str) -> None:
     twice = at_source(SAN, config(f'{name}="/x"\n{name}="/x"\n'))
     assert said(twice, "config-duplicate") == [(ERROR, f"hn1:{CONF}")]
@@ -1060,7 +1065,8 @@ def test_what_is_empty_and_cannot_say_so_is_warned_of(type_: str) -> None:
     unsure = at_destination(ONTO, filesystem(SPARE, **{**XFS, "type": type_}))
     plan = make_plan(unsure)
     assert [(f.code, f.severity, f.subject) for f in plan.findings] == [
-        ("target-not-empty", WARNING, f"hn2:{SPARE}")
+        ("target-not-empty", WARNING, f"hn2:{SPARE}"),
+        ("third-node", WARNING, f"hn2:{SPARE}"),
     ]
     assert plan.way == "b"
 
@@ -1334,7 +1340,9 @@ def test_our_premount_script_sees_through_links(tmp_path: Path) -> None:
         ("2001:db8::124", False),
         ("192.0.2.12", False),
         ("192.0.2.0/24", False),
-        ("::ffff:192.0.2.123", False),
+        ("::ffff:192.0.2.123", True),
+        ("192.0.02.123", True),
+        ("192.0.2.1,192.0.2.123", True),
         ("0.0.0.0 auto dhcp 192.0.2.300 2001:db8::123::", False),
         ("", False),
     ],
@@ -1469,7 +1477,7 @@ def test_a_copy_must_get_there(known: Known) -> None:
         (SHARED, {"same_device": True}, "--same-device"),
         (ONTO, {"same_device": True}, "--same-device"),
         (SHARED, {"also_seen_by": ("hn3",)}, "--also-seen-by"),
-        (OTHER, {"also_seen_by": ("hn3",)}, "--also-seen-by"),
+        (TO_SHARED, {"also_seen_by": ("hn3",)}, "--also-seen-by"),
         (SAN, {"also_seen_by": ("hn1",)}, "--also-seen-by"),
         (SAN, {"also_seen_by": ("hn3", "hn2")}, "--also-seen-by"),
         (SHARED, {"install_hooks": True}, "--install-hooks"),
@@ -1705,3 +1713,70 @@ def test_a_disk_has_the_partitions_that_only_the_source_sees() -> None:
     request = asking(at_destination(SAN, having(devices=(disk,))), dst_device="/dev/sdx")
     assert said(request, "target-divided") == [(ERROR, "hn2:/dev/sdx")]
     assert "hn1:/dev/sda1" in next(f.summary for f in found(request) if f.code == "target-divided")
+
+
+# --- what others have, by whatever name
+
+
+def uuid_of(target: Device) -> str:
+    assert target.filesystem is not None
+    return f"UUID={target.filesystem.uuid}"
+
+
+@pytest.mark.parametrize("name", [SPARE, uuid_of(spare()), "/dev/$VEID"])
+def test_a_target_that_another_container_owns_is_refused_however_it_is_written(name: str) -> None:
+    names = (*spare().names, "/dev/202")
+    request = at_destination(ONTO, device(SPARE, names=names), config(f'VE_DEVICE="{name}"\n', 202))
+    assert said(request, "device-shared-by") == [(ERROR, "hn2:/etc/vz/conf/202.conf")]
+
+
+def test_of_a_device_whose_name_only_a_shell_could_say_nothing_is_guessed() -> None:
+    request = at_destination(ONTO, config('VE_DEVICE="/dev/$DISK"\n', 202))
+    assert said(request, "config-evaluates") == [(ERROR, "hn2:/etc/vz/conf/202.conf")]
+    request = at_destination(ONTO, config(f"export VE_DEVICE={SPARE}\n", 202))
+    assert [subject.rpartition(":")[0] for _, subject in said(request, "config-shell")] == [
+        "hn2:/etc/vz/conf/202.conf"
+    ]
+
+
+def test_areas_are_compared_where_their_links_lead() -> None:
+    behind = Place("/data/123", PathKind.DIRECTORY, "/vz/private/123", empty=False, entries=None)
+    other = config('"/data/123"', 101, instead_of='"/vz/private/$VEID"')
+    linked = at_source(SHARED, other, lambda facts: structs.replace(facts, paths=(*facts.paths, behind)))
+    assert said(linked, "device-shared-by") == [(ERROR, "hn1:/etc/vz/conf/101.conf")]
+    below = at_source(SHARED, config('"/vz/private/123/srv"', 101, instead_of='"/vz/root/$VEID"'))
+    assert said(below, "device-shared-by") == [(ERROR, "hn1:/etc/vz/conf/101.conf")]
+
+
+@pytest.mark.parametrize("root", ["/vz/private/$VEID", "/vz/private/$VEID/root", "/vz/private"])
+def test_the_root_area_does_not_lie_with_the_private_area(root: str) -> None:
+    request = at_source(SHARED, config(f'"{root}"', instead_of='"/vz/root/$VEID"'))
+    assert said(request, "config-path") == [(ERROR, f"hn1:{CONF}"), (ERROR, f"hn2:{CONF}")]
+
+
+@pytest.mark.parametrize("kind", [XFS, {"type": "ext2", "journal": Journal.NONE}], ids=["xfs", "ext2"])
+def test_what_does_not_show_its_use_is_looked_for_on_every_node_that_is_named(kind: dict[str, Any]) -> None:
+    onto = at_destination(ONTO, device(SPARE, wwid=None), filesystem(SPARE, **kind))
+    assert said(onto, "third-node") == [(WARNING, f"hn2:{SPARE}")]
+    twin = structs.replace(onto.destination.device(SPARE) or spare(), number="8:200", exclusive=NO)
+    there = at_source(onto, with_device(twin), with_mount("/srv", "8:200"))
+    assert said(there, "device-busy") == [(ERROR, f"hn1:{SPARE}")]
+    third = structs.replace(there.source, node="hn3")
+    named = structs.replace(asking(onto, also_seen_by=("hn3",), same_device=False), others=(third,))
+    assert said(named, "third-node") == []
+
+
+def test_the_name_in_the_config_is_one_that_nobody_gives_to_another_disk() -> None:
+    labels = ("/dev/disk/by-label/data", "/dev/disk/by-label/my\\x20data", SPARE)
+    plan = make_plan(at_destination(ONTO, device(SPARE, names=labels)))
+    assert plan.config is not None
+    assert f'VE_DEVICE="{SPARE}"' in plan.config.after
+    by_uuid = ("/dev/disk/by-uuid/5e", *labels)
+    plan = make_plan(at_destination(ONTO, device(SPARE, names=by_uuid)))
+    assert plan.config is not None
+    assert 'VE_DEVICE="/dev/disk/by-uuid/5e"' in plan.config.after
+
+
+def test_of_a_move_to_the_same_node_nothing_else_is_said() -> None:
+    same = structs.replace(SAN, destination=SAN.source, asked=Asked(CTID, "hn1", "hn1"))
+    assert {f.code for f in found(same)} == {"same-node"}

@@ -618,9 +618,9 @@ def in_world(place: Place, change: Callable[[str], str]) -> Path:
 
 OWNED: Final = 'VE_DEVICE="/dev/sda1"'
 ODD: Final[dict[str, Callable[[str], str]]] = {
-    "quotes": lambda text: text + 'A=\'it is "so"\'\nB="open\nC=\'\nD=""x""\n',
+    "quotes": lambda text: text + "A='it is \"so\"'\n" + """B="it is 'so'"\nC=""\nD=''\nE=\n""",
     "unicode": lambda text: text + 'DESCRIPTION="äöü 💥 \u202e \u2028 \x85 \ufeff"\n',
-    "control characters": lambda text: text + 'X="\x01\x1b[2J\x7f"\n\x0c\n',
+    "control characters": lambda text: text + 'X="\x01\x1b[2J\x7f\x0c"\n',
     "carriage returns": lambda text: text.replace("\n", "\r\n"),
     "no newline at its end": lambda text: text + "A=1",
     "10,000 lines": lambda text: text + "".join(f'K{n}="{n}"\n' for n in range(10_000)),
@@ -628,10 +628,38 @@ ODD: Final[dict[str, Callable[[str], str]]] = {
     "a line of 1 MB": lambda text: text + "#" + "x" * 1_000_000 + "\n",
     "a value of 1 MB": lambda text: text + 'A="' + "x" * 1_000_000 + '"\n',
     "1 MB of blanks behind the device": lambda text: text.replace(OWNED, OWNED + " " * 1_000_000),
-    "1 MB of blanks and a word": lambda text: text.replace(OWNED, OWNED + " " * 1_000_000 + "x"),
     "a comment of 1 MB": lambda text: text.replace(OWNED, OWNED + " #" + "x y " * 250_000),
     "rich markup": lambda text: text + 'A="[bold red]x[/] [link=http://x]"\n',
 }
+
+
+SHELL: Final[dict[str, Callable[[str], str]]] = {
+    "export": lambda text: text.replace(OWNED, f"export {OWNED}"),
+    "a condition": lambda text: text.replace(OWNED, f"[ -b /dev/sda1 ] && {OWNED}"),
+    "a second setting behind it": lambda text: text.replace(OWNED, f"A=1; {OWNED}"),
+    "a command behind it": lambda text: text.replace(OWNED, f"{OWNED} true"),
+    "1 MB of blanks and a word": lambda text: text.replace(OWNED, OWNED + " " * 1_000_000 + "x"),
+    "an addition": lambda text: text.replace(OWNED, f"{OWNED}\nVE_DEVICE+=x"),
+    "a second one by export": lambda text: text.replace(OWNED, f"{OWNED}\nexport VE_DEVICE=/dev/sdz1"),
+    "blanks around the sign": lambda text: text.replace(OWNED, 'VE_DEVICE = "/dev/sda1"'),
+    "a byte order mark": lambda text: f"\ufeff{OWNED}\n" + text.replace(OWNED, ""),
+    "carriage returns alone": lambda text: text.replace("\n", "\r"),
+    "another file": lambda text: f". /etc/vz/common.sh\n{text}",
+    "a plain command": lambda text: f"reboot\n{text}",
+    "an open quote": lambda text: text + 'B="open\n',
+    "quotes within quotes": lambda text: text + 'D=""x""\n',
+    "a line that goes on": lambda text: text.replace(OWNED, "VE_DEVICE=/dev/\\\nsda1"),
+    "a form feed": lambda text: text + "\x0c\n",
+}
+"""What vzctl passes over, or reads otherwise than a hook that sources the config."""
+
+
+@pytest.mark.parametrize("kind", SHELL)
+def test_a_line_that_a_shell_reads_otherwise_than_vzctl_is_refused(place: Place, kind: str) -> None:
+    folder = in_world(place, SHELL[kind])
+    code, out, err = place.vzplan("check", 123, "hn2", "--simulate", folder)
+    assert (code, err) == (ExitCode.REFUSED, "")
+    assert "config-shell: hn1:/etc/vz/conf/123.conf:" in out
 
 
 @pytest.mark.parametrize("kind", ODD)

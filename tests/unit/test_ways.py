@@ -171,15 +171,14 @@ OWNING: Final = """\
 # web1, asked for by Ana  (ticket 4711)
 ONBOOT="yes"
 
-  VE_DEVICE = {quote}/dev/sda1{quote}{rest}
+  VE_DEVICE={quote}/dev/sda1{quote}{rest}
 IP_ADDRESS="192.0.2.123"   # and more
 DESCRIPTION='VE_DEVICE=/dev/none'
 #VE_DEVICE="/dev/older"
 VE_PRIVATE="/vz/private/$VEID"
-no setting at all
 """
 
-PLAIN: Final = OWNING.replace("  VE_DEVICE = {quote}/dev/sda1{quote}{rest}\n", "")
+PLAIN: Final = OWNING.replace("  VE_DEVICE={quote}/dev/sda1{quote}{rest}\n", "")
 
 ENDS: Final = ["\n", "\r\n"]
 QUOTES: Final = ['"', "'", ""]
@@ -205,7 +204,7 @@ def test_where_it_owns_one_before_and_after_one_line_changes(
     old, new = config.split(end), after.split(end)
     changed = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
     comment = rest if "#" in rest else ""  # blanks at a line's end are nobody's
-    assert changed == [(f"  VE_DEVICE = {quote}/dev/sda1{quote}{rest}", f'  VE_DEVICE = "{device}"{comment}')]
+    assert changed == [(f"  VE_DEVICE={quote}/dev/sda1{quote}{rest}", f'  VE_DEVICE="{device}"{comment}')]
 
 
 @pytest.mark.parametrize("end", ENDS, ids=["LF", "CRLF"])

@@ -77,6 +77,8 @@ def ensure_up(
         if end.status:
             return end
     disk, top = here.device(device), node.mounted_at(private)
+    if device == NO_DEVICE and top is not None:
+        return die(f"container {ctid} is {state}, but something is mounted over {private}")
     if device != NO_DEVICE and (disk is None or top is None or top.device != disk.number):
         return die(f"container {ctid} is {state}, but {private} is not on {device}")
     return DONE
