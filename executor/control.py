@@ -6,7 +6,7 @@ Nothing is decided here either: plans come from the planner, moves from the saga
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final
 
@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from executor.adoption import Kept, ask
 from executor.attention import attending
 from executor.brief import packed
-from executor.engine import Watch, walk
+from executor.engine import Watch, never, walk
 from executor.gather import Ask, GatherError
 from executor.journal import Journal, MemoryJournal
 from executor.signals import Signals
@@ -24,7 +24,21 @@ from planner.adopt import commands
 from planner.difference import difference
 from planner.make import make_plan
 from planner.model import Asked, NodeFacts, Request, Usage
-from planner.plan import Adopted, Began, Entry, NodeOff, Opened, Plan, Restarted, Run, Stop, Want, What, Wish
+from planner.plan import (
+    Adopted,
+    Began,
+    Entry,
+    NodeOff,
+    Opened,
+    Plan,
+    Restarted,
+    Run,
+    Stop,
+    Want,
+    What,
+    Wish,
+    Zone,
+)
 from planner.saga import may_go_back, may_go_forward
 from planner.situation import unseen
 
@@ -98,18 +112,20 @@ def apply(
     """Walk the journal's plan, made from ``request``, to its end or back.
 
     The owner records come first (they make the run's folder on both nodes). Then facts are gathered once more and
-    planned again: a plan that differs from the one that was agreed to is a wish to stop, and ends as REFUSED.
+    planned again: a plan that differs from the one that was agreed to is a wish to stop, and ends as REFUSED. And once
+    more after the first copies, just before the freeze: they may have taken hours.
     ``control`` says where this controller is ("HOST:STATE-FOLDER"), for whoever finds the owner records.
     """
     plan, run = journal.plan, journal.opened.run
     nodes = site.nodes(journal.opened, control, 1)
     with attending(site, journal.plan, journal.past, signals, watch) as attention:
         reached = walk(journal, nodes, heed=attention.heed, watch=attention, until=_after_owning)
-        if isinstance(reached, Run):
-            wish = _second_look(request, plan, site, run)
-            if wish is not None:
-                journal.append(wish)
-            reached = walk(journal, nodes, heed=attention.heed, watch=attention)
+        for again, until in ((plan_again, _before_freeze(plan)), (plan_before_freeze, never)):
+            if isinstance(reached, Run):
+                wish = _another_look(again, request, plan, site, run)
+                if wish is not None:
+                    journal.append(wish)
+                reached = walk(journal, nodes, heed=attention.heed, watch=attention, until=until)
     return _ended(reached)
 
 
@@ -207,24 +223,57 @@ def _ended(reached: Run | Stop) -> Stop:
     return reached
 
 
-def _second_look(request: Request, plan: Plan, site: Site, run: str) -> Wish | None:
+Again = Callable[[Request, Plan, Site, str], Plan]
+
+
+def _another_look(again: Again, request: Request, plan: Plan, site: Site, run: str) -> Wish | None:
     """A wish to stop, if the nodes are no longer as they were when the plan was agreed to."""
     try:
-        again = plan_again(request, site, run)
+        now = again(request, plan, site, run)
     except GatherError as problem:
-        return Wish(Want.REFUSE, f"the second look failed: {problem}")
-    if again.digest == plan.digest:
+        return Wish(Want.REFUSE, f"another look failed: {problem}")
+    if now.digest == plan.digest:
         return None
-    return Wish(Want.REFUSE, "the nodes are no longer as they were shown:\n" + difference(plan, again))
+    return Wish(Want.REFUSE, "the nodes are no longer as they were shown:\n" + difference(plan, now))
 
 
-def plan_again(request: Request, site: Site, run: str) -> Plan:
+def plan_again(request: Request, _plan: Plan, site: Site, run: str) -> Plan:
     """The plan as it would be made now, this run's own records not counted."""
     now = look(request.asked, site, request.source.usage)
     return make_plan(
         structs.replace(
             now, source=without_run(now.source, run), destination=without_run(now.destination, run)
         )
+    )
+
+
+STILL: Final = (
+    "vz_running",
+    "vz_conf",
+    "containers",
+    "scripts",
+    "mounters",
+    "activations",
+    "reboots",
+    "locks",
+)
+"""Facts that this run changes nothing of in *prepare*, but for what it makes itself in /etc/vz/conf."""
+
+
+def plan_before_freeze(request: Request, plan: Plan, site: Site, run: str) -> Plan:
+    """The plan as it would be made after a copy that may have taken hours, what this run made not counted."""
+    now = site.facts(*plan.nodes)
+    made = {(s.do.node, s.do.argv[1].rpartition("/")[2]) for s in plan.steps if s.do.argv[0] == "make-file"}
+
+    def still(then: NodeFacts) -> NodeFacts:
+        facts = without_run(now[then.node], run)
+        names = tuple(name for name in facts.conf_names if (then.node, name) not in made)
+        scripts = tuple(script for script in facts.scripts if (then.node, script.name) not in made)
+        seen = {name: getattr(facts, name) for name in STILL}
+        return structs.replace(then, **{**seen, "conf_names": names, "scripts": scripts})
+
+    return make_plan(
+        structs.replace(request, source=still(request.source), destination=still(request.destination))
     )
 
 
@@ -235,3 +284,10 @@ def without_run(facts: NodeFacts, run: str) -> NodeFacts:
 
 def _after_owning(move: Run) -> bool:
     return move.what is What.DO and move.command.argv[0] != "own"
+
+
+def _before_freeze(plan: Plan) -> Callable[[Run], bool]:
+    """Stop there if a copy came before it; what takes no time is looked at twice as it is (guards)."""
+    copies = any(s.zone is Zone.PREPARE and s.do.argv[0] == "copy-tree" for s in plan.steps)
+    first = next((s.id for s in plan.steps if s.zone is Zone.FREEZE), None)
+    return lambda move: copies and move.what is What.DO and move.at == first

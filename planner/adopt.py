@@ -61,8 +61,8 @@ def _taken_back(step: Step, plan: Plan, telling: dict[str, str], log: tuple[str,
     """Whether it has been, for all that its node's log tells; what is not sure is taken back once more.
 
     The state of before is made sure of in any case: a boot, which no log tells of, takes it away again, and what that
-    rests on is there as long as the log is. Unwinding is the list backwards, and on one node it never passes over what is blocking: once the undo of a step
-    before this one has gone out there, this one has been taken back.
+    rests on is there as long as the log is. Unwinding is the list backwards, and on one node it never passes over what
+    is blocking: once the undo of a step before this one has gone out there, this one has been taken back.
     """
     if isinstance(step.undo, Compensation) and step.undo.do.argv[0] == "restore-state":
         return False

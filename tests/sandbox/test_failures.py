@@ -369,3 +369,22 @@ def test_an_action_script_that_is_a_link_goes_along_and_is_put_out_of_the_way(tm
         assert box.hn1.sh(f"readlink {conf}/{CTID}.mount.migrated") == "/usr/local/common\n"
         assert box.hn1.sh(f"ls {conf} | grep -c '^{CTID}.mount$' || true") == "0\n"
         assert leftovers(box) == []
+
+
+def test_what_came_to_the_destination_during_a_long_copy_refuses_the_move_before_the_freeze(
+    tmp_path: Path,
+) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+        before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
+
+        def takes_its_name() -> None:
+            box.hn2.sh("echo 'NAME=\"web1\"' >>/etc/vz/conf/202.conf")
+
+        stop, watch, _ = driver.apply({(What.DO, "copy-1"): takes_its_name})
+        assert stop.outcome is Outcome.REFUSED, (stop, watch.moves)
+        assert "+ error name-taken: hn2:202: container 202 there is called web1 too" in stop.because
+        assert {name for what, name, _ in watch.moves if what is What.DO} >= {"copy-1"}
+        assert not any(name in ("lock-hn1", "fence", "stop") for _, name, _ in watch.moves)
+        box.hn2.sh("sed -i /^NAME=/d /etc/vz/conf/202.conf")
+        assert_as_before(box, driver, before, hash_before)
