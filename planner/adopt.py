@@ -22,12 +22,16 @@ def adopted(plan: Plan, node: str, logs: Logs, generation: int) -> Adopted:
     The destination's folder is the last of the run to go, after the source's (saga, retire): a destination that knows
     nothing of a pivot never saw it.
     """
+    # A folder in which nothing ever owned the container was made by settling, after the run had ended there.
+    logs = {
+        name: log for name, log in logs.items() if log is None or any(s.startswith("began own ") for s in log)
+    }
+    telling = _telling(plan)
     begun = [step for step in plan.steps[: plan.pivot + 1] if _may_have_begun(step, logs)]
-    undone = [step for step in begun if _taken_back(step, plan, _telling(plan), logs.get(step.do.node) or ())]
+    undone = [step for step in begun if _taken_back(step, plan, telling, logs.get(step.do.node) or ())]
     counts = tuple((name, commands(log)) for name, log in sorted(logs.items()) if log is not None)
-    return Adopted(
-        node, tuple(step.id for step in begun), tuple(step.id for step in undone), generation, counts
-    )
+    gone = tuple(name for name in plan.nodes if name not in logs)
+    return Adopted(node, tuple(s.id for s in begun), tuple(s.id for s in undone), generation, counts, gone)
 
 
 def commands(log: tuple[str, ...]) -> int:
@@ -65,7 +69,7 @@ def _taken_back(step: Step, plan: Plan, telling: dict[str, str], log: tuple[str,
     is blocking: once the undo of a step before this one has gone out there, this one has been taken back.
     """
     if isinstance(step.undo, Compensation) and step.undo.do.argv[0] == "restore-state":
-        return False
+        return False  # a boot since, of which no log tells, may have stopped the container again
     if step.id in telling:
         return _succeeded(telling[step.id], log)
     before = plan.steps[: plan.steps.index(step)]

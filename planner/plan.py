@@ -279,7 +279,7 @@ class Adopted(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 
     ``begun``: the steps that may have happened, the pivot among them or not; they count as happened. ``undone``: those
     of them that have been taken back again. ``generation``: the highest that a node knew. ``logged``: by node, how many
-    commands it had begun by then.
+    commands it had begun by then. ``gone``: nodes that know nothing of the run any more; what there was to do is done.
     """
 
     node: str
@@ -287,6 +287,7 @@ class Adopted(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     undone: tuple[str, ...]
     generation: int
     logged: tuple[tuple[str, int], ...] = ()
+    gone: tuple[str, ...] = ()
 
 
 class NodeOff(Struct, frozen=True, forbid_unknown_fields=True, tag=True):

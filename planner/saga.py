@@ -114,6 +114,8 @@ class Past:
                 self._restarted(forward=forward)
             case Adopted(node, begun, undone):
                 self._adopted(node, begun, undone)
+                retired = (s for s in self._plan.steps if s.zone is Zone.RETIRE and not s.forgets)
+                self.done |= {step.id for step in retired if step.do.node in entry.gone}
             case NodeOff(node):
                 self._switched_off(node)
 

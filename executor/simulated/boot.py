@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from executor.simulated import vz
-from executor.simulated.world import Data, Dir, File, NodeState, Standing, Tree, World
+from executor.simulated.tree import Data, Dir, File, Tree
+from executor.simulated.world import NodeState, Standing, World
 from planner.model import CONF_DIR
 
 _CONFIG = re.compile(rf"{CONF_DIR}/([0-9]+)\.conf")
@@ -46,9 +47,10 @@ def power_back(world: World) -> None:
 
 def auto_starts(node: NodeState) -> frozenset[int]:
     """Containers that the next boot would try to start, were the power cut now."""
-    if node.will_start[0] is not node.disk:
-        node.will_start = (node.disk, frozenset(c for c in _configured(node.disk) if _starts(node, c)))
-    return node.will_start[1]
+    disk = node.disk
+    if disk.will_start is None:
+        disk.will_start = frozenset(c for c in _configured(disk) if _starts(node, c))
+    return disk.will_start
 
 
 def _configured(disk: Tree) -> list[int]:

@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 from executor.simulated import vz
 from executor.simulated.boot import lose_power, reboot
 from executor.simulated.loading import OWNERS
-from executor.simulated.world import Dir, File, NodeState, World
+from executor.simulated.tree import Dir, File
+from executor.simulated.world import NodeState, World
 
 OTHER_RUN: Final = "another-run"
 

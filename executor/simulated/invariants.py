@@ -1,20 +1,23 @@
 """The invariants of docs/saga.md, each a small function that says what is wrong, or None.
 
 They look at worlds and at the journal, never at twins or at the saga. ``AT_EVERY_EFFECT`` are asked after every
-single effect, ``AT_THE_END`` when a run has stopped and nothing is on its way any more.
+single effect, and before every command, of the world as it is then; ``AT_THE_END`` when a run has stopped and nothing
+is on its way any more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from operator import is_
 from typing import Final
 
 from executor.simulated import vz
 from executor.simulated.boot import auto_starts, boots_into
 from executor.simulated.loading import OWNERS
+from executor.simulated.tree import EMPTY, Data, File, Thing, Tree
 from executor.simulated.twins.here import HOME
-from executor.simulated.world import EMPTY, FILES, Data, File, NodeState, Thing, Tree, World
+from executor.simulated.world import FILES, NodeState, World
 from planner.model import CONF_DIR
 from planner.parse.config import value, without_fence
 from planner.plan import (
@@ -41,13 +44,14 @@ class View:
     def __init__(self, plan: Plan, world: World) -> None:
         """Begin with the world as it was before the run."""
         self.plan, self.start, self.world = plan, world.fork(), world
+        self.nodes = tuple(world.nodes.values())
         self.ctid = plan.asked.ctid
         self.source, self.destination = plan.asked.source, plan.asked.destination
         self.was = self.start.nodes[self.source]
         config = self.was.text(vz.config_path(self.ctid)) or ""
         self.areas = {name: vz.areas(self.ctid, config, n.given.vz_conf) for name, n in world.nodes.items()}
         self.commands = _commands(plan)
-        self.begun: set[Command] = set()
+        self.intended: set[Command] = set()  # begun, and not known to be over
         self.untold = False  # no node knows more of the run than that it was
         self.noted = False  # the former state is known to be on record
         self.proved: dict[str, int] = {}  # node -> its boot count when the state was last made sure of there
@@ -66,42 +70,53 @@ class View:
         self.lun = self.was.lun_at(self.private(self.source)) or _lun_of(
             self.was, config, self.areas[self.source]
         )
-        self.seen: dict[str, object] = {}
+        self.bystanding_luns = {
+            name: lun.data for name, lun in self.start.luns.items() if name != self.lun and lun.data != EMPTY
+        }
+        self.seen: dict[str, tuple[object, ...]] = {}
 
     def of(self, world: World) -> View:
         """The same memory, looking at a fork."""
         twin = View.__new__(View)
         twin.__dict__.update(self.__dict__)
-        twin.world, twin.begun, twin.proved, twin.seen = world, set(self.begun), dict(self.proved), {}
+        twin.world, twin.nodes = world, tuple(world.nodes.values())
+        twin.intended, twin.proved, twin.seen = set(self.intended), dict(self.proved), {}
         return twin
 
     def in_the_way(self) -> bool:
         """Whether something keeps a node from doing its part."""
-        return any(not n.reachable or n.dark or n.busy or n.stubborn for n in self.world.nodes.values())
+        return any(not n.reachable or n.dark or n.busy or n.stubborn for n in self.nodes)
 
     def key(self) -> tuple[object, ...]:
-        """What is remembered and matters later."""
-        return (self.noted, tuple(sorted(self.proved.items())))
+        """What is remembered and matters later: ``hindered`` and ``boots`` begin anew with every command."""
+        return (self.noted, self.untold, frozenset(self.proved.items()), frozenset(self.intended))
 
     def note(self, entry: Entry) -> None:
         """An entry is on disk."""
         match entry:
             case Began(what, at):
                 command = self.commands[what, at]
-                self.begun.add(command)
+                self.intended.add(command)
                 self.boots = self.world.nodes[command.node].boots
                 self.hindered = False
-            case Ended(what, at, Exited(0)):
+            case Ended(what, at, Exited(status)):
                 command = self.commands[what, at]
-                if command.argv[0] == "note-state":
-                    self.noted = True
-                if command.argv[0] in ("restore-state", "ensure-up", "bring-up"):
-                    self.proved[command.node] = self.boots
+                self.intended.discard(command)
+                if status == 0:
+                    self._succeeded(what, command)
             case Adopted(_, begun):
-                self.begun |= {self.commands[What.DO, step] for step in begun}
+                self.intended |= {self.commands[What.DO, step] for step in begun}
                 self.untold = all(self.commands[What.DO, step].argv[0] == "own" for step in begun)
             case _:
                 pass
+
+    def _succeeded(self, what: What, command: Command) -> None:
+        if what is What.SETTLE:
+            self.intended = {other for other in self.intended if other.node != command.node}
+        if command.argv[0] == "note-state":
+            self.noted = True
+        if command.argv[0] in ("restore-state", "ensure-up", "bring-up"):
+            self.proved[command.node] = self.boots
 
     def private(self, node: str) -> str:
         """The container's private area on ``node``."""
@@ -128,7 +143,7 @@ class View:
     def newest(self, data: Data | None) -> bool:
         """Whether these files hold every acknowledged write."""
         known = self.world.ledger.get(self.ctid, 0)
-        return data == Data(known, known)
+        return data == (known, known)
 
     def passed(self) -> bool:
         """Whether the container has been handed over for good: it ran, or may be started, at the destination."""
@@ -142,11 +157,7 @@ class View:
     def unchanged(self, name: str, *what: object) -> bool:
         """Whether an invariant has already looked at exactly these things."""
         old = self.seen.get(name)
-        if (
-            isinstance(old, tuple)
-            and len(old) == len(what)
-            and all(a is b for a, b in zip(old, what, strict=True))
-        ):
+        if old is not None and all(map(is_, old, what)):
             return True
         self.seen[name] = what
         return False
@@ -181,13 +192,12 @@ def _text(tree: Tree, path: str) -> str | None:
 # --- after every effect ---------------------------------------------------------------------------------------
 
 
-def i1_device_on_one_node(view: View, command: Command | None) -> str | None:
+def i1_device_on_one_node(view: View) -> str | None:
     """A device is held read-write by at most one node."""
-    nodes = view.world.nodes.values()
-    if view.unchanged("I1", *(n.mounts for n in nodes)):
+    if view.unchanged("I1", *[n.mounts for n in view.nodes]):
         return None
     holders: dict[str, str] = {}
-    for node in nodes:
+    for node in view.nodes:
         for mount in node.mounts:
             lun = node.luns.get(mount.device)
             if lun is None or mount.read_only:
@@ -197,13 +207,12 @@ def i1_device_on_one_node(view: View, command: Command | None) -> str | None:
     return None
 
 
-def i2_runs_on_one_node(view: View, command: Command | None) -> str | None:
+def i2_runs_on_one_node(view: View) -> str | None:
     """The container runs on at most one node, also if any node reboots at this instant."""
-    nodes = view.world.nodes.values()
-    if view.unchanged("I2", *(x for n in nodes for x in (n.disk, n.running))):
+    if view.unchanged("I2", *[x for n in view.nodes for x in (n.disk, n.running)]):
         return None
     live = []
-    for node in nodes:
+    for node in view.nodes:
         if view.ctid in node.running:
             live.append(f"runs on {node.name}")
         elif view.ctid in auto_starts(node):
@@ -211,14 +220,15 @@ def i2_runs_on_one_node(view: View, command: Command | None) -> str | None:
     return f"{view.ctid} {' and '.join(live)}" if len(live) > 1 else None
 
 
-def i3_acknowledged_writes_exist(view: View, command: Command | None) -> str | None:
+def i3_acknowledged_writes_exist(view: View) -> str | None:
     """Every acknowledged write is in a copy that survives a power cut, and no boot starts an older one."""
-    world, nodes = view.world, view.world.nodes.values()
-    if view.unchanged("I3", world.luns, world.ledger, *(x for n in nodes for x in (n.disk, n.running))):
+    world = view.world
+    of_nodes = [x for n in view.nodes for x in (n.disk, n.running, n.stubborn, n.hushed)]
+    if view.unchanged("I3", world.luns, world.ledger, *of_nodes):
         return None
     if not _durable(view):
         return f"the last acknowledged write of {view.ctid} is on no disk"
-    for node in nodes:
+    for node in view.nodes:
         if view.ctid in auto_starts(node) and view.ctid not in node.running:
             data = boots_into(world, node, view.ctid)
             if data is not None and not view.newest(data):
@@ -230,23 +240,22 @@ def _durable(view: View) -> bool:
     """On a LUN, or on a node's disk wherever it was moved to."""
     if any(view.newest(lun.data) for lun in view.world.luns.values()):
         return True
-    for node in view.world.nodes.values():
+    for node in view.nodes:
         thing = node.disk.get(view.private(node.name) + FILES)
         if isinstance(thing, Data) and view.newest(thing):
             return True
     return False
 
 
-def i4_one_copy_takes_writes(view: View, command: Command | None) -> str | None:
+def i4_one_copy_takes_writes(view: View) -> str | None:
     """No two copies both take writes; the oracle sees each write that goes to one that is not the newest."""
     return view.world.losses[0] if view.world.losses else None
 
 
-def i5_bystanders_untouched(view: View, command: Command | None) -> str | None:
+def i5_bystanders_untouched(view: View) -> str | None:
     """Other containers, files, devices, older configs keep their bytes and their places."""
-    for lun, was in view.start.luns.items():
-        mine = lun == view.lun or was.data == EMPTY
-        if not mine and view.world.luns[lun].data != was.data:
+    for lun, was in view.bystanding_luns.items():
+        if view.world.luns[lun].data != was:
             return f"{lun} is not what it was"
     for name, node in view.world.nodes.items():
         if view.unchanged(f"I5 {name}", node.tree):
@@ -264,7 +273,7 @@ def _only_layout_added(view: View, node: str, path: str) -> bool:
     return was is not None and now is not None and now.startswith(was) and _plain(now) == _plain(was)
 
 
-def i6_only_own_things_deleted(view: View, command: Command | None) -> str | None:
+def i6_only_own_things_deleted(view: View) -> str | None:
     """Until the pivot nothing of the source is gone; after it its config and scripts still are there, renamed."""
     node = view.world.nodes[view.source]
     if view.unchanged("I6", node.tree, view.world.nodes[view.destination].disk, view.world.ran):
@@ -299,14 +308,14 @@ def _plain(text: str) -> str:
     ).rstrip("\n")
 
 
-def i7_intent_before_effect(view: View, command: Command | None) -> str | None:
-    """No effect of a command whose intent is not in the journal."""
-    if command is not None and command not in view.begun:
-        return f"{command.argv[0]} on {command.node} took effect, and the journal knows nothing of it"
+def i7_intent_before_effect(view: View, command: Command) -> str | None:
+    """No effect of a command whose intent is not in the journal, or which is over by what the journal says."""
+    if command not in view.intended:
+        return f"{command.argv[0]} on {command.node} took effect, and the journal does not expect it"
     return None
 
 
-Invariant = Callable[[View, Command | None], str | None]
+Invariant = Callable[[View], str | None]
 
 AT_EVERY_EFFECT: Final[tuple[tuple[str, Invariant], ...]] = (
     ("I1", i1_device_on_one_node),
@@ -315,7 +324,6 @@ AT_EVERY_EFFECT: Final[tuple[tuple[str, Invariant], ...]] = (
     ("I4", i4_one_copy_takes_writes),
     ("I5", i5_bystanders_untouched),
     ("I6", i6_only_own_things_deleted),
-    ("I7", i7_intent_before_effect),
 )
 
 

@@ -12,20 +12,8 @@ from typing import Final, NamedTuple, TypeVar
 from msgspec import structs
 
 from executor.simulated import vz
-from executor.simulated.world import (
-    EMPTY,
-    FILES,
-    Data,
-    Dir,
-    File,
-    Link,
-    Lun,
-    NodeState,
-    RootSeen,
-    Standing,
-    Thing,
-    World,
-)
+from executor.simulated.tree import EMPTY, FIRST, Dir, File, Link, Thing, Tree
+from executor.simulated.world import FILES, Lun, NodeState, RootSeen, Standing, World
 from planner.identity import identity
 from planner.model import (
     CONF_DIR,
@@ -46,9 +34,6 @@ from planner.situation import reboot_dir
 
 OWNERS: Final = "/var/lib/vzplan/owners"
 """Folder of the owner records, one file a container: run and control, a word each."""
-
-FIRST: Final = Data(1, 1)
-"""Every container's files when the world begins."""
 
 OPAQUE: Final = Link("other", None)
 """Something whose bytes and kind nobody said."""
@@ -93,7 +78,6 @@ def _node(given: NodeFacts, truth: Truth, luns: dict[str, Lun], roots_seen: dict
     node.name, node.given, node.base = given.node, given, None
     node.reachable, node.dark, node.boots, node.hushed = True, False, 0, False
     node.busy, node.stubborn = frozenset(), frozenset()
-    node.will_start = (None, frozenset())
     node.devices = {name: device for device in given.devices for name in device.names}
     node.luns = {d.number: _lun_name(given.node, d, truth) for d in given.devices}
     areas = {
@@ -106,7 +90,7 @@ def _node(given: NodeFacts, truth: Truth, luns: dict[str, Lun], roots_seen: dict
         used = used or (name in luns and luns[name].data != EMPTY)
         empty = _said_empty(device, used=used)
         luns[name] = Lun(EMPTY if empty else FIRST, dirty or (name in luns and luns[name].dirty))
-    tree = _tree(given)
+    tree = Tree(_tree(given))
     node.tree = node.disk = tree
     node.roots, node.running, node.living, node.cached = {}, {}, frozenset(), {}
     node.mounts = given.mounts

@@ -42,7 +42,7 @@ class SimulatedNode:
         self.world, self.name, self.run_id, self.generation = world, name, run, generation
         self.watch, self.armed, self.scene = watch, armed, scene
         self.effects = 0  # of the last command
-        self._boots = world.nodes[name].boots
+        self.known_boots = world.nodes[name].boots  # of the node, when it last answered
 
     def run(self, command: Command) -> NodeOutcome:
         """Run one verb on the node, with whatever fault is armed for it."""
@@ -76,7 +76,7 @@ class SimulatedNode:
     def _connected(self) -> bool:
         """Whether the session's connection stands; a broken one is made anew for the next command."""
         node = self.world.nodes[self.name]
-        known, self._boots = self._boots, node.boots
+        known, self.known_boots = self.known_boots, node.boots
         return node.reachable and not node.dark and known == node.boots
 
     def _send(self, command: Command, effects: int | None) -> NodeOutcome:

@@ -7,14 +7,22 @@ that arrives just before that step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from enum import Enum
 from typing import Final, NamedTuple
 
 from executor.engine import walk
 from executor.node import NodeOutcome
+from executor.simulated.alike import rest_key
 from executor.simulated.boot import power_back
 from executor.simulated.faults import Dies, Fault, Scene, Then, fault
-from executor.simulated.invariants import AT_EVERY_EFFECT, AT_THE_END, View, i11_recover_ends_it
+from executor.simulated.invariants import (
+    AT_EVERY_EFFECT,
+    AT_THE_END,
+    View,
+    i7_intent_before_effect,
+    i11_recover_ends_it,
+)
 from executor.simulated.node import SimulatedNode
 from executor.simulated.twins.here import HOME
 from executor.simulated.world import World
@@ -22,6 +30,7 @@ from planner.adopt import adopted
 from planner.plan import (
     Began,
     Command,
+    Compensation,
     Ended,
     Entry,
     NodeOff,
@@ -34,6 +43,7 @@ from planner.plan import (
     Want,
     What,
     Wish,
+    Zone,
 )
 from planner.saga import Past, may_go_forward
 
@@ -65,11 +75,15 @@ class Armed(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """The moment before a move goes out; ``trial`` is never run itself, only forked."""
+    """The moment before a move goes out; ``trial`` is never run itself, only forked.
+
+    ``told``: only what the nodes' logs say is new here, which matters if the journal is lost.
+    """
 
     trial: Trial
     place: str
     effects: int
+    told: bool
 
 
 class Violation(NamedTuple):
@@ -102,6 +116,59 @@ def schedule(line: str) -> tuple[Armed, ...]:
     return tuple(armed)
 
 
+class After(Enum):
+    """What comes after a walk whose end is an open one."""
+
+    RECOVER = "recover"  # all is mended, and a person recovers
+    JUDGE = "judge"  # it was a recovery that nothing stood in the way of: it must have ended the run
+    NOTHING = "nothing"  # enough of it
+
+
+class Rest(NamedTuple):
+    """How a trial went on from some moment, and what was found there."""
+
+    outcomes: tuple[Outcome, ...]
+    violations: tuple[Violation, ...]
+
+
+class Moment(NamedTuple):
+    """A moment of a trial that others may come to as well."""
+
+    key: tuple[int, ...]
+    outcomes: int  # how many there were before it
+
+
+class Rests:
+    """What an exploration remembers: from each moment after the last fault, how it went on."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self._numbers: dict[Hashable, int] = {}
+        self._rests: dict[tuple[int, ...], Rest] = {}
+
+    def key(self, trial: Trial) -> tuple[int, ...]:
+        """Of the moment at which ``trial`` is. Numbers: there are many combinations of few different parts."""
+        numbers = self._numbers
+        return tuple([numbers.setdefault(part, len(numbers)) for part in rest_key(trial)])
+
+    def get(self, key: tuple[int, ...]) -> Rest | None:
+        """How it went on there, if that is known."""
+        return self._rests.get(key)
+
+    def put(self, moment: Moment, outcomes: list[Outcome], violations: list[Violation]) -> None:
+        """Remember how it went on from ``moment``, before which nothing had been found."""
+        self._rests[moment.key] = Rest(tuple(outcomes[moment.outcomes :]), tuple(violations))
+
+
+class SameFutureError(Exception):
+    """Another trial came to a moment with the same future; how that went on is known."""
+
+    def __init__(self, rest: Rest) -> None:
+        """``rest``: how it went on."""
+        super().__init__()
+        self.rest = rest
+
+
 class Trial:
     """A world, a journal and the faults that are still to come. Run it once."""
 
@@ -109,6 +176,8 @@ class Trial:
         """Stand before the first move of ``plan``."""
         self.plan, self.world, self.armed = plan, world, armed
         self.line = " + ".join(map(str, armed))
+        self.retiring = frozenset(s.id for s in plan.steps if s.zone is Zone.RETIRE)
+        self.undoable = frozenset(s.id for s in plan.steps if isinstance(s.undo, Compensation))
         self.past = Past(plan)
         self.entries: list[Entry] = [Opened(RUN, plan)]
         self.view = View(plan, world)
@@ -118,6 +187,11 @@ class Trial:
         self.violations: list[Violation] = []
         self.acting: Fault | None = None
         self.then = Then.RECOVER
+        self.recoveries, self.after_this = 0, After.RECOVER
+        self.nodes = self.connected()
+        self.rests: Rests | None = None  # shared by the trials of an exploration
+        self.merged = False  # its end is that of another trial
+        self.moments: list[Moment] = []  # at which it was alone
         self.on_border: Callable[[Trial, str], None] | None = None
         self.on_end: Callable[[int], None] | None = None
 
@@ -132,42 +206,71 @@ class Trial:
         twin.outcomes, twin.violations = list(self.outcomes), []
         twin.armed = armed
         twin.line = " + ".join(filter(None, (self.line, *map(str, armed))))
+        twin.recoveries, twin.after_this = 0, After.RECOVER
+        twin.nodes = twin.connected()
+        for name, node in twin.nodes.items():
+            node.inner.known_boots = self.nodes[name].inner.known_boots
+        twin.moments = []
         twin.on_border = twin.on_end = None
         return twin
+
+    def broken(self) -> frozenset[str]:
+        """Nodes that have booted since the controller last heard of them: its connection there is broken."""
+        nodes = self.world.nodes
+        return frozenset(n for n, at in self.nodes.items() if at.inner.known_boots != nodes[n].boots)
 
     # --- the run
 
     def run(self) -> None:
         """To the end: walk, and while the end is an open one, mend the world and recover, as a person would."""
-        stop = self._walk()
-        for _ in range(RECOVERIES):
-            if stop is not None and stop.outcome not in OPEN_ENDS:
-                return
-            then, self.then = self.then, Then.RECOVER
-            if then is Then.OFF:
-                self._restart()
-                for node in self.world.nodes.values():
-                    if node.dark:
-                        self._append(NodeOff(node.name))
-                stop = self._walk()
-                if stop is not None and stop.outcome not in OPEN_ENDS:
-                    return
-            power_back(self.world)
-            self.world.heal()
-            if then is Then.ADOPT:
-                if not self._adopt():
-                    return
-            else:
-                self._restart(forward=then is Then.FORWARD and may_go_forward(self.past))
-            unhindered = not self.armed
-            stop = self._walk()
-            if unhindered and stop is not None:
-                self._check("I11", i11_recover_ends_it(self.view, stop))
-                return
+        try:
+            while self._is_open(self._walk()) and self._taken_up():
+                pass
+        except SameFutureError as same:
+            self.merged = True
+            self.outcomes += same.rest.outcomes
+            for violation in same.rest.violations:
+                self._check(violation.invariant, violation.seen)
+        if self.rests is not None:
+            for moment in self.moments:
+                self.rests.put(moment, self.outcomes, self.violations)
+        self.nodes = {}  # they know the trial: without this it would stay until a collection
+
+    def _is_open(self, stop: Stop | None) -> bool:
+        """Whether the run has not ended with this walk; None: its controller is gone."""
+        if self.after_this is After.JUDGE and stop is not None:
+            self._check("I11", i11_recover_ends_it(self.view, stop))
+            return False
+        return stop is None or stop.outcome in OPEN_ENDS
+
+    def _taken_up(self) -> bool:
+        """Mend the world and let someone take the run up again; False: nobody does, or nothing is left of it."""
+        if self.after_this is not After.RECOVER:
+            return False
+        then, self.then = self.then, Then.RECOVER
+        if then is Then.OFF:
+            self._restart()
+            for node in self.world.nodes.values():
+                if node.dark:
+                    self._append(NodeOff(node.name))
+            return True
+        power_back(self.world)
+        self.world.heal()
+        if then is not Then.ADOPT:
+            self._restart(forward=then is Then.FORWARD and may_go_forward(self.past))
+        elif not self._adopt():
+            return False
+        self.recoveries += 1
+        if not self.armed:
+            self.after_this = After.JUDGE
+        elif self.recoveries == RECOVERIES:
+            self.after_this = After.NOTHING
+        return True
 
     def _restart(self, *, forward: bool = False) -> None:
         self.generation += 1
         self._append(Restarted(forward))
+        self.nodes = self.connected()
 
     def _adopt(self) -> bool:
         """A new journal, from what the nodes know of the run; False: they know nothing of it."""
@@ -178,20 +281,24 @@ class Trial:
         self.past, self.entries = Past(self.plan), [Opened(RUN, self.plan)]
         self.generation += 1
         self._append(adopted(self.plan, there[0], logs, self.generation))
+        self.nodes = self.connected()
         return True
+
+    def connected(self) -> dict[str, _Tapped]:
+        """New sessions, of the run's present generation."""
+        return {name: _Tapped(self, name) for name in self.world.nodes}
 
     def _walk(self) -> Stop | None:
         """One life of a controller; None if it was cut short."""
-        nodes = {name: _Tapped(self, name) for name in self.world.nodes}
         try:
-            while isinstance(stop := walk(self, nodes, until=self._border, pause=_no_time_passes), Run):
+            while isinstance(stop := walk(self, self.nodes, until=self._border, pause=_no_time_passes), Run):
                 self._append(Wish(Want.UNWIND, "a person asked for it"))
         except ControllerGoneError:
             return None
         self.outcomes.append(stop.outcome)
         late, self.world.late = self.world.late, ()
         for each in late:  # nobody waits any more, and still it may come
-            nodes[each.node].inner.land(each)
+            self.nodes[each.node].inner.land(each)
         for name, invariant in AT_THE_END:
             self._check(name, invariant(self.view, stop))
         return stop
@@ -199,15 +306,30 @@ class Trial:
     def _border(self, move: Run) -> bool:
         """Before every move: arm the fault that is meant for it. True: a wish comes in between."""
         place = self._place(move.what, move.at)
+        self.acting = None
+        self._look()
         if self.on_border is not None:
             self.on_border(self, place)
-        self.acting = None
-        if not self.armed or self.armed[0].place != place:
+        if not self.armed:
+            self._compare()
+            return False
+        if self.armed[0].place != place:
             return False
         self.acting, self.armed = self.armed[0].fault, self.armed[1:]
         if self.acting is not None:
             self.then = self.acting.kind.then
         return self.acting is None
+
+    def _compare(self) -> None:
+        """No fault comes any more: the rest may be that of another trial, and others' may be that of this one."""
+        if self.rests is None:
+            return
+        key = self.rests.key(self)
+        rest = self.rests.get(key)
+        if rest is not None:
+            raise SameFutureError(rest)
+        if not self.violations:  # what was found before is not of the rest, nor is it looked for twice
+            self.moments.append(Moment(key, len(self.outcomes)))
 
     # --- the journal, as the engine sees it
 
@@ -260,8 +382,13 @@ class Trial:
     def watch(self, command: Command | None) -> None:
         """After every effect."""
         self.view.hindered = self.view.hindered or self.view.in_the_way()
+        if command is not None:
+            self._check("I7", i7_intent_before_effect(self.view, command))
+        self._look()
+
+    def _look(self) -> None:
         for name, invariant in AT_EVERY_EFFECT:
-            seen = invariant(self.view, command)
+            seen = invariant(self.view)
             if seen is not None:
                 self._check(name, seen)
 

@@ -10,7 +10,8 @@ from collections.abc import Generator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from executor.simulated.world import Dir, File, Link, NodeState, Standing, Tree, World
+from executor.simulated.tree import Dir, File, Link, Tree
+from executor.simulated.world import NodeState, Standing, World
 from planner.model import CONF_DIR, Device, Known, Mount, State
 from planner.parse.config import ConfigError, expanded, settings, value
 from planner.situation import DEFAULTS, reboot_dir

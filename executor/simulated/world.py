@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from executor.simulated.tree import EMPTY, FIRST, Data, Dir, File, Thing, Tree
 from planner.model import Device, Mount, NodeFacts
 from planner.plan import Command
 
@@ -21,41 +22,6 @@ if TYPE_CHECKING:
 
 FILES: Final = "/files"
 """Name, below a private area, of what stands for all the container's files."""
-
-
-class File(NamedTuple):
-    """A file; two names of the same object are hard links. ``text`` None: bytes that nobody needs to know."""
-
-    text: str | None
-    mode: int
-
-
-class Dir(NamedTuple):
-    """A directory."""
-
-    mode: int
-
-
-class Link(NamedTuple):
-    """A symbolic link, or a thing of another kind; twins only see that something is there."""
-
-    kind: str
-    real: str | None
-
-
-class Data(NamedTuple):
-    """A container's files: the tick of the last write, in the half that is copied first and the one copied last."""
-
-    head: int
-    tail: int
-
-
-Thing = File | Dir | Link | Data
-Tree = Mapping[str, Thing]
-
-
-EMPTY: Final = Data(0, 0)
-"""A filesystem without files."""
 
 
 class Lun(NamedTuple):
@@ -113,7 +79,6 @@ class NodeState:
         "running",
         "stubborn",
         "tree",
-        "will_start",
     )
 
     name: str
@@ -135,7 +100,6 @@ class NodeState:
     busy: frozenset[str]  # mount points in which something stands: they cannot be unmounted
     hushed: bool  # hooks do nothing and say that all is well
     stubborn: frozenset[str]  # "start", "mount", "remove": what fails here until someone mends it
-    will_start: tuple[object, frozenset[int]]  # memo of ``boot.auto_starts``, by identity of ``disk``
 
     def fork(self) -> NodeState:
         """An independent copy."""
@@ -148,19 +112,19 @@ class NodeState:
 
     def put(self, path: str, thing: Thing) -> None:
         """Make or replace what is at ``path``; volatile until ``sync``."""
-        self.tree = {**self.tree, path: thing}
+        self.tree = self.tree.put(path, thing)
 
     def drop(self, path: str) -> None:
         """Remove what is at ``path`` and everything below it."""
-        below = path + "/"
-        self.tree = {p: t for p, t in self.tree.items() if p != path and not p.startswith(below)}
+        self.tree = self.tree.drop(path)
 
     def move(self, old: str, new: str) -> None:
         """Rename ``old``, and everything below it, to ``new``."""
-        below = old + "/"
-        self.tree = {
-            new + p[len(old) :] if p == old or p.startswith(below) else p: t for p, t in self.tree.items()
-        }
+        self.tree = self.tree.move(old, new)
+
+    def link(self, old: str, new: str) -> None:
+        """Give the file at ``old`` another name."""
+        self.tree = self.tree.link(old, new)
 
     def text(self, path: str) -> str | None:
         """Text of the file at ``path``; None if there is none."""
@@ -171,12 +135,9 @@ class NodeState:
         """Whether a directory is at ``path``, links not followed."""
         return isinstance(self.tree.get(path), Dir)
 
-    def children(self, path: str) -> list[str]:
+    def children(self, path: str) -> tuple[str, ...]:
         """Names in the directory ``path``, what is mounted on it not looked at."""
-        below = path.rstrip("/") + "/"
-        return sorted(
-            p[len(below) :] for p in self.tree if p.startswith(below) and "/" not in p[len(below) :]
-        )
+        return self.tree.children(path)
 
     # --- mounts
 
@@ -315,11 +276,11 @@ class World:
         else:
             path = place.private + FILES
             synced = node.disk is node.tree
-            node.tree = {**node.tree, path: now}
+            node.tree = node.tree.put(path, now)
             if synced:
                 node.disk = node.tree
             elif path in node.disk:
-                node.disk = {**node.disk, path: now}
+                node.disk = node.disk.put(path, now)
         self.ledger = {**self.ledger, ctid: self.clock}
 
     def heal(self) -> None:
@@ -330,43 +291,52 @@ class World:
     # --- comparing
 
     def key(self) -> tuple[Any, ...]:
-        """Equal for worlds with the same future: data count only by whether they are what the ledger says."""
-        known = frozenset(self.ledger.values())
+        """Equal for worlds with the same future. Left out: what never changes, and ``logged``.
+
+        Data are only ever compared with the first ones, and with the last write that their container was told is safe.
+        """
+        names = self._names_of_ticks()
         return (
-            tuple(self._node_key(node, known) for node in self.nodes.values()),
-            tuple(
-                (name, lun.data == EMPTY, _newest(lun.data, known), *lun[1:])
-                for name, lun in sorted(self.luns.items())
-            ),
+            *[_node_key(node, names) for node in self.nodes.values()],
+            tuple((name, _data_key(lun.data, names), *lun[1:]) for name, lun in self.luns.items()),
+            tuple(names[tick] for tick in self.ledger.values()),
             self.late,
-            bool(self.losses),
+            self.losses,
             self.ran,
             self.meddled,
         )
 
-    @staticmethod
-    def _node_key(node: NodeState, known: frozenset[int]) -> tuple[Any, ...]:
-        return (
-            node.name,
-            node.boots,
-            node.reachable,
-            node.dark,
-            _tree_key(node.tree, known),
-            "synced" if node.disk is node.tree else _tree_key(node.disk, known),
-            frozenset(node.mounts),
-            frozenset((lun, _newest(data, known)) for lun, data in node.cached.items()),
-            frozenset(node.running.items()),
-            frozenset(node.roots.items()),
-            node.living,
-            node.busy,
-            node.hushed,
-            node.stubborn,
-        )
+    def _names_of_ticks(self) -> dict[int, Any]:
+        """The first ones, and those that are the last of some containers; any other is an old one."""
+        names: dict[int, Any] = {}
+        for ctid, tick in self.ledger.items():
+            names[tick] = (*names.get(tick, ()), ctid)
+        return {**names, **{tick: tick for tick in (*EMPTY, *FIRST)}}
 
 
-def _tree_key(tree: Tree, known: frozenset[int]) -> frozenset[Any]:
-    return frozenset((p, _newest(t, known) if isinstance(t, Data) else t) for p, t in tree.items())
+def _node_key(node: NodeState, names: Mapping[int, Any]) -> tuple[Any, ...]:
+    return (
+        node.name,
+        node.boots,
+        node.reachable,
+        node.dark,
+        _tree_key(node.tree, names),
+        "synced" if node.disk is node.tree else _tree_key(node.disk, names),
+        node.mounts,
+        frozenset((lun, _data_key(data, names)) for lun, data in node.cached.items()),
+        frozenset(node.running.items()),
+        frozenset(node.roots.items()),
+        node.living,
+        node.busy,
+        node.hushed,
+        node.stubborn,
+    )
 
 
-def _newest(data: Data, known: frozenset[int]) -> tuple[bool, bool]:
-    return (data.head in known, data.tail in known)
+def _tree_key(tree: Tree, names: Mapping[int, Any]) -> tuple[Any, ...]:
+    things, data, links = tree.shape()
+    return (things, tuple((path, _data_key(each, names)) for path, each in data), links)
+
+
+def _data_key(data: Data, names: Mapping[int, Any]) -> tuple[Any, Any]:
+    return (names.get(data.head, "old"), names.get(data.tail, "old"))

@@ -70,8 +70,11 @@ def test_the_list_does_not_start_what_has_no_config_any_more() -> None:
 def test_the_list_is_where_vz_conf_says() -> None:
     world = World.of(node("", listed=True, vz_conf="VZREBOOTDIR=/vz/again\n"))
     hn1 = world.nodes["hn1"]
-    assert hn1.children("/vz/again") == ["123", "999"]
-    assert hn1.children(LIST) == []
+    assert hn1.children("/vz/again") == (
+        "123",
+        "999",
+    )
+    assert hn1.children(LIST) == ()
     assert CTID in auto_starts(hn1)
     hn1.drop("/vz/again/123")
     world.sync(hn1)

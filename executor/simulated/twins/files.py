@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from executor.simulated.tree import Dir, File
 from executor.simulated.twins.here import DONE, End, Here, Twin, die
 from executor.simulated.vz import config_path
-from executor.simulated.world import Dir, File
 from planner.codec import text_sha256
 from planner.verbs import ANY_CONTENT
 
@@ -14,10 +14,9 @@ from planner.verbs import ANY_CONTENT
 def make_file(here: Here, path: str, mode: str) -> Twin:
     """The content beside it first, then the marker, then the name, which never replaces another's file."""
     node, new, made = here.node, here.beside(path), here.marker(path)
-    file = File(here.stdin, int(mode, 8))
     if path.rpartition("/")[0] not in node.tree:
         return die(f"{new} cannot be written")
-    node.put(new, file)
+    node.put(new, File(here.stdin, int(mode, 8)))
     yield
     if path in node.tree:
         mine, same = made in node.tree, node.text(path) == here.stdin
@@ -29,7 +28,7 @@ def make_file(here: Here, path: str, mode: str) -> Twin:
         node.put(made, File(path, 0o600))
         yield
         yield from here.sync()
-        node.put(path, file)
+        node.link(new, path)
         yield
     node.drop(new)
     yield
@@ -121,7 +120,7 @@ def rename_file(here: Here, old: str, new: str, sha256: str) -> Twin:
             return die(f"{old} is not a file")
         if not _has_content(here, old, sha256):
             return die(f"{old} was changed by someone meanwhile")
-        node.put(new, node.tree[old])
+        node.link(old, new)
         yield
         yield from here.sync()
         node.drop(old)

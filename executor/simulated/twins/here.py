@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Final, NamedTuple
 
-from executor.simulated.world import File, NodeState, World
+from executor.simulated.tree import File
+from executor.simulated.world import NodeState, World
 from planner.identity import identity
 from planner.model import Device
 from planner.verbs import NOT_UP, UNFIT

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from executor.simulated import vz
+from executor.simulated.tree import EMPTY, Data, Dir
 from executor.simulated.twins.here import DONE, End, Here, Twin, die, dirty, held, not_up, same_disk, unfit
-from executor.simulated.world import EMPTY, Data, Dir
 from planner.model import Device
 from planner.verbs import NO_DEVICE
 

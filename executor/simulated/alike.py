@@ -1,0 +1,76 @@
+"""When two moments have the same future: equal keys, whatever led to them.
+
+A key holds everything that a later move, a later fault or an invariant may depend on. What is left out is left out for
+a reason that stands beside it: a key that says too little hides what it was made to find. Too much only costs time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from executor.simulated.faults import Then
+from planner.plan import Exited, Lost, What
+from planner.saga import Pivot
+
+if TYPE_CHECKING:
+    from executor.simulated.trial import Trial
+
+
+def moment_key(trial: Trial) -> tuple[Hashable, ...]:
+    """Of a moment at which a fault is to be put, unless it loses the journal: for those see ``logs_key``, too.
+
+    Left out: how often each move went out (it only names places), how it ended so far, and what is armed.
+    """
+    return (
+        *trial.world.key(),
+        trial.view.key(),
+        _past_key(trial),
+        trial.generation,
+        trial.broken(),
+    )
+
+
+def logs_key(trial: Trial) -> Hashable:
+    """What the nodes' own logs say, as far as whoever adopts the run asks: of each command how it last ended."""
+    nexts: dict[tuple[str, str], str | None] = {}
+    for node in trial.plan.nodes:
+        log = [said for at, said in trial.world.logged if at == node]
+        nexts.update(((node, said), after) for said, after in pairwise([*log, None]) if said is not None)
+    return frozenset(nexts.items())
+
+
+def rest_key(trial: Trial) -> tuple[Hashable, ...]:
+    """Of a moment after which no fault comes any more: all that is left of the run.
+
+    What the nodes' logs say matters only to who adopts the run: once its journal is lost, and before it is taken up.
+    """
+    logs = trial.world.logged if trial.then is Then.ADOPT else ()
+    return (*moment_key(trial), trial.after_this, trial.then, logs)
+
+
+def _past_key(trial: Trial) -> tuple[Hashable, ...]:
+    """What of the journal still matters: what ``next_move`` reads from here on. Words decide nothing."""
+    past = trial.past
+    nodes = (frozenset(past.unsettled), frozenset(past.touched), frozenset(past.off))
+    stand = (*nodes, past.pivot, past.unwinding is None, past.refused, past.superseded is None)
+    if past.pivot is Pivot.PASSED:  # only forward: of the steps before it nothing is asked any more
+        what = What.DO
+        ahead = trial.retiring - past.done
+    elif past.unwinding is not None and past.pivot is not Pivot.ASKED:  # only back
+        what = What.UNDO
+        ahead = trial.undoable & (past.begun - past.undone)
+    else:
+        sets = (frozenset(past.begun), frozenset(past.done), frozenset(past.undone))
+        return (*stand, *sets, frozenset((k, _statuses(v)) for k, v in past.failures.items()))
+    tries = (
+        ((kind, at), _statuses(outcomes))
+        for (kind, at), outcomes in past.failures.items()
+        if kind is What.SETTLE or (kind is what and at in ahead)
+    )
+    return (*stand, what, ahead, frozenset(tries))
+
+
+def _statuses(outcomes: list[Exited | Lost]) -> tuple[int | None, ...]:
+    return tuple(o.status if isinstance(o, Exited) else None for o in outcomes)

@@ -1,0 +1,33 @@
+"""Merging saves time and nothing else: what is found with it is what is found without."""
+
+from __future__ import annotations
+
+import pytest
+
+from executor.simulated.explore import Report, single_faults
+from planner.make import make_plan
+from tests.exhaustive.test_deliberate_bugs import BUGS
+from tests.worlds import WORLDS
+
+
+def found(report: Report) -> set[tuple[str, str]]:
+    return {(violation.invariant, violation.schedule) for violation in report.violations}
+
+
+@pytest.mark.parametrize("world", ["a-stopped-area-kept", "d2-mounted"])
+def test_every_run_ends_as_it_does_when_each_is_played_to_its_end(world: str) -> None:
+    merged, played = single_faults(WORLDS[world]), single_faults(WORLDS[world], merge=False)
+    assert merged.outcomes == played.outcomes
+    assert found(merged) == found(played)
+    # And it was worth it.
+    assert merged.merged > merged.schedules / 2
+    assert played.merged == 0
+
+
+@pytest.mark.parametrize("name", ["N02", "N05"])
+def test_a_bug_is_found_in_the_very_same_schedules(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    bug, world = BUGS[name]
+    plan = bug(monkeypatch, make_plan(WORLDS[world]))
+    merged, played = single_faults(WORLDS[world], plan), single_faults(WORLDS[world], plan, merge=False)
+    assert merged.outcomes == played.outcomes
+    assert found(merged) == found(played) != set()
