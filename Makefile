@@ -59,6 +59,7 @@ endif
 bench: ## how long things take, and how much memory; as root also on real nodes
 	@scripts/bootstrap test
 	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench_exploration
 
 .PHONY: sandbox
 sandbox: ## start two nodes in namespaces of this machine (as root)

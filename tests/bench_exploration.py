@@ -1,4 +1,4 @@
-"""How fast the exploration is: ``python -m tests.bench [WORLD ...]``, alone on a quiet core."""
+"""How fast the exploration is: ``python -m tests.bench_exploration [WORLD ...]``, alone on a quiet core."""
 
 from __future__ import annotations
 
@@ -33,4 +33,5 @@ def main(worlds: tuple[str, ...]) -> None:
         )
 
 
-main(tuple(sys.argv[1:]) or USUAL)
+if __name__ == "__main__":
+    main(tuple(sys.argv[1:]) or USUAL)

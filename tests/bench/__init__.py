@@ -1,1 +1,0 @@
-"""Figures, not tests: nothing here passes or fails. ``python -m tests.bench`` prints medians."""
