@@ -5,7 +5,7 @@ if there "$2"; then
         [ "$(stat -c %d:%i "$1")" = "$(stat -c %d:%i "$2")" ] || die "$1 and $2 are both there"
         rm -f -- "$1" || die "$1 cannot be removed"
     fi
-elif [ -L "$1" ] && [ "$3" = - ]; then # an action script may be a link: it is the link that is renamed
+elif [ -L "$1" ] && [ "$3" = - ] && [ "${1%.conf*}" = "$1" ]; then # an action script may be a link, a config not
     mv -n -- "$1" "$2"
     there "$2" && ! there "$1" || die "$1 cannot be renamed"
 else

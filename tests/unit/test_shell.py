@@ -984,7 +984,10 @@ def test_what_took_the_place_of_what_was_made_is_not_entered(
     link = here.tmp / "private"
     link.symlink_to(outside)
     assert fails(run(owned, "retire-area", CTID, link, here.tmp / "aside"), "is not a directory")
-    assert fails(run(owned, "guard-destination", CTID, link, "-", "-", here.tmp / "dump"), "is a link")
+    looked = run(owned, "guard-destination", CTID, link, "-", "-", here.tmp / "dump")
+    assert status(looked) == UNFIT
+    assert isinstance(looked, Exited)
+    assert "is a link" in looked.err
 
 
 def test_a_lock_is_taken_and_let_go_of_past_links(
