@@ -64,6 +64,10 @@ copy() { # MORE-OPTIONS...
     # shellcheck disable=SC2086
     rsync -aHAXS --numeric-ids --one-file-system --timeout=300 $spare "$@" \
         -e "$rsh" --rsync-path="$receive" ./ "$peer:./"
+    copied=$?
+    # Slow is not stuck: rsync itself ends with 30 once nothing has moved for its --timeout (rsync(1)).
+    [ "$copied" != 30 ] || echo "the copy makes no progress: nothing was sent or received for too long" >&2
+    return "$copied"
 }
 
 case $peer in *@*) ;; *:*) peer=root@[$peer] ;; *) peer=root@$peer ;; esac
