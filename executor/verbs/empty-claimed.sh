@@ -1,6 +1,6 @@
 # shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
 # empty-claimed PRIVATE DEVICE IDENTITY: only with the mark, and only in that very filesystem
-[ -f "$run/claimed" ] || exit 0
+[ -f "$run/claimed" ] || { sync; exit 0; }
 device_number=$(number "$2") || exit 1
 place=$1
 if [ "$(mounted_at "$1")" != "$device_number" ]; then
@@ -18,3 +18,4 @@ sync
 cd / || exit 1
 [ "$place" = "$1" ] || { umount -- "$place" && rmdir -- "$place"; } || die "$place cannot be unmounted"
 rm -f "$run/claimed"
+sync

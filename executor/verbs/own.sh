@@ -3,7 +3,7 @@
 record=$VZPLAN_HOME/owners/$1
 mkdir -p "$VZPLAN_HOME/owners" || die "$VZPLAN_HOME/owners cannot be made"
 if [ -f "$record" ]; then
-    grep -q -x -F "run=$VZPLAN_RUN" "$record" && exit 0
+    grep -q -x -F "run=$VZPLAN_RUN" "$record" && { sync; exit 0; }
     die "container $1 is in the hands of another run: $(tr '\n' ' ' <"$record")"
 fi
 printf 'run=%s\ncontrol=%s\n' "$VZPLAN_RUN" "$VZPLAN_CONTROL" >"$run/record" || die "cannot write $run/record"

@@ -1,9 +1,10 @@
 # shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
 # release-lock CTID LOCKDIR
 rm -f "$(beside "$2/$1.lck")" "$(beside "$2/$1.lck").old"
-[ -f "$run/holder" ] || exit 0
-read -r pid start <"$run/holder"
-[ "$(head -n 1 "$2/$1.lck" 2>/dev/null)" != "$pid" ] || rm -f "$2/$1.lck"
+if [ -f "$run/holder" ]; then
+    read -r pid start <"$run/holder"
+    [ "$(head -n 1 "$2/$1.lck" 2>/dev/null)" != "$pid" ] || rm -f "$2/$1.lck"
+    [ -z "$start" ] || [ "$(start_time "$pid")" != "$start" ] || kill -s KILL "$pid"
+    rm -f "$run/holder"
+fi
 sync
-[ -z "$start" ] || [ "$(start_time "$pid")" != "$start" ] || kill -s KILL "$pid"
-rm -f "$run/holder"

@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
 # remove-made-tree PATH
 made=$(marker "$1")
-[ -f "$made" ] || exit 0
+[ -f "$made" ] || { sync; exit 0; }
 if there "$1"; then
     held=$(mounts_within "$1")
     [ -z "$held" ] || die "still mounted: $held"
@@ -10,3 +10,4 @@ if there "$1"; then
 fi
 sync
 rm -f "$made"
+sync

@@ -2,7 +2,7 @@
 # remove-made PATH
 made=$(marker "$1")
 rm -f "$(beside "$1")"
-[ -f "$made" ] || exit 0
+[ -f "$made" ] || { sync; exit 0; }
 if [ -d "$1" ] && [ ! -L "$1" ]; then
     held=$(mounts_within "$1")
     [ -z "$held" ] || die "still mounted: $held"
@@ -12,3 +12,4 @@ elif there "$1"; then
 fi
 sync
 rm -f "$made"
+sync # a mark that came back would let this run remove what another makes there later

@@ -12,7 +12,7 @@ if there "$2"; then
     mv -- "$2" "$3" || die "$2 cannot be renamed"
     sync
 fi
-there "$3" || exit 0
+there "$3" || { sync; exit 0; }
 [ -f "$run/retiring" ] || die "$3 is there, and this run did not put it there"
 rm -rf --one-file-system -- "$3"
 ! there "$3" || die "$3 cannot be deleted"

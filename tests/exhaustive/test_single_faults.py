@@ -9,15 +9,19 @@ from executor.simulated.faults import KINDS
 from executor.simulated.loading import Truth
 from planner.make import make_plan
 from planner.plan import Began, Outcome, What
+from tests.exhaustive import durable
 from tests.worlds import EXPLORED, TRUTHS, WORLDS
 
 RUNNING = [name for name in WORLDS if "running" in name]
 
 
 @pytest.mark.parametrize("world", EXPLORED)
-def test_no_single_failure_breaks_an_invariant(world: str) -> None:
+def test_no_single_failure_breaks_an_invariant(world: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = durable.watch(monkeypatch)
     report = single_faults(WORLDS[world], truth=TRUTHS.get(world))
     print(report)
+    assert {verb: left for verb, left in ended.items() if left} == {}
+    assert {"own", "disown", "make-file", "remove-made", "release-lock", "settle"} <= ended.keys()
     assert not report.violations, "\n".join(map(str, report.violations[:10]))
     # All of it was tried: as many moments as the plan has steps at the very least, and every end was met.
     plan = make_plan(WORLDS[world])

@@ -61,6 +61,7 @@ def remove_made(here: Here, path: str) -> Twin:
         node.drop(here.beside(path))
         yield
     if made not in node.tree:
+        yield from here.sync()
         return DONE
     if path in node.tree:
         stuck = _not_removable(here, path)
@@ -71,6 +72,7 @@ def remove_made(here: Here, path: str) -> Twin:
     yield from here.sync()
     node.drop(made)
     yield
+    yield from here.sync()
     return DONE
 
 
@@ -78,6 +80,7 @@ def remove_made_tree(here: Here, path: str) -> Twin:
     """Only with the marker; everything in it, nothing through a mount point."""
     node, made = here.node, here.marker(path)
     if made not in node.tree:
+        yield from here.sync()
         return DONE
     if path in node.tree:
         if node.mounts_within(path):
@@ -88,12 +91,14 @@ def remove_made_tree(here: Here, path: str) -> Twin:
     yield from here.sync()
     node.drop(made)
     yield
+    yield from here.sync()
     return DONE
 
 
 def remove_dir(here: Here, path: str) -> Twin:
     """By rmdir; what is mounted or not empty stays."""
     if path not in here.node.tree:
+        yield from here.sync()
         return DONE
     if not here.node.is_dir(path):
         return die(f"{path} is not a directory")
@@ -147,6 +152,7 @@ def retire_area(here: Here, ctid: str, private: str, aside: str) -> Twin:
         yield
         yield from here.sync()
     if aside not in node.tree:
+        yield from here.sync()
         return DONE
     if here.note("retiring") is None:
         return die(f"{aside} is there, and this run did not put it there")

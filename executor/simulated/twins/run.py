@@ -130,15 +130,14 @@ def release_lock(here: Here, ctid: str, lockdir: str) -> Twin:
         node.drop(here.beside(lock))
         yield
     holder = here.note("holder")
-    if holder is None:
-        return DONE
-    if node.text(lock) == holder:
-        node.drop(lock)
+    if holder is not None:
+        if node.text(lock) == holder:
+            node.drop(lock)
+            yield
+        if holder in node.living:
+            node.living -= {holder}
+            yield
+        node.drop(f"{here.folder}/holder")
         yield
     yield from here.sync()
-    if holder in node.living:
-        node.living -= {holder}
-        yield
-    node.drop(f"{here.folder}/holder")
-    yield
     return DONE

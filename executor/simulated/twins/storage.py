@@ -98,6 +98,7 @@ def claim_empty(here: Here, private: str, device: str, identity: str) -> Twin:
     if disk is None or node.lun_at(private) != node.luns[disk.number] or not same_disk(disk, identity):
         return die(f"{private} is not on {device}")
     if here.note("claimed") is not None:
+        yield from here.sync()
         return DONE
     if here.world.content(node, private) is not None:
         return die(f"{device} is not empty")
@@ -108,6 +109,7 @@ def claim_empty(here: Here, private: str, device: str, identity: str) -> Twin:
 def empty_claimed(here: Here, private: str, device: str, identity: str) -> Twin:
     """Only with the mark, and only in that very filesystem."""
     if here.note("claimed") is None:
+        yield from here.sync()
         return DONE
     disk, node = here.device(device), here.node
     if disk is None:
@@ -136,6 +138,7 @@ def empty_claimed(here: Here, private: str, device: str, identity: str) -> Twin:
         yield
     node.drop(f"{here.folder}/claimed")
     yield
+    yield from here.sync()
     return DONE
 
 
