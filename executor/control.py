@@ -23,7 +23,7 @@ from executor.site import LiveSite, Site
 from planner.adopt import commands
 from planner.difference import difference
 from planner.make import make_plan
-from planner.model import Asked, NodeFacts, Request, Usage
+from planner.model import Asked, NodeFacts, Request
 from planner.plan import (
     Adopted,
     Began,
@@ -40,7 +40,7 @@ from planner.plan import (
     Zone,
 )
 from planner.saga import may_go_back, may_go_forward
-from planner.situation import unseen
+from planner.situation import areas, unseen
 
 GENERATIONS_A_CONTROLLER: Final = 1000
 """Each controller counts its own reconnections from a number of its own, so that a later one is always higher."""
@@ -64,28 +64,39 @@ def source_of(ctid: int, world: dict[str, NodeFacts], destination: str) -> Choic
     return Choice(None, f"container {ctid} is on {', '.join(others)}: name the source with --from")
 
 
-def look(asked: Asked, site: Site, usage: tuple[Usage, ...] | None = None) -> Request:
+def look(asked: Asked, site: Site, before: Request | None = None) -> Request:
     """Gather what a plan is made from: every node in one round trip, all at once.
 
-    The destination is asked once more if the container lies where nobody had looked. ``usage``: what was counted
-    before and is not counted again, since it may take long.
+    The destination is asked once more if the container lies where nobody had looked. ``before``: of a look some time
+    ago; what takes long is not asked again, and where to look is known from it.
     """
     options = asked.options
-    counted = asked.ctid if usage is None else None
-    asks = {asked.source: Ask(measured=counted, peers=(asked.destination,), peer_ssh=options.peer_ssh)}
+    asks = {
+        asked.source: Ask(
+            measured=asked.ctid if before is None else None,
+            peers=(asked.destination,) if before is None else (),
+            peer_ssh=options.peer_ssh,
+        ),
+        asked.destination: Ask(paths=areas(before) if before is not None else (), expected=asked.ctid),
+    }
     facts = site.facts(asked.source, asked.destination, *options.also_seen_by, asks=asks)
     source = facts[asked.source]
     request = Request(
         asked,
-        source if usage is None else structs.replace(source, usage=usage),
+        source if before is None else _not_asked_again(source, before.source),
         facts[asked.destination],
         tuple(facts[name] for name in options.also_seen_by),
     )
     paths = unseen(request)
     if not paths:
         return request
-    again = site.facts(asked.destination, asks={asked.destination: Ask(paths=paths)})
+    again = site.facts(asked.destination, asks={asked.destination: Ask(paths=paths, expected=asked.ctid)})
     return structs.replace(request, destination=again[asked.destination])
+
+
+def _not_asked_again(now: NodeFacts, before: NodeFacts) -> NodeFacts:
+    """What was counted, and whether the peer is reached: where it is not, copying fails and is taken back."""
+    return structs.replace(now, usage=before.usage, reaches=before.reaches)
 
 
 def plan_now(asked: Asked, site: Site) -> Plan:
@@ -239,7 +250,7 @@ def _another_look(again: Again, request: Request, plan: Plan, site: Site, run: s
 
 def plan_again(request: Request, _plan: Plan, site: Site, run: str) -> Plan:
     """The plan as it would be made now, this run's own records not counted."""
-    now = look(request.asked, site, request.source.usage)
+    now = look(request.asked, site, request)
     return make_plan(
         structs.replace(
             now, source=without_run(now.source, run), destination=without_run(now.destination, run)

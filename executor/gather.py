@@ -51,6 +51,7 @@ class Ask(Struct, frozen=True):
 
     paths: tuple[str, ...] = ()  # further paths to look at
     measured: int | None = None  # a container whose files are counted
+    expected: int | None = None  # a container whose areas are looked at though it may have no config here
     peers: tuple[str, ...] = ()  # nodes that it should reach by ssh
     peer_ssh: tuple[str, ...] = ()  # options for that
 
@@ -58,14 +59,15 @@ class Ask(Struct, frozen=True):
         """The probe for it."""
         ssh = shlex.join(("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *self.peer_ssh))
         lines = "".join(
+            f"    word {shlex.quote(peer)}\n"
             f"    if look {ssh} {shlex.quote(peer if '@' in peer else f'root@{peer}')} true; then\n"
-            f'        echo "reach $(word {shlex.quote(peer)}) yes"\n    else\n'
-            f'        echo "reach $(word {shlex.quote(peer)}) no"\n    fi\n'
+            f'        echo "reach $word yes"\n    else\n        echo "reach $word no"\n    fi\n'
             for peer in self.peers
         )
         return (
-            f"measured={self.measured or ''}\nexport measured\nreach_peers() {{\n    :\n{lines}}}\n"
-            f"set -- {shlex.join(self.paths)}\n{probe()}"
+            f"measured={self.measured or ''} expected={self.expected or ''} "
+            f"more={shlex.quote(chr(10).join(self.paths))}\n"
+            f"export measured expected more\nreach_peers() {{\n    :\n{lines}}}\n{probe()}"
         )
 
 

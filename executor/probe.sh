@@ -1,11 +1,13 @@
 # shellcheck shell=sh disable=SC2154,SC2012 # names come from library.sh; names of files go into base64, whole
 # The probe: everything that vzplan wants to know of a hardware node, said in one go. It only looks.
-# POSIX sh and RHEL 6 class tools; PATH and LC_ALL are set by the session. Arguments: further paths to look at. Set
-# before this text: `measured`, the number of a container whose files are counted, and `reach_peers`, a function that
-# says which nodes this one reaches by ssh.
+# POSIX sh and RHEL 6 class tools; PATH and LC_ALL are set by the session. Set before this text, in the environment:
+# `measured`, the number of a container whose files are counted; `expected`, that of one which may have no config here
+# and whose areas are looked at all the same; `more`, further paths to look at, one a line. And `reach_peers`, a
+# function that says which nodes this one reaches by ssh.
 #
-# One record a line, words separated by single blanks; what could hold anything (texts, paths, names) is base64, "-"
-# stands for nothing. The last record counts the lines before it, so that an answer cut short is noticed.
+# One record a line, words separated by single blanks; what could hold anything (texts, paths, names) is base64, or
+# stands behind "=" if nothing in it could be mistaken; "-" stands for nothing. The last record counts the lines before
+# it, so that an answer cut short is noticed. Most of its time goes into starting programs; so it starts few.
 # Configs are data here: never sourced, never evaluated. The planner reads them itself; what `areas` makes of them
 # decides only which paths are looked at.
 
@@ -16,8 +18,12 @@ coded() { # standard input as one word
     printf '%s' "${text:--}"
 }
 
-word() { # TEXT as one word
-    printf '%s' "${1-}" | coded
+word() { # TEXT as one word, into $word
+    case ${1-} in
+        '') word=- ;;
+        *[!0-9A-Za-z./:_@-]*) word=$(printf '%s' "$1" | base64 -w 0) ;;
+        *) word="=$1" ;;
+    esac
 }
 
 # --- the node -------------------------------------------------------------------------------------------------
@@ -55,7 +61,8 @@ containers() {
                 echo "container $ctid $(look vzctl status "$ctid" | coded) $(coded <"$file")"
                 ;;
             *.start | *.stop | *.mount | *.umount | *.premount | *.postumount)
-                echo "script $(word "$name") $(stat -L -c %a "$file") $(coded <"$file")"
+                word "$name"
+                echo "script $word $(stat -L -c %a "$file") $(coded <"$file")"
                 ;;
         esac
     done
@@ -65,7 +72,8 @@ locks() { # LOCKDIR
     for file in "$1"/*.lck; do
         name=${file##*/}
         case ${name%.lck} in *[!0-9]* | '' | 0*) continue ;; esac
-        pid=$(head -n 1 "$file" 2>/dev/null)
+        pid=
+        read -r pid 2>/dev/null <"$file"
         case $pid in
             '' | *[!0-9]*) alive=unknown ;;
             *) if [ -d "/proc/$pid" ]; then alive=yes; else alive=no; fi ;;
@@ -93,8 +101,9 @@ areas() { # "HOW<tab>PATH" for each path to look at: dir (what is there), list (
     done
     # shellcheck disable=SC2016 # awk's own
     awk '
-        function put(how, path) {
-            if (path !~ /^\// || path ~ /[$`\\\t]/ || (path in hows && hows[path] != "dir")) return
+        function put(how, path, sure) {
+            if (!sure && (path !~ /^\// || path ~ /[$`\\\t]/)) return
+            if (path == "" || (path in hows && hows[path] != "dir")) return
             if (!(path in hows)) order[++count] = path
             hows[path] = how
         }
@@ -133,6 +142,7 @@ areas() { # "HOW<tab>PATH" for each path to look at: dir (what is there), list (
         END {
             put("locks", set[0, "LOCKDIR"])
             print "reboots\t" set[0, "VZREBOOTDIR"]
+            if (ENVIRON["expected"] != "") ctids[ENVIRON["expected"]]
             for (ctid in ctids) {
                 put("list", filled("DUMPDIR", ctid))
                 put("list", parent(filled("VE_PRIVATE", ctid)))
@@ -141,6 +151,8 @@ areas() { # "HOW<tab>PATH" for each path to look at: dir (what is there), list (
             }
             ctid = ENVIRON["measured"]
             if (ctid in ctids) print "measure\t" filled("VE_PRIVATE", ctid) "\t" filled("VE_ROOT", ctid)
+            extras = split(ENVIRON["more"], extra, "\n")
+            for (i = 1; i <= extras; i++) if (extra[i] != "") { put("dir", extra[i], 1); put("list", parent(extra[i]), 1) }
             for (i = 1; i <= count; i++) print hows[order[i]] "\t" order[i]
         }' "$@"
 }
@@ -153,12 +165,17 @@ path() { # HOW PATH: what lies there
     kind=other
     empty=-
     entries=-
+    word "$2"
+    place=$word
     if [ -L "$2" ]; then
         kind=symlink
     elif [ -d "$2" ]; then
         kind=directory
-        # A directory that cannot be read is not called empty.
-        case $(listed "$2") in
+        for each in "$2"/*; do
+            case ${each##*/} in '*' | 'lost+found') ;; *) empty=no && break ;; esac
+        done
+        # The shell finds no names beginning with a dot, and a directory that cannot be read is not called empty.
+        [ "$empty" = no ] || case $(listed "$2") in
             '') ;;
             / | "lost+found
 /") empty=yes ;;
@@ -167,7 +184,7 @@ path() { # HOW PATH: what lies there
     elif [ -f "$2" ]; then
         kind='file'
     elif [ ! -e "$2" ]; then
-        echo "path $(word "$2") absent - - -"
+        echo "path $place absent - - -"
         return
     fi
     # Of a link to a directory the names behind it are wanted too.
@@ -175,7 +192,8 @@ path() { # HOW PATH: what lies there
         names=$(listed "$2")
         [ -z "$names" ] || entries=.$(printf '%s' "${names%/}" | coded)
     fi
-    echo "path $(word "$2") $kind $(word "$(readlink -f "$2")") $empty $entries"
+    word "$({ cd -P -- "$2" && pwd -P; } 2>/dev/null || readlink -f "$2")"
+    echo "path $place $kind $word $empty $entries"
 }
 
 reboots() { # VZREBOOTDIR: which containers the boot script starts, unless their configs say ONBOOT=no
@@ -206,7 +224,8 @@ usage() { # PRIVATE ROOT: what lies there, in kilobytes and inodes; by the files
         inodes=$(timeout -s KILL 3600 find "$1" -xdev 2>/dev/null | wc -l)
     fi
     case $kilobytes$inodes in '' | *[!0-9]*) return ;; esac
-    echo "usage $(word "$1") $kilobytes $inodes"
+    word "$1"
+    echo "usage $word $kilobytes $inodes"
 }
 
 # --- devices and mounts ---------------------------------------------------------------------------------------
@@ -222,8 +241,12 @@ names() { # "MAJOR MINOR NAME..." in hexadecimal for every block device that has
 device() { # NUMBER NAME...
     device_number=$1
     shift
-    case $(cat "$(block "$device_number")/size" 2>/dev/null) in '' | 0) return ;; esac # no device behind the name
-    id=$(identity "$1")
+    sys=$(block "$device_number")
+    sectors=
+    { read -r sectors <"$sys/size"; } 2>/dev/null
+    case $sectors in '' | 0) return ;; esac # no device behind the name
+    word "$(identity "$1" "$device_number")"
+    id=$word
     type=${id%:*}
     type=${type##*:}
     case $(LC_ALL=C timeout -s KILL 30 mke2fs -n -F "$1" </dev/null 2>&1; echo "status $?") in
@@ -237,10 +260,19 @@ device() { # NUMBER NAME...
         xfs) details=$(look dd if="$1" bs=512 count=1 | coded) ;;
         btrfs*) details=$(look dd if="$1" bs=512 skip=128 count=1 | coded) ;;
     esac
-    label=$(look blkid -c /dev/null -s LABEL -o value "$1" | coded)
-    read_only=$(look blockdev --getro "$1")
-    holders=$(ls "$(block "$device_number")/holders" 2>/dev/null | coded)
-    echo "device $device_number $(word "$*") $(word "$id") $label ${read_only:--} $holders $free $details"
+    word "$(look blkid -c /dev/null -s LABEL -o value "$1")"
+    label=$word
+    read_only=
+    { read -r read_only <"$sys/ro"; } 2>/dev/null || read_only=$(look blockdev --getro "$1") # old kernels: not of partitions
+    holders=
+    for each in "$sys"/holders/*; do
+        [ ! -e "$each" ] || holders="$holders${holders:+
+}${each##*/}"
+    done
+    word "$holders"
+    holders=$word
+    word "$*"
+    echo "device $device_number $word $id $label ${read_only:--} $holders $free $details"
 }
 
 devices() {
@@ -252,23 +284,31 @@ devices() {
     done
 }
 
+mounter() { # FILE DEVICE POINT
+    word "$1"
+    file_word=$word
+    word "$2"
+    what_word=$word
+    word "$3"
+    echo "mounter $file_word $what_word $word"
+}
+
 mounters() { # what mounts devices by itself, whatever containers' configs say
     { look cat /etc/fstab; echo; } | while read -r what point _; do
         case $what in /dev/* | UUID=* | LABEL=* | PARTUUID=* | PARTLABEL=*)
-            echo "mounter $(word /etc/fstab) $(word "$what") $(word "$point")"
+            mounter /etc/fstab "$what" "$point"
             ;;
         esac
     done
     for file in /etc/systemd/system/*.mount /run/systemd/system/*.mount; do
         [ -f "$file" ] || continue
-        what=$(sed -n 's/^What=//p' "$file" | head -n 1)
-        echo "mounter $(word "$file") $(word "$what") $(word "$(sed -n 's/^Where=//p' "$file" | head -n 1)")"
+        mounter "$file" "$(sed -n 's/^What=//p' "$file" | head -n 1)" "$(sed -n 's/^Where=//p' "$file" | head -n 1)"
     done
     for file in /etc/auto.*; do
         [ -f "$file" ] || continue
         sed -n 's/^\([^#[:space:]]*\)[[:space:]].*[[:space:]]:\(\/dev\/[^[:space:]]*\).*/\2 \1/p' "$file" |
             while read -r what point; do
-                echo "mounter $(word "$file") $(word "$what") $(word "$point")"
+                mounter "$file" "$what" "$point"
             done
     done
 }
@@ -276,7 +316,8 @@ mounters() { # what mounts devices by itself, whatever containers' configs say
 activation() { # what LVM activates by itself: its configs, without the comments, which are most of them
     for file in /etc/lvm/lvm.conf /etc/lvm/lvmlocal.conf; do
         [ -f "$file" ] || continue
-        echo "lvm $(word "$file") $(sed -e '/^[[:space:]]*#/d' -e '/^[[:space:]]*$/d' "$file" | coded)"
+        word "$file"
+        echo "lvm $word $(sed -e '/^[[:space:]]*#/d' -e '/^[[:space:]]*$/d' "$file" | coded)"
     done
 }
 
@@ -292,14 +333,7 @@ say() {
     node
     containers
     owners
-    {
-        areas
-        for each in "$@"; do
-            printf 'dir\t%s\n' "$each"
-            parent=${each%/*}
-            printf 'list\t%s\n' "${parent:-/}"
-        done
-    } | while IFS="$tab" read -r how what more; do
+    areas | while IFS="$tab" read -r how what more; do
         case $how in
             measure) usage "$what" "$more" ;;
             reboots) reboots "$what" ;;
@@ -313,13 +347,16 @@ say() {
                 ;;
         esac
     done
-    devices
-    mounters
-    activation
-    mounts
-    reach_peers
-    look df -P -k -l | sed 's/^/bytes /'
-    look df -P -i -l | sed 's/^/inodes /'
+    # Another node may be slow to answer; meanwhile the rest is said.
+    reach_peers | {
+        devices
+        mounters
+        activation
+        mounts
+        look df -P -k -l | sed 's/^/bytes /'
+        look df -P -i -l | sed 's/^/inodes /'
+        cat
+    }
 }
 
-say "$@" | awk '{ print } END { print "end " NR }'
+say | awk '{ print } END { print "end " NR }'

@@ -230,15 +230,19 @@ def _evaluated(config: str, subject: str) -> list[Finding]:
     ]
 
 
-def unseen(request: Request) -> tuple[str, ...]:
-    """Paths at the destination that the plan depends on and its facts say nothing of; to be asked for, if any."""
+def areas(request: Request) -> tuple[str, ...]:
+    """Paths at the destination that the plan depends on; none if the request cannot be read."""
     at = read(request)
     if not isinstance(at, Situation):
         return ()
-    facts = at.destination.facts
-    areas = (at.destination.private, at.destination.root, f"{at.destination.dumpdir}/Dump.{at.ctid}")
-    paths = (path for area in areas for path in (area, area.rpartition("/")[0] or "/"))
-    return tuple(dict.fromkeys(p for p in paths if facts.path(p).kind is PathKind.UNKNOWN))
+    places = (at.destination.private, at.destination.root, f"{at.destination.dumpdir}/Dump.{at.ctid}")
+    return tuple(dict.fromkeys(p for place in places for p in (place, place.rpartition("/")[0] or "/")))
+
+
+def unseen(request: Request) -> tuple[str, ...]:
+    """Those of ``areas`` that the destination's facts say nothing of; to be asked for, if any."""
+    facts = request.destination
+    return tuple(path for path in areas(request) if facts.path(path).kind is PathKind.UNKNOWN)
 
 
 def reboot_dir(vz_conf: str | None) -> str:

@@ -104,8 +104,8 @@ mounts_of() { # MAJOR:MINOR -> where it is mounted, in any namespace of this nod
     done
 }
 
-wwid() { # DEVICE -> what names its disk in the whole SAN, empty if nothing does; seen through multipath and LVM
-    sys=$(block "$(number "$1")")
+wwid() { # DEVICE [MAJOR:MINOR] -> what names its disk in the whole SAN, empty if nothing does; seen through multipath and LVM
+    sys=$(block "${2:-$(number "$1")}")
     if [ -d "$sys/dm" ]; then
         uuid=$(cat "$sys/dm/uuid" 2>/dev/null)
         case $uuid in
@@ -160,16 +160,18 @@ segments() { # DEVICE made of others by device-mapper -> each piece: length, WWI
     }
 }
 
-identity() { # DEVICE -> WWID:START:SIZE:TYPE:UUID, "-" for what is not known (planner/identity.py)
+identity() { # DEVICE [MAJOR:MINOR] -> WWID:START:SIZE:TYPE:UUID, "-" for what is not known (planner/identity.py)
     blockdev --flushbufs "$1" 2>/dev/null
-    id=$(wwid "$1")
-    sys=$(block "$(number "$1")")
-    start=$(cat "$sys/start" 2>/dev/null)
-    sectors=$(cat "$sys/size" 2>/dev/null)
+    at_number=${2:-$(number "$1")}
+    id=$(wwid "$1" "$at_number")
+    sys=$(block "$at_number")
+    start='' sectors='' type='' uuid=''
+    { read -r start <"$sys/start"; read -r sectors <"$sys/size"; } 2>/dev/null
     size=${sectors:+$((sectors * 512))}
-    type=$(blkid -c /dev/null -s TYPE -o value "$1" 2>/dev/null)
+    tags=" $(blkid -c /dev/null -s TYPE -s UUID "$1" 2>/dev/null)"
+    case $tags in *' TYPE="'*) type=${tags#* TYPE=\"} type=${type%%\"*} ;; esac
+    case $tags in *' UUID="'*) uuid=${tags#* UUID=\"} uuid=${uuid%%\"*} ;; esac
     [ "$type" != btrfs ] || type=$(spread "$1")
-    uuid=$(blkid -c /dev/null -s UUID -o value "$1" 2>/dev/null)
     printf '%s:%s:%s:%s:%s' "${id:--}" "${start:--}" "${size:--}" "${type:--}" "${uuid:--}"
 }
 

@@ -1,8 +1,8 @@
 """The answer of ``executor/probe.sh`` -> ``NodeFacts``.
 
-One record a line, words separated by single blanks, what could hold anything in base64, "-" for nothing. The last
-record counts those before it. An answer that is cut short, or says what no probe says, is refused as a whole: facts
-that are half there would read as "no".
+One record a line, words separated by single blanks; what could hold anything is base64, or stands as it is behind "=";
+"-" is nothing. The last record counts those before it. An answer that is cut short, or says what no probe says, is
+refused as a whole: facts that are half there would read as "no".
 """
 
 from __future__ import annotations
@@ -245,6 +245,8 @@ def _once(mounts: list[Mount]) -> list[Mount]:
 
 
 def _bytes(word: str) -> bytes:
+    if word.startswith("="):
+        return word[1:].encode()
     try:
         return b"" if word == NOTHING else b64decode(word, validate=True)
     except NotBase64:

@@ -177,6 +177,7 @@ def answers(draw: st.DrawFn) -> str:
                     said,
                     base64.b64encode(said.encode()).decode() or "-",
                     base64.b64encode(b"\xff").decode(),
+                    f"={said}",
                     "-",
                 )
             )

@@ -164,7 +164,7 @@ class Node:
 
     def device(self, name: str) -> Device:
         """As the probe tells of it, and the planner reads that."""
-        functions, _, _ = probe().rpartition('\nsay "$@"')
+        functions, _, _ = probe().rpartition("\nsay |")
         record = self.run(functions + "\n", f"device {NUMBERS[self.age][name]} '{name}'").decode()
         (found,) = facts("hn1", f"boot b\nvz yes\n{record}end 3\n").devices
         return found
@@ -406,18 +406,24 @@ def test_only_a_map_of_multipath_is_known_by_its_own_uuid(uuid: str, known_as: s
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("said", "kind", "uuid"),
     [
-        (b"", "-"),
-        (b"\n", "-"),
-        (b"ext", "ext"),
-        (b"ext4", "ext4"),
-        (b"DDF_raid_member\n", "DDF_raid_member"),
-        (b"\x00\xff\n", "\\xff"),
-        (b"zfs:member\n", "zfs:member"),
+        (b"", "-", "-"),
+        (b"\n", "-", "-"),
+        (b"ext4\n", "-", "-"),
+        (b'/dev/sda1: UUID="u-1" TYPE="ext4" \n', "ext4", "u-1"),
+        (b'/dev/sda1: TYPE="ext4" UUID="u-1"\n', "ext4", "u-1"),
+        (b'/dev/sda1: TYPE="DDF_raid_member"\n', "DDF_raid_member", "-"),
+        (b'/dev/sda1: TYPE="zfs:member"\n', "zfs:member", "-"),
+        (b'/dev/sda1: UUID="u-1"\n', "-", "u-1"),
+        (b'/dev/sda1: PTUUID="8f" PTTYPE="dos"\n', "-", "-"),  # a table of partitions, no filesystem
+        (b'/dev/sda1: UUID_SUB="s" TYPE="btr', "btr", "-"),
+        (b'TYPE="\x00\xff"\n', "\\xff", "-"),
     ],
 )
-def test_whatever_blkid_says_is_no_other_part_of_the_identity(said: bytes, kind: str, make: Make) -> None:
+def test_whatever_blkid_says_is_no_other_part_of_the_identity(
+    said: bytes, kind: str, uuid: str, make: Make
+) -> None:
     node = make("rhel6")
     node.say("blkid", said)
-    assert node.identity("/dev/sda1") == f"{LOCAL}:2048:524288000:{kind}:{kind}"
+    assert node.identity("/dev/sda1") == f"{LOCAL}:2048:524288000:{kind}:{uuid}"

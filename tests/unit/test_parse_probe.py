@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 import time
 from base64 import b64encode
 from pathlib import Path
@@ -893,22 +896,22 @@ def test_every_node_is_asked_once_and_paths_are_quoted() -> None:
     assert list(found) == ["hn1", "hn2"]
     assert found["hn2"].node == "hn2"
     assert [len(node.scripts) for node in nodes.values()] == [1, 1]
-    asked = "set -- '/a b' '$(touch /pwned)' 'it'\"'\"'s'"
-    assert nodes["hn1"].scripts == [
-        f"measured=\nexport measured\nreach_peers() {{\n    :\n}}\n{asked}\n{probe()}"
-    ]
+    asked = "measured= expected= more='/a b\n$(touch /pwned)\nit'\"'\"'s'\nexport measured expected more"
+    assert nodes["hn1"].scripts == [f"{asked}\nreach_peers() {{\n    :\n}}\n{probe()}"]
     assert nodes["hn2"].scripts == nodes["hn1"].scripts
 
 
 def test_each_node_is_asked_what_is_meant_for_it() -> None:
     nodes = {name: Fixed(Exited(0, answer("rhel6"))) for name in ("hn1", "hn2", "hn3")}
-    gather(nodes, {"hn1": Ask(measured=123), "hn2": Ask(paths=("/srv",)), "hn9": Ask(measured=5)})
+    gather(
+        nodes, {"hn1": Ask(measured=123), "hn2": Ask(paths=("/srv",), expected=124), "hn9": Ask(measured=5)}
+    )
     starts = {name: node.scripts[0].removesuffix(probe()) for name, node in nodes.items()}
-    nobody = "reach_peers() {\n    :\n}\n"
+    nobody = "export measured expected more\nreach_peers() {\n    :\n}\n"
     assert starts == {
-        "hn1": f"measured=123\nexport measured\n{nobody}set -- \n",
-        "hn2": f"measured=\nexport measured\n{nobody}set -- /srv\n",
-        "hn3": f"measured=\nexport measured\n{nobody}set -- \n",
+        "hn1": f"measured=123 expected= more=''\n{nobody}",
+        "hn2": f"measured= expected=124 more=/srv\n{nobody}",
+        "hn3": f"measured= expected= more=''\n{nobody}",
     }
     assert [node.deadlines for node in nodes.values()] == [[COUNTING_S], [DEADLINE_S], [DEADLINE_S]]
 
@@ -921,8 +924,9 @@ def test_names_and_options_of_peers_are_quoted() -> None:
         f"if look {ssh} admin@hn3 true; then",
         f"if look {ssh} 'root@$(x)' true; then",
     ]
-    assert script.count("echo \"reach $(word '$(x)') yes\"") == 1
-    assert script.count('echo "reach $(word admin@hn3) no"') == 1
+    assert script.count("    word '$(x)'\n") == 1
+    assert script.count("    word admin@hn3\n") == 1
+    assert script.count('echo "reach $word no"') == 3
 
 
 def test_no_nodes_give_no_facts() -> None:
@@ -961,3 +965,20 @@ def test_what_python_calls_a_line_end_is_part_of_a_name(odd: str) -> None:
     lines = ("boot b", "vz yes", f"elsewhere 0 0 8:1 / /mnt/a{odd}b rw - ext4 /dev/sda1 rw")
     found = facts("hn1", "\n".join((*lines, f"end {len(lines)}", "")))
     assert found.mounts[0].point == f"/mnt/a{odd}b"
+
+
+@pytest.mark.parametrize(
+    "path", ["/vz/private/123", "/", "/a b", "/a=b", "/é", "/a\\b", "/a'b", "/$(x)", "/tab\there", "/@:_-.x"]
+)
+def test_a_word_is_read_as_it_was_said_in_base64_or_as_it_stands(path: str) -> None:
+    functions = probe().partition("# --- the node")[0]
+    done = subprocess.run(
+        ["sh", "-c", f'{functions}\nword "$path"; echo "path $word absent - - -"'],
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C", "VZPLAN_HOME": "/", "VZPLAN_RUN": "r", "path": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (found,) = facts("hn1", f"boot b\nvz yes\n{done.stdout}end 3\n").paths
+    assert found.path == path
+    assert (" =" in done.stdout) == (re.fullmatch("[0-9A-Za-z./:_@-]+", path) is not None)
