@@ -72,8 +72,7 @@ locks() { # LOCKDIR
     for file in "$1"/*.lck; do
         name=${file##*/}
         case ${name%.lck} in *[!0-9]* | '' | 0*) continue ;; esac
-        pid=
-        read -r pid 2>/dev/null <"$file"
+        pid=$(first_line "$file")
         case $pid in
             '' | *[!0-9]*) alive=unknown ;;
             *) if [ -d "/proc/$pid" ]; then alive=yes; else alive=no; fi ;;
@@ -192,7 +191,7 @@ path() { # HOW PATH: what lies there
         names=$(listed "$2")
         [ -z "$names" ] || entries=.$(printf '%s' "${names%/}" | coded)
     fi
-    word "$({ cd -P -- "$2" && pwd -P; } 2>/dev/null || readlink -f "$2")"
+    word "$(real "$2")"
     echo "path $place $kind $word $empty $entries"
 }
 
@@ -210,7 +209,7 @@ usage() { # PRIVATE ROOT: what lies there, in kilobytes and inodes; by the files
     place=
     if [ -n "$(mounted_at "$1")" ]; then
         place=$1
-    elif place=$(escaped "$(readlink -f "$2")") awk '$5 == ENVIRON["place"] && / - simfs / { found = 1 }
+    elif place=$(escaped "$(real "$2")") awk '$5 == ENVIRON["place"] && / - simfs / { found = 1 }
         END { exit !found }' /proc/self/mountinfo; then
         place=$2
     fi

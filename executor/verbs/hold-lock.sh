@@ -7,7 +7,7 @@ if [ -f "$run/holder" ]; then
     # One of an earlier try is used again; one that is gone is forgotten.
     [ -n "$start" ] && [ "$(start_time "$pid")" = "$start" ] || pid=
 fi
-[ -z "$pid" ] || [ "$(head -n 1 "$lock" 2>/dev/null)" != "$pid" ] || exit 0
+[ -z "$pid" ] || [ "$(first_line "$lock")" != "$pid" ] || exit 0
 if [ -z "$pid" ]; then
     # The holder lives on only if it hears "go", which it is told once its number is on record; if this verb ends before,
     # it reads the end of the pipe and goes too. So none is ever left that nobody knows of.
@@ -28,7 +28,7 @@ rm -f "$new"
 printf '%s\n' "$pid" >"$new"
 if ! ln "$new" "$lock" 2>/dev/null; then
     # Only now is it looked at, and only what was looked at is taken away: a stale one, whose process is dead.
-    other=$(head -n 1 "$lock" 2>/dev/null)
+    other=$(first_line "$lock")
     case $other in
         '' | *[!0-9]*) ;;
         *)
@@ -41,7 +41,7 @@ if ! ln "$new" "$lock" 2>/dev/null; then
     old=$new.old
     rm -f "$old"
     mv -f "$lock" "$old" 2>/dev/null
-    [ "$(head -n 1 "$old" 2>/dev/null)" = "$other" ] || {
+    [ "$(first_line "$old")" = "$other" ] || {
         ln "$old" "$lock" 2>/dev/null # someone took it in between: it is theirs
         rm -f "$new" "$old"
         die "someone else took $lock meanwhile"

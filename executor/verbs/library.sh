@@ -24,14 +24,29 @@ not_up() { # failed, and it is proved that nothing runs and nothing is half moun
 
 there() { [ -e "$1" ] || [ -L "$1" ]; }
 
-boot_id() { cat /proc/sys/kernel/random/boot_id; }
+first_line() { # FILE -> its first line; nothing if it cannot be read
+    line=
+    { IFS= read -r line <"$1"; } 2>/dev/null
+    printf '%s' "$line"
+}
+
+boot_id() { first_line /proc/sys/kernel/random/boot_id; }
+
+real() { # PATH -> what readlink -f says; of a directory the shell knows it itself
+    { cd -P -- "$1" && pwd -P; } 2>/dev/null || readlink -f "$1"
+}
+
+checksum() { # <CONTENT -> its SHA-256 in hexadecimal
+    sum_said=$(sha256sum)
+    printf '%s' "${sum_said%% *}"
+}
 
 mark() { # NAME [TEXT]: a durable note in the run's folder
     printf '%s\n' "${2-}" | dd of="$run/$1" conv=fsync 2>/dev/null && sync || die "cannot write $run/$1"
 }
 
 marker() { # PATH -> the file that says this run made PATH
-    printf '%s/made/%s' "$run" "$(printf '%s' "$1" | sha256sum | cut -c1-64)"
+    printf '%s/made/%s' "$run" "$(printf '%s' "$1" | checksum)"
 }
 
 beside() { # PATH -> a name in the same directory that only this run uses
@@ -39,13 +54,19 @@ beside() { # PATH -> a name in the same directory that only this run uses
 }
 
 start_time() { # PID -> ticks since boot (proc(5), stat, field 22); empty if it is gone, or dead and not waited for
-    sed -e 's/.*) //' -e '/^[ZX]/d' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20
+    stat=$(first_line "/proc/$1/stat")
+    # shellcheck disable=SC2086 # words on purpose
+    set -- ${stat##*) }
+    case ${1-} in '' | [ZX]) ;; *) printf '%s' "${20-}" ;; esac
 }
 
 # --- mounts and devices ---------------------------------------------------------------------------------------
 
 escaped() { # PATH as mountinfo writes it (proc(5): space, tab, newline and backslash in octal)
-    printf '%s' "$1" | sed -e 's/\\/\\134/g' -e 's/ /\\040/g' -e "s/$tab/\\\\011/g"
+    case $1 in
+        *[\\\ $tab]*) printf '%s' "$1" | sed -e 's/\\/\\134/g' -e 's/ /\\040/g' -e "s/$tab/\\\\011/g" ;;
+        *) printf '%s' "$1" ;;
+    esac
 }
 
 number() { # DEVICE -> MAJOR:MINOR in decimal
@@ -65,7 +86,7 @@ number_of_dir() { # DIRECTORY -> MAJOR:MINOR of the filesystem it is on
 
 mounted_at() { # PATH -> MAJOR:MINOR of what is mounted there in this namespace, the topmost; empty if nothing
     # Of a bind mount or a subvolume with its directory behind it: only the top of a device is the device's own mount.
-    place=$(escaped "$(readlink -f "$1")")
+    place=$(escaped "$(real "$1")")
     at=$place awk '
         $5 == ENVIRON["at"] { found = $3 " " $4; sub(/.* - /, ""); found = found " " $1 " " $2 }
         END { print found }' /proc/self/mountinfo | {
@@ -89,10 +110,10 @@ behind() { # SOURCE NUMBER -> MAJOR:MINOR of the device of a btrfs, to which mou
 }
 
 mounts_within() { # PATH -> every mount at or below it, in any namespace of this node
-    place=$(readlink -f "$1")
+    place=$(real "$1")
     place=$(escaped "${place:-$1}") # of what is not there, the path as it is written
     cat /proc/[0-9]*/mountinfo 2>/dev/null |
-        at=$place awk '$5 == ENVIRON["at"] || index($5, ENVIRON["at"] "/") == 1 { print $5 }' | sort -u
+        at=$place awk '($5 == ENVIRON["at"] || index($5, ENVIRON["at"] "/") == 1) && !seen[$5]++ { print $5 }'
 }
 
 mounts_of() { # MAJOR:MINOR -> where it is mounted, in any namespace of this node
@@ -279,7 +300,7 @@ state_of() { # CTID -> running, mounted, suspended, stopped, deleted or unknown,
 }
 
 rooted_in() { # ROOT: does a process have its root there? (a container's processes are seen from its node)
-    set -- "$(readlink -f "$1")"
+    set -- "$(real "$1")"
     # shellcheck disable=SC2010,SC2012 # no file names of others: /proc/PID/root only
     ls -l /proc/[0-9]*/root 2>/dev/null | at=" -> $1" awk '{
         here = index($0, ENVIRON["at"])
@@ -351,7 +372,7 @@ bring_up() { # as ensure_up
 # --- the fence ------------------------------------------------------------------------------------------------
 
 has_content() { # PATH SHA256: "-" for any
-    [ "$2" = - ] || [ "$(sha256sum <"$1" | cut -c1-64)" = "$2" ]
+    [ "$2" = - ] || [ "$(checksum <"$1")" = "$2" ]
 }
 
 replace() { # PATH SUM: put standard input in the place of PATH, which must still have that checksum

@@ -3,7 +3,7 @@
 rm -f "$(beside "$2/$1.lck")" "$(beside "$2/$1.lck").old"
 if [ -f "$run/holder" ]; then
     read -r pid start <"$run/holder"
-    [ "$(head -n 1 "$2/$1.lck" 2>/dev/null)" != "$pid" ] || rm -f "$2/$1.lck"
+    [ "$(first_line "$2/$1.lck")" != "$pid" ] || rm -f "$2/$1.lck"
     [ -z "$start" ] || [ "$(start_time "$pid")" != "$start" ] || kill -s KILL "$pid"
     rm -f "$run/holder"
 fi

@@ -143,22 +143,24 @@ vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
     name=$verb
     while [ "$name" != "${name#*-}" ]; do name=${name%%-*}_${name#*-}; done
     eval "text=\$v_$name" # the name of a verb of ours; nothing of the node's is evaluated
-    # The process notes itself before it becomes the verb; timeout then makes it a group of its own.
-    # shellcheck disable=SC2016 # expanded by the inner shell
-    sh -c '
-        note() { # RUN BOOT WORDS-OF-STAT
-            run=$1 boot=$2
-            shift 2
-            echo "$$ ${20} $boot" >"$run/pids/verb"
-        }
-        [ ! -d "$1" ] || { read -r stat <"/proc/$$/stat" && note "$1" "$2" ${stat##*")" }; } || exit 120
-        [ ! -f "$1/input" ] || exec <"$1/input"
-        shift 2
-        exec timeout -s KILL "$@"' start "$run" "$now" "$deadline" sh -c "$v_library
-$text" "$verb" "$@" </dev/null
+    # The process notes itself before it becomes the verb; timeout then makes it a group of its own. In it "$$" is its
+    # parent; what it is itself, /proc/self says.
+    (
+        exec </dev/null
+        if [ -d "$run" ]; then
+            vzplan_first /proc/self/stat
+            own=${first%% *}
+            vzplan_started "$own"
+            printf '%s %s %s\n' "$own" "$started" "$now" >"$run/pids/verb" && exec <"$run/input" || exit 120
+        fi
+        exec timeout -s KILL "$deadline" sh -c "$v_library
+$text" "$verb" "$@"
+    )
     status=$?
     if [ -d "$run" ]; then
-        rm -f "$run/pids/verb" "$run/input"
+        # Emptied, which starts no program; the folder goes with the run.
+        : >"$run/pids/verb"
+        : >"$run/input"
         vzplan_log "ended $verb $status"
     fi
     exit "$status"
