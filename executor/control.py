@@ -39,7 +39,7 @@ from planner.plan import (
     Wish,
     Zone,
 )
-from planner.saga import may_go_back, may_go_forward
+from planner.saga import Past, may_go_back, may_go_forward
 from planner.situation import areas, unseen
 
 GENERATIONS_A_CONTROLLER: Final = 1000
@@ -186,27 +186,60 @@ def generation(entries: Sequence[Entry]) -> int:
     return known + GENERATIONS_A_CONTROLLER * sum(isinstance(entry, Restarted) for entry in entries)
 
 
+def commands_known(entries: Sequence[Entry], past: Past) -> Counter[str]:
+    """How many commands a journal of these entries knows to have gone to each node, settling not counted."""
+    known = Counter(
+        past.command(entry.what, entry.at).node
+        for entry in entries
+        if isinstance(entry, Began) and entry.what is not What.SETTLE
+    )
+    for entry in entries:
+        if isinstance(entry, Adopted):
+            known += Counter(dict(entry.logged))
+    return known
+
+
+def began_nothing(plan: Plan, past: Past) -> bool:
+    """Whether nothing but owner records may have been made, as far as this past tells."""
+    return all(step.do.argv[0] == "own" for step in plan.steps if step.id in past.begun)
+
+
+def has_it_still(plan: Plan, source: NodeFacts) -> bool:
+    """Whether the source has the container's config as it was when the plan was made."""
+    container = source.container(plan.asked.ctid)
+    return container is not None and plan.config is not None and container.config == plan.config.before
+
+
 def _knows_all(site: LiveSite, journal: Journal, off: tuple[str, ...]) -> None:
     """Refuse a journal that knows less than its nodes: it was cut, or is an old copy (a backup that was put back).
 
     What it does not know of would not be taken back before the container is started again. A node that cannot be asked
     tells nothing; nothing goes to it either before it has settled.
     """
-    known = Counter(
-        journal.past.command(entry.what, entry.at).node
-        for entry in journal.entries
-        if isinstance(entry, Began) and entry.what is not What.SETTLE
-    )
-    for entry in journal.entries:
-        if isinstance(entry, Adopted):
-            known += Counter(dict(entry.logged))
-    for node in journal.plan.nodes:
-        kept = ask(site, journal.opened.run, node) if node not in off else None
+    known, plan = commands_known(journal.entries, journal.past), journal.plan
+    told = {node: ask(site, journal.opened.run, node) for node in plan.nodes if node not in off}
+    for node, kept in told.items():
         if isinstance(kept, Kept) and commands(kept.log) > known[node]:
             raise RecoverError(
                 f"its journal here knows of {known[node]} commands on {node}, and {node} was given "
                 f"{commands(kept.log)}: it was cut, or is an old copy; remove its folder {journal.path.parent} and "
                 f"recover it with --adopt {node}"
+            )
+    if began_nothing(plan, journal.past) and all(kept is None for kept in told.values()):
+        # A run that never began and one that has long ended leave the same on the nodes: nothing.
+        source = plan.asked.source
+        try:
+            facts = site.facts(source)[source]
+        except GatherError as problem:
+            raise RecoverError(
+                f"its journal here says that nothing was begun, and {source} must say so too: {problem}"
+            ) from None
+        if not has_it_still(plan, facts):
+            raise RecoverError(
+                f"its journal here says that nothing was begun, and container {plan.asked.ctid} has not the config "
+                f"on {source} that it had: the journal was cut, or is an old copy of a run that has ended, or someone "
+                f"changed the config since. No node knows of the run any more: see where the container is, then "
+                f"remove its folder {journal.path.parent}"
             )
 
 

@@ -64,8 +64,7 @@ def single_faults(
 
     ``merge``: a schedule ends where its rest is known. It finds the same without, and takes longer.
     """
-    plan = plan if plan is not None else make_plan(request)
-    start = Trial(plan, _world(request, truth))
+    start = start_of(request, plan, truth=truth)
     start.rests = Rests() if merge else None
     report = Report(0, 0, 0, 0, Counter(), ())
     found: list[Violation] = []
@@ -97,17 +96,20 @@ def run_schedule(
     Raises:
         ValueError: the line is no schedule, or one of its places is never reached.
     """
-    plan = plan if plan is not None else make_plan(request)
-    world = _world(request, truth)
-    trial = Trial(plan, world, schedule(line))
+    trial = start_of(request, plan, truth=truth)
+    trial.armed, trial.line = schedule(line), line
     trial.run()
     if trial.armed:
         raise ValueError(f"{trial.armed[0]} was never reached")
     return trial
 
 
-def _world(request: Request, truth: Truth | None) -> World:
-    return World.of(request.source, request.destination, truth=truth, writers=frozenset({request.asked.ctid}))
+def start_of(request: Request, plan: Plan | None = None, *, truth: Truth | None = None) -> Trial:
+    """Before the first move of ``plan`` (None: the request's), in the world of its facts."""
+    world = World.of(
+        request.source, request.destination, truth=truth, writers=frozenset({request.asked.ctid})
+    )
+    return Trial(plan if plan is not None else make_plan(request), world)
 
 
 def _moments(start: Trial, seen: set[Hashable], report: Report) -> Iterator[Snapshot]:

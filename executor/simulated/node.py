@@ -137,8 +137,13 @@ def wrapped(here: Here, command: Command) -> Twin:
     refused = refusal(here, verb)
     if refused is not None:
         return refused
+    end: End
+    if verb == "settle":
+        end = yield from TWINS[verb](here)
+        here.world.logged += ((here.node.name, f"settled {here.generation}"),)
+        return end
     here.world.logged += ((here.node.name, line(command)),)
-    end: End = yield from TWINS[verb](here, *operands)
+    end = yield from TWINS[verb](here, *operands)
     if here.folder in here.node.tree:
         here.world.logged += ((here.node.name, f"ended {verb} {end.status}"),)
     else:  # the log went with it

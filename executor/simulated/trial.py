@@ -249,7 +249,7 @@ class Trial:
             return False
         then, self.then = self.then, Then.RECOVER
         if then is Then.OFF:
-            self._restart()
+            self.restart()
             for node in self.world.nodes.values():
                 if node.dark:
                     self._append(NodeOff(node.name))
@@ -257,7 +257,7 @@ class Trial:
         power_back(self.world)
         self.world.heal()
         if then is not Then.ADOPT:
-            self._restart(forward=then is Then.FORWARD and may_go_forward(self.past))
+            self.restart(forward=then is Then.FORWARD and may_go_forward(self.past))
         elif not self._adopt():
             return False
         self.recoveries += 1
@@ -267,7 +267,8 @@ class Trial:
             self.after_this = After.NOTHING
         return True
 
-    def _restart(self, *, forward: bool = False) -> None:
+    def restart(self, *, forward: bool = False) -> None:
+        """A controller takes the journal up."""
         self.generation += 1
         self._append(Restarted(forward))
         self.nodes = self.connected()

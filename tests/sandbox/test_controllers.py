@@ -186,6 +186,26 @@ def test_an_old_copy_of_the_journal_is_not_obeyed_and_the_nodes_know_better(tmp_
         assert_moved(box, driver, hash_before)
 
 
+def test_an_old_copy_of_the_journal_of_a_run_that_has_ended_moves_nothing(tmp_path: Path) -> None:
+    with Sandbox("san") as box:
+        driver = Driver(box, tmp_path)
+        hash_before = tree_hash(box.hn1, PRIVATE)
+        moved = driver.vzplan(
+            "apply", str(CTID), "hn2", "--from", "hn1", "--ssh", f"-F {box.ssh_config}", "--yes"
+        )
+        assert moved.returncode == ExitCode.OK, moved.stdout + moved.stderr
+        (run,) = list_runs(driver.state)
+        journal = driver.state / "runs" / run / "journal"
+        lines, before = journal.read_bytes().splitlines(keepends=True), driver.facts()
+        for kept, code in ((1, ExitCode.REFUSED), (9, ExitCode.IN_DOUBT), (41, ExitCode.IN_DOUBT)):
+            journal.write_bytes(b"".join(lines[:kept]))
+            said = driver.vzplan("recover", run)
+            assert said.returncode == code, said.stdout + said.stderr
+            assert "an old copy of a run that has ended" in said.stderr or "has ended here" in said.stdout
+            assert driver.facts() == before
+        assert_moved(box, driver, hash_before)
+
+
 def test_what_no_node_knows_of_cannot_be_adopted(tmp_path: Path) -> None:
     with Sandbox("shared") as box:
         driver = Driver(box, tmp_path)
