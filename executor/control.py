@@ -5,7 +5,6 @@ Nothing is decided here either: plans come from the planner, moves from the saga
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final
@@ -20,13 +19,12 @@ from executor.gather import Ask, GatherError
 from executor.journal import Journal, MemoryJournal
 from executor.signals import Signals
 from executor.site import LiveSite, Site
-from planner.adopt import commands
+from planner.adopt import outrun
 from planner.difference import difference
 from planner.make import make_plan
 from planner.model import Asked, NodeFacts, Request
 from planner.plan import (
     Adopted,
-    Began,
     Entry,
     NodeOff,
     Opened,
@@ -177,26 +175,18 @@ def recover(
         journal.append(NodeOff(node))
     nodes = site.nodes(journal.opened, control, generation(journal.entries))
     with attending(site, journal.plan, journal.past, signals, watch) as attention:
-        return _ended(walk(journal, nodes, heed=attention.heed, watch=attention))
+        reached = walk(journal, nodes, heed=attention.heed, watch=attention, until=_after_taking_over)
+        if isinstance(reached, Run):
+            if isinstance(site, LiveSite):
+                _knows_all(site, journal, off)  # from now on nobody else can do anything there
+            reached = walk(journal, nodes, heed=attention.heed, watch=attention)
+        return _ended(reached)
 
 
 def generation(entries: Sequence[Entry]) -> int:
     """The generation in which the last controller of these entries speaks to the nodes; above all that came before."""
     known = max((entry.generation for entry in entries if isinstance(entry, Adopted)), default=1)
     return known + GENERATIONS_A_CONTROLLER * sum(isinstance(entry, Restarted) for entry in entries)
-
-
-def commands_known(entries: Sequence[Entry], past: Past) -> Counter[str]:
-    """How many commands a journal of these entries knows to have gone to each node, settling not counted."""
-    known = Counter(
-        past.command(entry.what, entry.at).node
-        for entry in entries
-        if isinstance(entry, Began) and entry.what is not What.SETTLE
-    )
-    for entry in entries:
-        if isinstance(entry, Adopted):
-            known += Counter(dict(entry.logged))
-    return known
 
 
 def began_nothing(plan: Plan, past: Past) -> bool:
@@ -211,20 +201,21 @@ def has_it_still(plan: Plan, source: NodeFacts) -> bool:
 
 
 def _knows_all(site: LiveSite, journal: Journal, off: tuple[str, ...]) -> None:
-    """Refuse a journal that knows less than its nodes: it was cut, or is an old copy (a backup that was put back).
+    """Refuse a journal that knows less than its nodes.
 
     What it does not know of would not be taken back before the container is started again. A node that cannot be asked
     tells nothing; nothing goes to it either before it has settled.
     """
-    known, plan = commands_known(journal.entries, journal.past), journal.plan
+    plan = journal.plan
     told = {node: ask(site, journal.opened.run, node) for node in plan.nodes if node not in off}
-    for node, kept in told.items():
-        if isinstance(kept, Kept) and commands(kept.log) > known[node]:
-            raise RecoverError(
-                f"its journal here knows of {known[node]} commands on {node}, and {node} was given "
-                f"{commands(kept.log)}: it was cut, or is an old copy; remove its folder {journal.path.parent} and "
-                f"recover it with --adopt {node}"
-            )
+    more = outrun(plan, journal.entries, {n: kept.log for n, kept in told.items() if isinstance(kept, Kept)})
+    if more is not None:
+        node, given, known = more
+        raise RecoverError(
+            f"its journal here knows of {known} commands on {node}, and {node} was given {given}: it was cut, or is "
+            f"an old copy, or another controller was still at work; remove its folder {journal.path.parent} and "
+            f"recover it with --adopt {node}"
+        )
     if began_nothing(plan, journal.past) and all(kept is None for kept in told.values()):
         # A run that never began and one that has long ended leave the same on the nodes: nothing.
         source = plan.asked.source
@@ -328,6 +319,10 @@ def without_run(facts: NodeFacts, run: str) -> NodeFacts:
 
 def _after_owning(move: Run) -> bool:
     return move.what is What.DO and move.command.argv[0] != "own"
+
+
+def _after_taking_over(move: Run) -> bool:
+    return move.what is not What.SETTLE
 
 
 def _before_freeze(plan: Plan) -> Callable[[Run], bool]:

@@ -8,9 +8,9 @@ since what it rested on may be gone by now. Pure: logs in, one journal entry out
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from planner.plan import Adopted, Command, Compensation, Plan, Step
+from planner.plan import Adopted, Began, Command, Compensation, Entry, Plan, Step, What
 
 Logs = Mapping[str, tuple[str, ...] | None]
 """By node, its log's lines; None: it cannot be asked. A node that knows nothing of the run has no entry."""
@@ -22,6 +22,7 @@ def adopted(plan: Plan, node: str, logs: Logs, generation: int) -> Adopted:
     The destination's folder is the last of the run to go, after the source's (saga, retire): a destination that knows
     nothing of a pivot never saw it.
     """
+    counts = tuple((name, commands(log)) for name, log in sorted(logs.items()) if log is not None)
     # A folder in which nothing ever owned the container was made by settling, after the run had ended there.
     logs = {
         name: log for name, log in logs.items() if log is None or any(s.startswith("began own ") for s in log)
@@ -29,7 +30,6 @@ def adopted(plan: Plan, node: str, logs: Logs, generation: int) -> Adopted:
     telling = _telling(plan)
     begun = [step for step in plan.steps[: plan.pivot + 1] if _may_have_begun(step, logs)]
     undone = [step for step in begun if _taken_back(step, plan, telling, logs.get(step.do.node) or ())]
-    counts = tuple((name, commands(log)) for name, log in sorted(logs.items()) if log is not None)
     gone = tuple(name for name in plan.nodes if name not in logs)
     return Adopted(node, tuple(s.id for s in begun), tuple(s.id for s in undone), generation, counts, gone)
 
@@ -37,6 +37,29 @@ def adopted(plan: Plan, node: str, logs: Logs, generation: int) -> Adopted:
 def commands(log: tuple[str, ...]) -> int:
     """How many commands a node says it has begun."""
     return sum(said.startswith("began ") for said in log)
+
+
+def outrun(plan: Plan, entries: Sequence[Entry], logs: Logs) -> tuple[str, int, int] | None:
+    """A node that was given more commands than a journal of ``entries`` knows of: its name, how many, how many known.
+
+    Such a journal was cut, is an old copy, or its first controller was still at work when another one adopted the run.
+    """
+    moves = {(What.DO, step.id): step.do.node for step in plan.steps}
+    moves |= {(What.UNDO, s.id): s.undo.do.node for s in plan.steps if isinstance(s.undo, Compensation)}
+    moves |= {(What.PROBE, s.id): s.probe.do.node for s in plan.steps if s.probe is not None}
+    known = Counter(
+        moves[entry.what, entry.at]
+        for entry in entries
+        if isinstance(entry, Began) and entry.what is not What.SETTLE
+    )
+    for entry in entries:
+        if isinstance(entry, Adopted):
+            known += Counter(dict(entry.logged))
+    for node in plan.nodes:
+        given = commands(logs.get(node) or ())
+        if given > known[node]:
+            return node, given, known[node]
+    return None
 
 
 def line(command: Command) -> str:

@@ -74,10 +74,12 @@ class Past:
         self.failures: dict[tuple[What, str], list[Exited | Lost]] = {}  # since the last (re)start
         self.unsettled: set[str] = set()
         self.touched: set[str] = set()  # nodes that any command went to
+        self.gone: set[str] = set()  # nodes that knew nothing of the run when it was adopted
         self.off: set[str] = set()  # nodes that are powered off, by the operator's word
         self.open: Began | None = None
         self.unwinding: str | None = None  # why
         self.superseded: str | None = None  # what a node says of the controller that took the run over
+        self.taking_over = False  # taken up again, and nothing but settling was done since
         self.refused = False
         self.pivot = Pivot.AHEAD
 
@@ -114,6 +116,7 @@ class Past:
                 self._restarted(forward=forward)
             case Adopted(node, begun, undone):
                 self._adopted(node, begun, undone)
+                self.gone = set(entry.gone)
                 retired = (s for s in self._plan.steps if s.zone is Zone.RETIRE and not s.forgets)
                 self.done |= {step.id for step in retired if step.do.node in entry.gone}
             case NodeOff(node):
@@ -125,6 +128,7 @@ class Past:
         if at not in (self._plan.nodes if what is What.SETTLE else self._steps):
             raise ValueError(f"the journal speaks of {what} {at}, which its plan does not know")
         self.open = entry
+        self.taking_over = self.taking_over and what is What.SETTLE
         self.touched.add(at if what is What.SETTLE else self.command(what, at).node)
         if what is What.DO:
             self.begun.add(at)
@@ -200,6 +204,7 @@ class Past:
     def _restarted(self, *, forward: bool) -> None:
         """Whoever was at work may only be asleep: every node it spoke to must settle, every count begins anew."""
         self.open = self.superseded = None
+        self.taking_over = True
         self.off = set()
         self.unsettled |= self.touched
         # What went wrong on the way there is still to be told; how often something was tried since is not.
@@ -248,6 +253,15 @@ def next_move(plan: Plan, past: Past) -> Run | Stop:
     if past.superseded is not None:
         because = f"{past.superseded}; this one does nothing any more, see there how it ends"
         return Stop(Outcome.IN_DOUBT, because, ())
+    if past.taking_over:
+        # Whoever was at work may only be asleep: first it must be kept from all nodes that can be reached.
+        for node in plan.nodes:
+            if (
+                node in past.unsettled - past.off
+                and _knows(plan, past, node)
+                and not past.tries(What.SETTLE, node)
+            ):
+                return Run(What.SETTLE, node, plan.settle_on(node), 0)
     if past.pivot is Pivot.PASSED:
         return _retire(plan, past)
     if past.pivot is Pivot.ASKED:
@@ -268,6 +282,20 @@ def may_go_forward(past: Past) -> bool:
 def may_go_back(past: Past) -> bool:
     """Whether it may be told to take everything back: the pivot has not gone out, or never took effect."""
     return past.pivot in (Pivot.AHEAD, Pivot.NEVER)
+
+
+def _knows(plan: Plan, past: Past, node: str) -> bool:
+    """Whether ``node`` may still know of the run; where it is forgotten, settling would only make it known again."""
+    forgotten = past.gone | {s.do.node for s in plan.steps if s.forgets and s.id in past.done}
+    held = {
+        s.do.node
+        for s in plan.steps
+        if isinstance(s.undo, Compensation)
+        and s.undo.forgets
+        and s.id in past.begun
+        and s.id not in past.undone
+    }
+    return node in held - forgotten
 
 
 def _settled(plan: Plan, past: Past, run: Run) -> Run | None:

@@ -47,14 +47,15 @@ def rest_key(trial: Trial) -> tuple[Hashable, ...]:
     What the nodes' logs say matters only to who adopts the run: once its journal is lost, and before it is taken up.
     """
     logs = trial.world.logged if trial.then is Then.ADOPT else ()
-    return (*moment_key(trial), trial.after_this, trial.then, logs)
+    return (*moment_key(trial), trial.after_this, trial.then, trial.awake, logs)
 
 
 def _past_key(trial: Trial) -> tuple[Hashable, ...]:
     """What of the journal still matters: what ``next_move`` reads from here on. Words decide nothing."""
     past = trial.past
-    nodes = (frozenset(past.unsettled), frozenset(past.touched), frozenset(past.off))
-    stand = (*nodes, past.pivot, past.unwinding is None, past.refused, past.superseded is None)
+    nodes = tuple(frozenset(names) for names in (past.unsettled, past.touched, past.off, past.gone))
+    told = (past.unwinding is None, past.refused, past.superseded is None, past.taking_over)
+    stand = (*nodes, past.pivot, *told)
     if past.pivot is Pivot.PASSED:  # only forward: of the steps before it nothing is asked any more
         what = What.DO
         ahead = trial.retiring - past.done

@@ -191,6 +191,9 @@ class Kind(NamedTuple):
     late: int = 0  # the command is carried out so many commands later, unless its node is settled
     dies: Dies = Dies.NEVER
     then: Then = Then.RECOVER
+    wakes: int | None = (
+        None  # it had only slept: it goes on before so many moves of who came after it; 0: at the end
+    )
 
 
 KINDS: Final[tuple[Kind, ...]] = (
@@ -243,6 +246,12 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("journal-lost-after", dies=Dies.AFTER, then=Then.ADOPT),
     Kind("journal-lost-and-reboot", after=_reboots, dies=Dies.AFTER, then=Then.ADOPT),
     Kind("journal-lost-and-peer-reboot", after=_peer_reboots, dies=Dies.AFTER, then=Then.ADOPT),
+    # the controller was only asleep, and another one adopted the run
+    Kind("sleeps-before", effects=0, dies=Dies.BEFORE, then=Then.ADOPT, wakes=0),
+    Kind("sleeps-after", dies=Dies.AFTER, then=Then.ADOPT, wakes=0),
+    Kind("sleeps-until-adopted", dies=Dies.AFTER, then=Then.ADOPT, wakes=1),
+    Kind("sleeps-a-little", dies=Dies.AFTER, then=Then.ADOPT, wakes=2),
+    Kind("sleeps-longer", dies=Dies.AFTER, then=Then.ADOPT, wakes=4),
     # a node without power, and the operator says so
     Kind("off", before=_power_lost, then=Then.OFF),
     Kind("off-half", each=True, after=_power_lost, answer=Answer.LOST, then=Then.OFF),

@@ -137,6 +137,8 @@ def wrapped(here: Here, command: Command) -> Twin:
     refused = refusal(here, verb)
     if refused is not None:
         return refused
+    if here.folder not in here.node.tree:  # of a new folder the log is new too
+        _forget_log(here)
     end: End
     if verb == "settle":
         end = yield from TWINS[verb](here)
@@ -147,8 +149,12 @@ def wrapped(here: Here, command: Command) -> Twin:
     if here.folder in here.node.tree:
         here.world.logged += ((here.node.name, f"ended {verb} {end.status}"),)
     else:  # the log went with it
-        here.world.logged = tuple(said for said in here.world.logged if said[0] != here.node.name)
+        _forget_log(here)
     return end
+
+
+def _forget_log(here: Here) -> None:
+    here.world.logged = tuple(said for said in here.world.logged if said[0] != here.node.name)
 
 
 def refusal(here: Here, verb: str) -> End | None:

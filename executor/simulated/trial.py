@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 from executor.engine import walk
 from executor.node import NodeOutcome
@@ -26,7 +26,7 @@ from executor.simulated.invariants import (
 from executor.simulated.node import SimulatedNode
 from executor.simulated.twins.here import HOME
 from executor.simulated.world import World
-from planner.adopt import adopted
+from planner.adopt import adopted, outrun
 from planner.plan import (
     Began,
     Command,
@@ -116,6 +116,18 @@ def schedule(line: str) -> tuple[Armed, ...]:
     return tuple(armed)
 
 
+class Sleeper(NamedTuple):
+    """A controller that was stopped in the middle of a move: what it knew, and what it will hear when it wakes up."""
+
+    past: Past
+    entries: list[Entry]
+    generation: int
+    boots: dict[str, int]
+    intended: set[Command]
+    outcome: NodeOutcome | None  # None: its command has not gone out yet
+    wakes: int
+
+
 class After(Enum):
     """What comes after a walk whose end is an open one."""
 
@@ -192,6 +204,9 @@ class Trial:
         self.rests: Rests | None = None  # shared by the trials of an exploration
         self.merged = False  # its end is that of another trial
         self.moments: list[Moment] = []  # at which it was alone
+        self.sleeper: Sleeper | None = None
+        self.moves_slept = 0
+        self.awake = False  # who slept has gone on, and may have ended the run
         self.on_border: Callable[[Trial, str], None] | None = None
         self.on_end: Callable[[int], None] | None = None
 
@@ -231,6 +246,7 @@ class Trial:
             self.outcomes += same.rest.outcomes
             for violation in same.rest.violations:
                 self._check(violation.invariant, violation.seen)
+        self._wake()
         if self.rests is not None:
             for moment in self.moments:
                 self.rests.put(moment, self.outcomes, self.violations)
@@ -239,7 +255,8 @@ class Trial:
     def _is_open(self, stop: Stop | None) -> bool:
         """Whether the run has not ended with this walk; None: its controller is gone."""
         if self.after_this is After.JUDGE and stop is not None:
-            self._check("I11", i11_recover_ends_it(self.view, stop))
+            if not self._ended_by_another():
+                self._check("I11", i11_recover_ends_it(self.view, stop))
             return False
         return stop is None or stop.outcome in OPEN_ENDS
 
@@ -273,15 +290,23 @@ class Trial:
         self._append(Restarted(forward))
         self.nodes = self.connected()
 
+    def _logs(self) -> dict[str, tuple[str, ...]]:
+        """What each node that knows of the run keeps of it."""
+        there = [name for name in self.plan.nodes if f"{HOME}/{RUN}" in self.world.nodes[name].tree]
+        return {name: tuple(said for node, said in self.world.logged if node == name) for name in there}
+
+    def _outrun(self) -> bool:
+        """Whether a run that was taken over everywhere turns out to have gone on meanwhile; asked once."""
+        return self.past.taking_over and outrun(self.plan, self.entries, self._logs()) is not None
+
     def _adopt(self) -> bool:
         """A new journal, from what the nodes know of the run; False: they know nothing of it."""
-        there = [name for name in self.plan.nodes if f"{HOME}/{RUN}" in self.world.nodes[name].tree]
-        if not there:
+        logs = self._logs()
+        if not logs:
             return False
-        logs = {name: tuple(said for node, said in self.world.logged if node == name) for name in there}
         self.past, self.entries = Past(self.plan), [Opened(RUN, self.plan)]
         self.generation += 1
-        self._append(adopted(self.plan, there[0], logs, self.generation))
+        self._append(adopted(self.plan, next(iter(logs)), logs, self.generation))
         self.nodes = self.connected()
         return True
 
@@ -293,21 +318,38 @@ class Trial:
         """One life of a controller; None if it was cut short."""
         try:
             while isinstance(stop := walk(self, self.nodes, until=self._border, pause=_no_time_passes), Run):
-                self._append(Wish(Want.UNWIND, "a person asked for it"))
+                if not self._outrun():
+                    self._append(Wish(Want.UNWIND, "a person asked for it"))
+                elif not self._adopt():
+                    return None
         except ControllerGoneError:
             return None
         self.outcomes.append(stop.outcome)
         late, self.world.late = self.world.late, ()
         for each in late:  # nobody waits any more, and still it may come
             self.nodes[each.node].inner.land(each)
-        for name, invariant in AT_THE_END:
-            self._check(name, invariant(self.view, stop))
+        self._judge(stop)
         return stop
+
+    def _judge(self, stop: Stop) -> None:
+        if not self._ended_by_another():
+            for name, invariant in AT_THE_END:
+                self._check(name, invariant(self.view, stop))
+
+    def _ended_by_another(self) -> bool:
+        """Whether there are two controllers, and this one has heard that the other is at work, or has ended the run."""
+        return self.awake and self.past.superseded is not None
 
     def _border(self, move: Run) -> bool:
         """Before every move: arm the fault that is meant for it. True: a wish comes in between."""
         place = self._place(move.what, move.at)
         self.acting = None
+        if move.what is not What.SETTLE and self._outrun():
+            return True
+        if self.sleeper is not None and self.sleeper.wakes:
+            self.moves_slept += 1
+            if self.moves_slept == self.sleeper.wakes:
+                self._wake()
         self._look()
         if self.on_border is not None:
             self.on_border(self, place)
@@ -323,7 +365,7 @@ class Trial:
 
     def _compare(self) -> None:
         """No fault comes any more: the rest may be that of another trial, and others' may be that of this one."""
-        if self.rests is None:
+        if self.rests is None or self.sleeper is not None:
             return
         key = self.rests.key(self)
         rest = self.rests.get(key)
@@ -344,7 +386,7 @@ class Trial:
                 self.counts[what, at] = self.counts.get((what, at), 0) + 1
                 self._append(entry)
                 if dies is Dies.BEFORE:
-                    raise ControllerGoneError
+                    self.gone(None)
             case Ended():
                 if dies is Dies.AT_ENDED:
                     raise ControllerGoneError
@@ -356,6 +398,50 @@ class Trial:
         self.past.note(entry)
         self.entries.append(entry)
         self.view.note(entry)
+
+    def gone(self, outcome: NodeOutcome | None) -> NoReturn:
+        """The controller ends here, or falls asleep; ``outcome``: of the command that is out, if it went out."""
+        if self.acting is not None and self.acting.kind.wakes is not None:
+            self.moves_slept = 0
+            boots = {name: node.inner.known_boots for name, node in self.nodes.items()}
+            self.sleeper = Sleeper(
+                self.past.copy(),
+                list(self.entries),
+                self.generation,
+                boots,
+                set(self.view.intended),
+                outcome,
+                self.acting.kind.wakes,
+            )
+        raise ControllerGoneError
+
+    def _wake(self) -> None:
+        """Whoever only slept goes on from where it was, beside whoever took the run over, or after it."""
+        if self.sleeper is None:
+            return
+        sleeper, self.sleeper = self.sleeper, None
+        other = (self.past, self.entries, self.generation, self.nodes, self.acting)
+        intended, self.view.intended, self.acting = self.view.intended, sleeper.intended, None
+        self.past, self.entries, self.generation = sleeper.past, sleeper.entries, sleeper.generation
+        self.nodes = self.connected()
+        for name, node in self.nodes.items():
+            node.inner.known_boots = sleeper.boots[name]
+        began = self.past.open
+        assert began is not None
+        command = self.view.commands[began.what, began.at]
+        outcome = sleeper.outcome if sleeper.outcome is not None else self.nodes[command.node].run(command)
+        self._append(Ended(began.what, began.at, outcome))
+        stop = walk(self, self.nodes, until=self._looked, pause=_no_time_passes)
+        assert isinstance(stop, Stop)
+        self.awake = True
+        if not sleeper.wakes:
+            self._judge(stop)  # beside another one that is at work, neither knows all
+        self.past, self.entries, self.generation, self.nodes, self.acting = other
+        self.view.intended = intended
+
+    def _looked(self, _move: Run) -> bool:
+        self._look()
+        return False
 
     def _place(self, what: What, at: str) -> str:
         times = self.counts.get((what, at), 0) + 1
@@ -424,5 +510,5 @@ class _Tapped:
         if trial.on_end is not None:
             trial.on_end(self.inner.effects)
         if trial.acting is not None and trial.acting.kind.dies is Dies.AFTER:
-            raise ControllerGoneError
+            trial.gone(outcome)
         return outcome

@@ -15,12 +15,12 @@ from typing import Final
 import pytest
 
 from executor import journal
-from executor.control import began_nothing, commands_known, has_it_still
+from executor.control import began_nothing, has_it_still
 from executor.journal import JournalError
 from executor.simulated.explore import start_of
 from executor.simulated.trial import RUN, After, Trial, schedule
 from executor.simulated.twins.here import HOME
-from planner.adopt import commands
+from planner.adopt import outrun
 from planner.codec import decode_entry
 from planner.plan import Began, Entry, Outcome, What
 from planner.saga import Past
@@ -124,9 +124,8 @@ def test_a_shorter_journal_is_refused_or_does_no_harm(way: str) -> None:
 
 def knows_less(trial: Trial) -> bool:
     """What ``recover`` asks the nodes before anything else."""
-    known = commands_known(trial.entries, trial.past)
     logs = {node: tuple(said for at, said in trial.world.logged if at == node) for node in trial.plan.nodes}
-    if any(commands(log) > known[node] for node, log in logs.items()):
+    if outrun(trial.plan, trial.entries, logs) is not None:
         return True
     ended = all(f"{HOME}/{RUN}" not in trial.world.nodes[node].tree for node in trial.plan.nodes)
     source = trial.world.facts(trial.plan.asked.source)
