@@ -17,10 +17,18 @@ fail() { # STATUS TEXT
 }
 
 first() { # NAME FILE: what the first NAME= in FILE gives, as data; fails if there is none
-    line=$(grep "^[[:space:]]*$1=" "$2" 2>/dev/null | head -n 1)
-    [ -n "$line" ] || return 1
-    printf '%s\n' "${line#*=}" | sed -e 's/[[:space:]]*$//' -e 's/^"\(.*\)"$/\1/' -e "s/^'\(.*\)'$/\1/" \
-        -e "s/\$VEID/$VEID/g"
+    [ -f "$2" ] || return 1
+    name=$1 id=$VEID awk '
+        match($0, "^[ \t]*" ENVIRON["name"] "=") {
+            value = substr($0, RLENGTH + 1)
+            sub(/[ \t\r]+$/, "", value)
+            if (value ~ /^".*"$/ || value ~ /^\047.*\047$/) value = substr(value, 2, length(value) - 2)
+            gsub(/[$]VEID/, ENVIRON["id"], value)
+            print value
+            found = 1
+            exit
+        }
+        END { exit !found }' "$2"
 }
 
 parameter() { # NAME [DEFAULT]
