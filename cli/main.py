@@ -87,7 +87,10 @@ RemoveArea = Annotated[
     YesNo, typer.Option(help="Whether the source's private area is deleted once it has moved.")
 ]
 Rsync = Annotated[
-    str, typer.Option(metavar="OPTIONS", help="Further options for rsync, such as --bwlimit=5000.")
+    list[str] | None,
+    typer.Option(
+        metavar="OPTIONS", help="Further options for rsync, such as --bwlimit=5000; may be repeated."
+    ),
 ]
 Precopy = Annotated[
     int,
@@ -134,7 +137,7 @@ def aim(
     also_seen_by: AlsoSeenBy = None,
     install_hooks: InstallHooks = False,
     remove_area: RemoveArea = YesNo.YES,
-    rsync: Rsync = "",
+    rsync: Rsync = None,
     precopy: Precopy = 1,
     max_frozen: MaxFrozen = None,
     ssh: Ssh = "",
@@ -148,7 +151,7 @@ def aim(
         source=source,
         ssh=ssh,
         peer_ssh=peer_ssh,
-        rsync=rsync,
+        rsync=" ".join(rsync or ()),
         simulate=simulate,
         options=Options(
             dst_device=dst_device,

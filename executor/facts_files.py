@@ -85,7 +85,9 @@ def read_whole(path: Path, limit_bytes: int) -> bytes | None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file, whole or not at all; an older one is replaced.
+    """Write a file, whole or not at all; an older one is replaced, and keeps its mode.
+
+    A new one is for its owner only: configs and action scripts may hold what is not for everyone.
 
     Raises:
         OSError: it cannot be written, or is there and no file: /dev/null is not to be replaced.
@@ -98,7 +100,8 @@ def write_whole(path: Path, text: str) -> None:
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
-        part.chmod(0o644)
+        if path.exists():
+            part.chmod(stat.S_IMODE(path.stat().st_mode))
         part.replace(path)
     except OSError:
         part.unlink(missing_ok=True)

@@ -88,12 +88,21 @@ def n05_any_failure_of_the_probe_is_no(patch: pytest.MonkeyPatch, plan: Plan) ->
     return plan
 
 
+def the_old_controller_is_kept_from_nodes_only_when_they_are_needed(
+    patch: pytest.MonkeyPatch, plan: Plan
+) -> Plan:
+    """Adopted while the first controller only slept: it goes on where its generation still counts."""
+    patch.setattr(saga, "_knows", lambda _plan, _past, _node: False)
+    return plan
+
+
 BUGS: dict[str, tuple[Bug, str]] = {
     "N01": (n01_start_without_force, "d2-running"),
     "N02": (n02_nothing_settles, "d2-running"),
     "N03": (n03_pivot_without_undo, "d2-running"),
     "N04": (n04_probe_asks_whether_it_runs_now, "a-running-not-on-boot"),
     "N05": (n05_any_failure_of_the_probe_is_no, "a-running"),
+    "taken-over-late": (the_old_controller_is_kept_from_nodes_only_when_they_are_needed, "a-stopped"),
 }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from planner import saga
 from planner.model import NodeFacts, State
 from planner.plan import Outcome, What
 from tests.sandbox import (
@@ -168,7 +169,10 @@ def test_ssh_cut_in_the_middle_of_the_copy_and_back_again_is_unwound(tmp_path: P
         assert_as_before(box, driver, before, hash_before)
 
 
-def test_ssh_cut_for_good_leaves_the_rest_to_one_recover(tmp_path: Path) -> None:
+def test_ssh_cut_for_good_leaves_the_rest_to_one_recover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saga, "PATIENCE_S", (0, 1, 3))  # the longer waits are tried where none takes time
     with Sandbox("shared") as box:
         driver = Driver(box, tmp_path)
         much_to_copy(box)

@@ -70,6 +70,22 @@ def test_show_json_is_the_plan(vzplan: Vzplan) -> None:
     assert decode_plan(out.encode(), "stdout") == make_plan(bundled("shared"))
 
 
+def test_options_for_rsync_may_be_said_in_several_words(vzplan: Vzplan) -> None:
+    _, out, _ = vzplan(
+        "show",
+        123,
+        "hn2",
+        "--simulate",
+        NODES / "shared",
+        "--json",
+        "--rsync",
+        "-z --bwlimit=5",
+        "--rsync",
+        "-W",
+    )
+    assert decode_plan(out.encode(), "stdout").asked.options.rsync == ("-z", "--bwlimit=5", "-W")
+
+
 @pytest.mark.parametrize(("world", "finding"), [("san-clone", "clone"), ("no-identity", "no-identity")])
 @pytest.mark.parametrize("command", ["show", "check", "apply"])
 def test_a_plan_with_an_error_is_refused(vzplan: Vzplan, command: str, world: str, finding: str) -> None:

@@ -282,13 +282,21 @@ def test_nodes_come_in_the_order_of_their_files(tmp_path: Path) -> None:
 # --- writing
 
 
-def test_a_file_replaces_an_older_one_and_can_be_read_by_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_a_file_replaces_an_older_one_and_is_read_by_those_who_could_read_that(
+    mode: int, tmp_path: Path
+) -> None:
     (tmp_path / "hn1.json").write_text("older")
+    (tmp_path / "hn1.json").chmod(mode)
     path = write_facts(tmp_path, facts())
     assert path == tmp_path / "hn1.json"
     assert path.read_bytes() == HN1.read_bytes()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert stat.S_IMODE(path.stat().st_mode) == mode
     assert [found.name for found in tmp_path.iterdir()] == ["hn1.json"]
+
+
+def test_a_new_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    assert stat.S_IMODE(write_facts(tmp_path, facts()).stat().st_mode) == 0o600
 
 
 def test_a_node_name_never_leads_out_of_the_folder(tmp_path: Path) -> None:

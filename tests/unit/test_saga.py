@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from planner.findings import error
 from planner.model import Asked
 from planner.plan import (
     PLAN_VERSION,
+    Adopted,
     Began,
     Command,
     Compensation,
@@ -431,3 +433,63 @@ def test_a_controller_that_was_overtaken_does_nothing_any_more_until_it_is_resta
         assert stop.left == ()
         assert "src: refused: this run has ended here" in stop.because
         expect(move(*done("own"), *entries, Restarted()), What.SETTLE, "src")
+
+
+def owning(name: str, node: str) -> Step:
+    mine = step(name, node, Zone.PREPARE)
+    assert isinstance(mine.undo, Compensation)
+    return structs.replace(mine, undo=structs.replace(mine.undo, forgets=True))
+
+
+OWNED = plan(
+    owning("own-src", "src"),
+    owning("own-dst", "dst"),
+    step("stop", "src", Zone.FREEZE, must=True),
+    step("mount", "dst", Zone.TRANSFER, must=True),
+    step("start", "dst", Zone.PIVOT, must=True, probe=True),
+    step("ensure", "dst", Zone.RETIRE, must=None, ensures=True),
+    step("disown-src", "src", Zone.RETIRE, must=None, forgets=True),
+    step("disown-dst", "dst", Zone.RETIRE, must=None, forgets=True),
+)
+
+
+def owned(*entries: Entry) -> Run | Stop:
+    past = Past(OWNED)
+    for entry in entries:
+        past.note(entry)
+    return next_move(OWNED, past)
+
+
+def test_who_takes_a_run_up_keeps_the_old_controller_from_every_node_before_anything_else() -> None:
+    died = [*done("own-src", "own-dst"), Began(What.DO, "stop"), Restarted()]
+    expect(owned(*died), What.SETTLE, "src")
+    expect(owned(*died, *ran(What.SETTLE, "src")), What.SETTLE, "dst")
+    expect(owned(*died, *ran(What.SETTLE, "src"), *ran(What.SETTLE, "dst")), What.UNDO, "stop")
+
+
+def test_a_node_that_cannot_be_reached_is_tried_once_and_then_when_it_is_needed() -> None:
+    died = [*done("own-src", "own-dst"), Began(What.DO, "stop"), Restarted(), *ran(What.SETTLE, "src")]
+    died += ran(What.SETTLE, "dst", LOST)
+    expect(owned(*died), What.UNDO, "stop")
+    needed = owned(*died, *ran(What.UNDO, "stop"))
+    expect(needed, What.SETTLE, "dst")
+    assert isinstance(needed, Run)
+    assert needed.after_s == PATIENCE_S[1]
+
+
+def test_a_node_that_has_forgotten_the_run_is_not_made_to_know_of_it_again() -> None:
+    unwound = [*done("own-src", "own-dst"), Wish(Want.UNWIND, "asked"), *ran(What.UNDO, "own-dst")]
+    expect(owned(*unwound, Restarted()), What.SETTLE, "src")
+    expect(owned(*unwound, Restarted(), *ran(What.SETTLE, "src")), What.UNDO, "own-src")
+    retired = [*done("own-src", "own-dst", "stop", "mount", "start", "ensure", "disown-src"), Restarted()]
+    expect(owned(*retired), What.SETTLE, "dst")
+    expect(owned(*retired, *ran(What.SETTLE, "dst")), What.DO, "disown-dst")
+
+
+def test_a_node_that_knew_nothing_when_the_run_was_adopted_is_settled_only_to_tidy_up() -> None:
+    begun = ("own-src", "own-dst", "stop", "mount", "start")
+    adopted = [Adopted("dst", begun, (), 2, (), ("src",))]
+    expect(owned(*adopted), What.SETTLE, "dst")
+    asked = [*adopted, *ran(What.SETTLE, "dst"), *ran(What.PROBE, "start", Exited(YES)), *done("ensure")]
+    expect(owned(*asked), What.SETTLE, "src")
+    expect(owned(*asked, *ran(What.SETTLE, "src")), What.DO, "disown-src")
