@@ -40,15 +40,16 @@ from executor.signals import heeded
 from executor.site import LiveSite, SimulatedSite, Site, is_here, this_machine
 from planner.difference import difference
 from planner.make import make_plan
-from planner.model import Asked, NodeFacts, Options
+from planner.model import Asked, NodeFacts, Options, Request
 from planner.plan import Exited, Lost, Opened, Outcome, Plan, Run, Stop, What
 from planner.saga import next_move, words
 
 
-def show(aim: Aim, *, out: Path | None, json: bool, verbose: bool) -> int:
-    """Print the plan."""
+def show(aim: Aim, *, out: Path | None, verify: bool, json: bool, verbose: bool) -> int:
+    """Print the plan; ``verify``: try every failure of it, and say in a line what came of it."""
     with _site(aim) as (site, asked):
-        plan = control.plan_now(asked, site)
+        request = control.look(asked, site)
+    plan = make_plan(request)
     if out is not None:
         write_plan(out, plan)
     print(output.json_text(plan) if json else output.plan_text(plan, verbose=verbose), end="")
@@ -58,7 +59,34 @@ def show(aim: Aim, *, out: Path | None, json: bool, verbose: bool) -> int:
                 plan, verbs.text, {"what they share": verbs.library(), "around each": verbs.wrapper()}
             )
         )
-    return ExitCode.OK if plan.runnable else ExitCode.REFUSED
+    if not plan.runnable:
+        return ExitCode.REFUSED
+    if not verify or json:
+        return ExitCode.OK
+    from cli import verification
+
+    said = verification.verified(request, plan)
+    print(f"\n{verification.line(said)}")
+    return ExitCode.OK if said.holds else ExitCode.DIFFERS
+
+
+def verify(aim: Aim, *, failures: int, json: bool, junit: Path | None) -> int:
+    """Try every schedule of so many failures of the plan that ``apply`` would walk."""
+    from cli import verification
+
+    with _site(aim) as (site, asked):
+        request = control.look(asked, site)
+    plan = make_plan(request)
+    if not plan.runnable:
+        print("\n".join(output.findings_lines(plan.findings)), file=sys.stderr)
+        raise UserError("errors speak against this move, so there is no plan to verify", ExitCode.REFUSED)
+    said = verification.verified(request, plan, failures=failures)
+    print(output.json_text(said) if json else verification.report(said, plan), end="")
+    if junit is not None:
+        against = [f"{v.invariant}: {v.schedule}\n{v.seen}" for v in said.violations]
+        against += [f"{cell}: without effect, and without a reason" for cell in said.cells.unexplained]
+        verification.write_junit(junit, {plan.title: against})
+    return ExitCode.OK if said.holds else ExitCode.DIFFERS
 
 
 def check(aim: Aim, *, json: bool) -> int:
@@ -72,8 +100,8 @@ def check(aim: Aim, *, json: bool) -> int:
     return ExitCode.OK if plan.runnable else ExitCode.REFUSED
 
 
-def apply(aim: Aim, *, out: Path | None, yes: bool, json: bool, verbose: bool) -> int:
-    """Show, ask, walk, report."""
+def apply(aim: Aim, *, out: Path | None, unverified: bool, yes: bool, json: bool, verbose: bool) -> int:
+    """Show, verify, ask, walk, report; ``unverified``: whatever the plan may fail by, it is walked."""
     if out is not None and aim.simulate is None:
         raise UserError("-o/--out goes with --simulate: it is where the simulated nodes are written")
     agreed = None
@@ -92,6 +120,9 @@ def apply(aim: Aim, *, out: Path | None, yes: bool, json: bool, verbose: bool) -
         print(output.plan_text(plan), end="", file=sys.stderr if json else sys.stdout)
         if not plan.runnable:
             return _report(Stop(Outcome.REFUSED, "see the errors above", ()), None, json=json)
+        broken = _trusted(request, plan, unverified=unverified, stream=sys.stderr if json else sys.stdout)
+        if broken is not None:
+            return _report(Stop(Outcome.REFUSED, broken, ()), None, json=json)
         if not yes:
             _ask()
         run = new_run_id()
@@ -103,6 +134,21 @@ def apply(aim: Aim, *, out: Path | None, yes: bool, json: bool, verbose: bool) -
         if isinstance(site, SimulatedSite) and out is not None:
             site.save(out)
         return _report(stop, None if isinstance(site, SimulatedSite) else run, json=json)
+
+
+def _trusted(request: Request, plan: Plan, *, unverified: bool, stream: TextIO) -> str | None:
+    """Why the plan is not to be walked, if so; says what it was tried for."""
+    if unverified:
+        print(
+            "\nNOT VERIFIED, as you asked: nobody knows what comes of this plan if something fails",
+            file=stream,
+        )
+        return None
+    from cli import verification
+
+    said = verification.verified(request, plan)
+    print(f"\n{verification.line(said)}", file=stream)
+    return None if said.holds else "there are failures that it does not survive; 'vzplan verify' shows them"
 
 
 def facts(nodes: list[str], *, measure: int | None, ssh: str, peer_ssh: str | None, out: Path | None) -> int:

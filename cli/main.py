@@ -192,13 +192,37 @@ def show(
         Path | None,
         typer.Option("-o", "--out", metavar="FILE", help="Write the plan to FILE, too: 'vzplan apply FILE'."),
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Whether every failure of the plan is tried.")
+    ] = True,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Print the plan: every step, what takes it back, the point of no return. Changes nothing."""
     from cli import commands
 
-    raise typer.Exit(commands.show(at, out=out, json=json, verbose=verbose))
+    raise typer.Exit(commands.show(at, out=out, verify=verify, json=json, verbose=verbose))
+
+
+@app.command()
+@aimed
+def verify(
+    at: Aim,
+    faults: Annotated[
+        int,
+        typer.Option(
+            "--faults", metavar="N", min=1, max=3, help="Failures in one run: 1, 2, or 3 (of these, some)."
+        ),
+    ] = 1,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a JUnit report to FILE, too.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Try every way the plan can fail, in simulation; exit 0 only if all end well. Changes nothing."""
+    from cli import commands
+
+    raise typer.Exit(commands.verify(at, failures=faults, json=json, junit=junit))
 
 
 @app.command()
@@ -224,6 +248,9 @@ def apply(
             "-o", "--out", metavar="OUT", help="With --simulate: write the nodes afterwards to OUT."
         ),
     ] = None,
+    unverified: Annotated[
+        bool, typer.Option("--unverified", help="Apply it although its failures have not been tried.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: Json = False,
     verbose: Verbose = False,
@@ -231,7 +258,11 @@ def apply(
     """Move the container; take everything back if something goes wrong before the point of no return."""
     from cli import commands
 
-    raise typer.Exit(commands.apply(_meant(at, ctid, dest), out=out, yes=yes, json=json, verbose=verbose))
+    raise typer.Exit(
+        commands.apply(
+            _meant(at, ctid, dest), out=out, unverified=unverified, yes=yes, json=json, verbose=verbose
+        )
+    )
 
 
 def _meant(at: Aim, what: str, dest: str) -> Aim:

@@ -7,9 +7,16 @@ says how many, of every property that does not say so itself.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+from cli import verification
+from executor.simulated.verify import Verdict, verify
+from planner.codec import encode
+from planner.model import Request
+from planner.plan import Plan
 
 SEED = os.environ.get("VZPLAN_SEED")
 EXAMPLES = int(os.environ.get("VZPLAN_EXAMPLES") or 100)
@@ -25,3 +32,19 @@ def pytest_configure(config: pytest.Config) -> None:
     """Before Hypothesis looks: the seed as if it had been given by --hypothesis-seed."""
     if SEED:
         config.option.hypothesis_seed = SEED
+
+
+@pytest.fixture(autouse=True, scope="session")
+def verified_once() -> Iterator[None]:
+    """In one process the same plan, made from the same facts, is verified once: dozens of tests show the same plans."""
+    known: dict[tuple[bytes, int], Verdict] = {}
+
+    def once(request: Request, plan: Plan, *, failures: int = 1) -> Verdict:
+        key = (encode((request, plan)), failures)
+        if key not in known:
+            known[key] = verify(request, plan, failures=failures)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verification, "verify", once)
+        yield

@@ -1,23 +1,25 @@
-"""The explorer: every single failure of a plan, at every command, undo, probe and settle, through the engine.
+"""The explorer: every failure of a plan, at every command, undo, probe and settle, through the production engine.
 
-Forward commands come from the walk without failures. Undos, probes, settles, retries and recoveries only happen
-after something else has gone wrong; so each plain trouble (``TRIGGERS``) is put at every step, and every moment that
-this leads to is a place for a failure as well. Moments with the same future (world, journal and what is still on
-its way) are tried once. No randomness, no clock: the same plan gives the same report.
+``explore`` puts every kind of failure at every command of the walk; with two, a second one at every moment that each of
+these leads to; with three, a third one at some of the moments after that. Moments with the same future (world, journal
+and what is still on its way) are tried once. ``troubles`` is between one and two: what it puts first are the plain
+troubles of ``TRIGGERS`` only. No randomness, no clock: the same plan gives the same report, on any number of cores.
 """
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from executor.simulated.alike import logs_key, moment_key
-from executor.simulated.faults import Then, fault, faults
+from executor.simulated.cells import Cell
+from executor.simulated.faults import NO_FAULT, Dies, Fault, Then, fault, faults
 from executor.simulated.loading import Truth
-from executor.simulated.trial import Armed, Rests, Snapshot, Trial, Violation, schedule
+from executor.simulated.trial import OPEN_ENDS, Armed, Rests, Snapshot, Trial, Violation, schedule
 from executor.simulated.world import World
 from planner.make import make_plan
 from planner.model import Request
@@ -34,22 +36,160 @@ TRIGGERS: Final = (
 )
 """Plain troubles that lead to where undos, probes, settles and recoveries happen."""
 
+PARTS: Final = 4
+"""An exploration is cut into so many, each with a memory of its own: what is merged does not depend on the machine."""
+
+PAIRS: Final = 2
+
+THIRD: Final = 97
+"""Of the schedules of two failures every so manieth is gone through for places of a third."""
+
 
 class Report(Struct):
     """What was tried, how it ended, and every violation that was found."""
 
-    schedules: int
-    merged: int  # schedules of which only the first part was played: from there on they are what another was
-    moments: int  # places in time at which failures were put
-    alike: int  # moments left out since their future is that of another
-    outcomes: Counter[str]  # how runs ended; "IN_DOUBT > UNWOUND": by one recover
-    violations: tuple[Violation, ...]
+    schedules: int = 0
+    merged: int = (
+        0  # schedules of which only the first part was played: from there on they are what another was
+    )
+    moments: int = 0  # places in time at which failures were put
+    alike: int = 0  # moments left out since their future is that of another
+    down_s: int = (
+        0  # the longest that the container was down in a run that ended by itself: pauses and deadlines
+    )
+    waits: int = 0  # schedules after which a person has to recover
+    outcomes: Counter[str] = field(
+        default_factory=Counter
+    )  # how runs ended; "IN_DOUBT > UNWOUND": by one recover
+    cells: dict[Cell, bool] = {}  # each that was met, and whether a fault there ever changed world or outcome
+    violations: tuple[Violation, ...] = ()
 
     def __str__(self) -> str:
         """For a person."""
         ends = ", ".join(f"{name} {count}" for name, count in sorted(self.outcomes.items()))
         head = f"{self.schedules} schedules ({self.merged} merged) at {self.moments} moments ({self.alike} alike)"
         return "\n".join([f"{head}: {ends}", *map(str, self.violations)])
+
+    def add(self, trial: Trial, hit: Fault, *, changed: bool) -> None:
+        """One more schedule was played; ``hit``: its last failure."""
+        assert trial.hit is not None
+        cell = Cell(trial.hit.what, trial.hit.command.argv[0], hit.kind.name)
+        self.schedules += 1
+        open_end = not trial.outcomes or trial.outcomes[0] in OPEN_ENDS
+        self.waits += open_end or hit.kind.dies is not Dies.NEVER
+        self.merged += trial.merged
+        self.outcomes[" > ".join(trial.outcomes)] += 1
+        if not open_end:
+            self.down_s = max(self.down_s, trial.down_s)
+        self.cells[cell] = self.cells.get(cell, False) or changed
+        self.violations += tuple(trial.violations)
+
+    def join(self, other: Report) -> None:
+        """Add what another part found."""
+        self.schedules += other.schedules
+        self.merged += other.merged
+        self.moments += other.moments
+        self.alike += other.alike
+        self.down_s = max(self.down_s, other.down_s)
+        self.waits += other.waits
+        self.outcomes += other.outcomes
+        for cell, changed in other.cells.items():
+            self.cells[cell] = self.cells.get(cell, False) or changed
+        self.violations += other.violations
+
+
+def explore(
+    request: Request,
+    plan: Plan | None = None,
+    *,
+    failures: int = 1,
+    truth: Truth | None = None,
+    workers: int | None = None,
+) -> Report:
+    """Try every schedule of up to ``failures`` failures (of three: some); violations are shrunk.
+
+    ``workers``: processes that share the work; None: as many as there are cores. The report is the same.
+    """
+    start = start_of(request, plan, truth=truth)
+    report, seen = Report(), set[Hashable]()
+    moments = _borders(start.fork(()), seen, report)
+    work: list[Callable[[], Report]] = [_part(moments[part::PARTS]) for part in range(PARTS)]
+    _share(work, workers, report)
+    if failures >= PAIRS:
+        second = [
+            found
+            for moment in moments
+            for each in faults(moment.effects)
+            for found in _borders(moment.trial.fork((Armed(moment.place, each),)), seen, report)
+        ]
+        _share([_part(second[part :: PARTS * 4]) for part in range(PARTS * 4)], workers, report)
+        if failures > PAIRS:
+            third = _thirds(second, seen, report)
+            _share([_part(third[part :: PARTS * 4]) for part in range(PARTS * 4)], workers, report)
+    report.violations = tuple(_shrunk(start, violation) for violation in report.violations)
+    return report
+
+
+def _part(moments: list[Snapshot]) -> Callable[[], Report]:
+    def play() -> Report:
+        report, rests = Report(), Rests()
+        for moment in moments:
+            _play(moment, rests, report)
+        return report
+
+    return play
+
+
+def _play(moment: Snapshot, rests: Rests | None, report: Report) -> None:
+    """Every failure at one moment; what changes nothing is told from what does by a run without it."""
+    control = moment.trial.fork((Armed(moment.place, NO_FAULT),))
+    control.rests = rests
+    control.run()
+    for each in faults(moment.effects):
+        if moment.told and each.kind.then is not Then.ADOPT:
+            continue
+        trial = moment.trial.fork((Armed(moment.place, each),))
+        trial.rests = rests
+        trial.run()
+        report.add(trial, each, changed=trial.after != control.after)
+
+
+def _thirds(second: list[Snapshot], seen: set[Hashable], report: Report) -> list[Snapshot]:
+    """Moments after some of the schedules of two failures."""
+    found: list[Snapshot] = []
+    number = 0
+    for moment in second:
+        for each in faults(moment.effects):
+            number += 1
+            if number % THIRD == 0 and not moment.told:
+                found += _borders(moment.trial.fork((Armed(moment.place, each),)), seen, report)
+    return found
+
+
+def _share(work: list[Callable[[], Report]], workers: int | None, report: Report) -> None:
+    """Do all of it, in so many processes, and join what they found in the order of the work."""
+    workers = min(workers or len(os.sched_getaffinity(0)), len(work))
+    if workers == 1:
+        found = [each() for each in work]
+    else:
+        # One process needs none of what starts others, and much of what vzplan does is done in one.
+        from executor.simulated.sharing import shared  # noqa: PLC0415
+
+        found = shared(work, workers)
+    for each in found:
+        report.join(each)
+
+
+def _shrunk(start: Trial, violation: Violation) -> Violation:
+    """The same with as few of its failures as still break the invariant."""
+    armed = schedule(violation.schedule)
+    for left_out in range(len(armed)):
+        trial = start.fork((*armed[:left_out], *armed[left_out + 1 :]))
+        trial.run()
+        for found in trial.violations:
+            if found.invariant == violation.invariant and not trial.armed:
+                return _shrunk(start, found)
+    return violation
 
 
 def single_faults(
@@ -60,32 +200,19 @@ def single_faults(
     stop_after: int | None = None,
     merge: bool = True,
 ) -> Report:
-    """Try every single failure; ``stop_after``: enough violations to give up; ``truth``: what no facts show.
+    """Try every single failure, and each after every plain trouble; ``truth``: what no facts show.
 
-    ``merge``: a schedule ends where its rest is known. It finds the same without, and takes longer.
+    ``stop_after``: enough violations to give up. ``merge``: a schedule ends where its rest is known; it finds the same
+    without, and takes longer.
     """
     start = start_of(request, plan, truth=truth)
-    start.rests = Rests() if merge else None
-    report = Report(0, 0, 0, 0, Counter(), ())
-    found: list[Violation] = []
-    for trial in _schedules(start, report):
-        trial.run()
-        report.schedules += 1
-        report.merged += trial.merged
-        report.outcomes[" > ".join(trial.outcomes)] += 1
-        found += trial.violations
-        if stop_after is not None and len(found) >= stop_after:
-            break
-    report.violations = tuple(found)
-    return report
-
-
-def _schedules(start: Trial, report: Report) -> Iterator[Trial]:
+    rests = Rests() if merge else None
+    report = Report()
     for moment in _moments(start, set(), report):
-        for each in faults(moment.effects):
-            if moment.told and each.kind.then is not Then.ADOPT:
-                continue
-            yield moment.trial.fork((Armed(moment.place, each),))
+        _play(moment, rests, report)
+        if stop_after is not None and len(report.violations) >= stop_after:
+            break
+    return report
 
 
 def run_schedule(
@@ -140,12 +267,9 @@ def _borders(trial: Trial, seen: set[Hashable], report: Report) -> list[Snapshot
             report.alike += 1
             return
         report.moments += 1
-        moment = now.fork(())
-        moment.rests = rests
-        waiting[-1] = (moment, place, key in seen)
+        waiting[-1] = (now.fork(()), place, key in seen)
         seen.update((key, with_logs))
 
-    rests, trial.rests = trial.rests, None  # it must be gone through to its end
     trial.on_border, trial.on_end = on_border, effects.append
     trial.run()
     for new, count in zip(waiting, [*effects, 0][: len(waiting)], strict=True):

@@ -312,3 +312,7 @@ def fault(name: str) -> Fault:
     if kind not in BY_NAME or not BY_NAME[kind].each or not number.isdigit():
         raise KeyError(f"no kind of failure is called {name!r}; see executor/simulated/faults.py")
     return Fault(BY_NAME[kind], int(number))
+
+
+NO_FAULT: Final = Fault(Kind("nothing"), None)
+"""Nothing goes wrong; what every other one is compared with."""

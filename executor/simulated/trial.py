@@ -27,12 +27,14 @@ from executor.simulated.node import SimulatedNode
 from executor.simulated.twins.here import HOME
 from executor.simulated.world import World
 from planner.adopt import adopted, outrun
+from planner.model import State
 from planner.plan import (
     Began,
     Command,
     Compensation,
     Ended,
     Entry,
+    Lost,
     NodeOff,
     Opened,
     Outcome,
@@ -57,6 +59,9 @@ OPEN_ENDS: Final = frozenset(
 """What a person answers with ``vzplan recover``."""
 
 WISH: Final = "wish"
+
+STALLED_S: Final = 300
+"""After which a copy that makes no progress gives up."""
 
 
 class ControllerGoneError(Exception):
@@ -141,6 +146,7 @@ class Rest(NamedTuple):
 
     outcomes: tuple[Outcome, ...]
     violations: tuple[Violation, ...]
+    down_s: int
 
 
 class Moment(NamedTuple):
@@ -148,6 +154,7 @@ class Moment(NamedTuple):
 
     key: tuple[int, ...]
     outcomes: int  # how many there were before it
+    down_s: int  # until then
 
 
 class Rests:
@@ -167,9 +174,10 @@ class Rests:
         """How it went on there, if that is known."""
         return self._rests.get(key)
 
-    def put(self, moment: Moment, outcomes: list[Outcome], violations: list[Violation]) -> None:
-        """Remember how it went on from ``moment``, before which nothing had been found."""
-        self._rests[moment.key] = Rest(tuple(outcomes[moment.outcomes :]), tuple(violations))
+    def put(self, moment: Moment, trial: Trial) -> None:
+        """Remember how ``trial`` went on from ``moment``, before which nothing had been found."""
+        outcomes, down_s = tuple(trial.outcomes[moment.outcomes :]), trial.down_s - moment.down_s
+        self._rests[moment.key] = Rest(outcomes, tuple(trial.violations), down_s)
 
 
 class SameFutureError(Exception):
@@ -197,6 +205,9 @@ class Trial:
         self.counts: dict[tuple[What, str], int] = {}
         self.outcomes: list[Outcome] = []
         self.violations: list[Violation] = []
+        self.down_s = 0  # how long it was down in the first controller's life, by pauses and deadlines
+        self.hit: Run | None = None  # the move that the last fault was armed for
+        self.after: tuple[Hashable, ...] | None = None  # the moment that came after it
         self.acting: Fault | None = None
         self.then = Then.RECOVER
         self.recoveries, self.after_this = 0, After.RECOVER
@@ -219,6 +230,7 @@ class Trial:
         twin.past = self.past.copy()
         twin.entries, twin.counts = list(self.entries), dict(self.counts)
         twin.outcomes, twin.violations = list(self.outcomes), []
+        twin.hit = twin.after = None
         twin.armed = armed
         twin.line = " + ".join(filter(None, (self.line, *map(str, armed))))
         twin.recoveries, twin.after_this = 0, After.RECOVER
@@ -244,12 +256,15 @@ class Trial:
         except SameFutureError as same:
             self.merged = True
             self.outcomes += same.rest.outcomes
+            self.down_s += same.rest.down_s
             for violation in same.rest.violations:
                 self._check(violation.invariant, violation.seen)
         self._wake()
+        if self.after is None:
+            self.after = (*self.outcomes, *rest_key(self))
         if self.rests is not None:
             for moment in self.moments:
-                self.rests.put(moment, self.outcomes, self.violations)
+                self.rests.put(moment, self)
         self.nodes = {}  # they know the trial: without this it would stay until a collection
 
     def _is_open(self, stop: Stop | None) -> bool:
@@ -317,7 +332,7 @@ class Trial:
     def _walk(self) -> Stop | None:
         """One life of a controller; None if it was cut short."""
         try:
-            while isinstance(stop := walk(self, self.nodes, until=self._border, pause=_no_time_passes), Run):
+            while isinstance(stop := walk(self, self.nodes, until=self._border, pause=self.passes), Run):
                 if not self._outrun():
                     self._append(Wish(Want.UNWIND, "a person asked for it"))
                 elif not self._adopt():
@@ -358,7 +373,7 @@ class Trial:
             return False
         if self.armed[0].place != place:
             return False
-        self.acting, self.armed = self.armed[0].fault, self.armed[1:]
+        self.acting, self.armed, self.hit = self.armed[0].fault, self.armed[1:], move
         if self.acting is not None:
             self.then = self.acting.kind.then
         return self.acting is None
@@ -368,11 +383,13 @@ class Trial:
         if self.rests is None or self.sleeper is not None:
             return
         key = self.rests.key(self)
+        if self.after is None and self.hit is not None:
+            self.after = key
         rest = self.rests.get(key)
         if rest is not None:
             raise SameFutureError(rest)
         if not self.violations:  # what was found before is not of the rest, nor is it looked for twice
-            self.moments.append(Moment(key, len(self.outcomes)))
+            self.moments.append(Moment(key, len(self.outcomes), self.down_s))
 
     # --- the journal, as the engine sees it
 
@@ -473,6 +490,12 @@ class Trial:
             self._check("I7", i7_intent_before_effect(self.view, command))
         self._look()
 
+    def passes(self, seconds: float) -> None:
+        """So much time; counted while the container is down that ran, until its first controller ends."""
+        runs = any(self.view.ctid in node.running for node in self.world.nodes.values())
+        if seconds and not runs and self.view.first == State.RUNNING.value and self.generation == 1:
+            self.down_s += round(seconds)
+
     def _look(self) -> None:
         for name, invariant in AT_EVERY_EFFECT:
             seen = invariant(self.view)
@@ -507,6 +530,9 @@ class _Tapped:
         """As ``SimulatedNode.run``."""
         trial = self.trial
         outcome = self.inner.run(command)
+        if isinstance(outcome, Lost):
+            # A copy ends by itself once nothing moves any more (rsync's --timeout, verbs/copy-tree.sh).
+            trial.passes(STALLED_S if command.argv[0] == "copy-tree" else command.deadline_s)
         if trial.on_end is not None:
             trial.on_end(self.inner.effects)
         if trial.acting is not None and trial.acting.kind.dies is Dies.AFTER:

@@ -1,0 +1,133 @@
+"""``vzplan verify``, and what ``show`` and ``apply`` say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree as ET
+
+from cli import output
+from cli.errors import UserError
+from cli.exit_codes import ExitCode
+from executor.facts_files import write_whole
+from executor.simulated.verify import INVARIANTS, NotSimulatedError, Verdict, verify
+from planner.model import Request
+from planner.plan import Outcome, Plan
+
+SHOWN: Final = 10
+"""So many violations are printed; ``--json`` has them all."""
+
+
+def verified(request: Request, plan: Plan, *, failures: int = 1) -> Verdict:
+    """Every schedule of so many failures, tried.
+
+    Raises:
+        UserError: the simulation cannot tell.
+    """
+    try:
+        return verify(request, plan, failures=failures)
+    except NotSimulatedError as problem:
+        raise UserError(
+            f"the plan cannot be verified: {problem}; see that the facts are whole ('vzplan facts'). "
+            "'--unverified' applies a plan that nothing was tried of",
+            ExitCode.REFUSED,
+        ) from None
+
+
+def line(verdict: Verdict) -> str:
+    """One line, as ``show`` ends with."""
+    if not verdict.holds:
+        found = len(verdict.violations)
+        return (
+            f"NOT verified: {found} of {verdict.schedules:,} failures break an invariant; see 'vzplan verify'"
+        )
+    return (
+        f"verified: {verdict.schedules:,} failures; every one unwinds, completes, or waits for you "
+        f"({verdict.waits:,})"
+    )
+
+
+def report(verdict: Verdict, plan: Plan) -> str:
+    """All of it, for a person."""
+    how = {1: "of one failure", 2: "of up to two failures"}.get(
+        verdict.failures, "of up to three failures (some)"
+    )
+    merged = f"{verdict.merged:,} merged with others of the same future"
+    lines = [
+        output.plain(plan.title),
+        output.plain(f"{plan.summary} · plan {plan.digest[:7]}"),
+        "",
+        f"{verdict.schedules:,} schedules {how}, at {verdict.moments:,} moments; {merged}",
+        "",
+        *_ends(verdict),
+    ]
+    if plan.goes_down:
+        lines.append(
+            f"longest down in a run that ends by itself: {verdict.down_s:,} s (pauses and deadlines)"
+        )
+    lines += ["", *(_invariant(name, verdict) for name in INVARIANTS), ""]
+    cells = verdict.cells
+    lines.append(
+        f"cells (kind of failure at a verb): {cells.changed:,} changed the world or the way it went, "
+        f"{len(cells.without_effect):,} need not (--json says why)"
+    )
+    lines += [f"  without effect, and without a reason: {cell}" for cell in cells.unexplained]
+    lines += ["", *_violations(verdict), line(verdict)]
+    return "\n".join(lines) + "\n"
+
+
+def _ends(verdict: Verdict) -> list[str]:
+    """How runs ended, those that took a recover apart."""
+    by_itself: dict[str, int] = {}
+    recovered: dict[str, int] = {}
+    for ends, count in verdict.outcomes.items():
+        first, _, rest = ends.partition(" > ")
+        into = recovered if rest else by_itself
+        name = rest.rpartition(" > ")[2] or first or "nobody takes it up: no node knows of it"
+        into[name] = into.get(name, 0) + count
+    order = [str(outcome) for outcome in Outcome]
+    lines = [f"  {name:<40}{by_itself[name]:>9,}" for name in sorted(by_itself, key=_rank(order))]
+    return [
+        *lines,
+        *(f"  {f'open, then {n}':<40}{recovered[n]:>9,}" for n in sorted(recovered, key=_rank(order))),
+    ]
+
+
+def _rank(order: list[str]) -> Callable[[str], int]:
+    return lambda name: order.index(name) if name in order else len(order)
+
+
+def _invariant(name: str, verdict: Verdict) -> str:
+    return f"  {name:<4} {INVARIANTS[name]:<78} {'holds' if verdict.invariants[name] else 'BROKEN'}"
+
+
+def _violations(verdict: Verdict) -> list[str]:
+    lines = [
+        f'{found.invariant}: schedule("{found.schedule}"): {output.plain(found.seen)}'
+        for found in verdict.violations[:SHOWN]
+    ]
+    more = len(verdict.violations) - SHOWN
+    return [*lines, *([f"and {more} more"] if more > 0 else []), *([""] if lines else [])]
+
+
+def write_junit(path: Path, cases: dict[str, list[str]]) -> None:
+    """A JUnit report: of each case what speaks against it, or nothing.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    failed = sum(bool(found) for found in cases.values())
+    suite = ET.Element(
+        "testsuite", name="vzplan verify", tests=str(len(cases)), failures=str(failed), errors="0"
+    )
+    for name, found in cases.items():
+        case = ET.SubElement(suite, "testcase", classname="vzplan", name=name)
+        for text in found:
+            failure = ET.SubElement(case, "failure", message=output.plain(text.splitlines()[0]))
+            failure.text = "\n".join(map(output.plain, text.splitlines()))
+    ET.indent(suite)
+    try:
+        write_whole(path, ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n")
+    except OSError as problem:
+        raise UserError(f"{path}: {problem.strerror}; the report was not written") from None

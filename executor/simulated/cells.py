@@ -1,0 +1,62 @@
+"""Cells: a kind of failure at a verb, as the do of a step, as a compensation, a probe or a settle.
+
+An exploration says of each cell whether a fault there ever changed the world or how the run went on. One that never did
+needs a reason; a cell without effect and without a reason is a hole in the proof, or in the simulation.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from planner.plan import What
+
+
+class Cell(NamedTuple):
+    """Where it hits, and what."""
+
+    what: What
+    verb: str
+    kind: str
+
+    def __str__(self) -> str:
+        """As it is written in reports."""
+        return f"{self.what} {self.verb}: {self.kind}"
+
+
+STARTS: Final = frozenset({"bring-up", "ensure-up", "restore-state"})
+"""Verbs that start a container, or mount it."""
+
+UNMOUNTS: Final = frozenset({"stop-container", "release-device", "empty-claimed", *STARTS})
+MOUNTS: Final = frozenset({"mount-device", "empty-claimed", *STARTS})
+RUNS_HOOKS: Final = frozenset({"stop-container", *STARTS})
+REMOVES: Final = frozenset(
+    {"remove-made", "remove-made-tree", "remove-dir", "retire-area", "empty-claimed", "disown"}
+)
+
+PASSING: Final[dict[str, tuple[frozenset[str], str]]] = {
+    "hooks-hide-failure": (RUNS_HOOKS, "runs no hook"),
+    "busy-once": (UNMOUNTS, "unmounts nothing"),
+    "will-not-start-once": (STARTS, "starts nothing"),
+    "will-not-mount-once": (MOUNTS, "mounts nothing"),
+    "second-run": (
+        frozenset({"own"}),
+        "makes no owner record; while this run's is there, nobody else's can be",
+    ),
+}
+"""Troubles that have passed when the verb has ended: the verbs that can meet them, and why no other one can."""
+
+SPARED: Final[dict[str, str]] = {
+    "hooks-hide-failure": "its mounts are made and taken away by verbs of their own, which look for themselves",
+    "busy-once": "nothing that it unmounts is mounted at that moment, or it is released at a later try of its own",
+    "will-not-start-once": "it is up already, or is not to be up",
+    "will-not-mount-once": "it is mounted already",
+}
+"""Why one of them may pass a verb that could meet it, in one plan; over all bundled worlds each is met somewhere."""
+
+
+def without_effect(cell: Cell) -> str | None:
+    """Why a failure there need not change anything; None: no reason is known."""
+    if cell.kind not in PASSING:
+        return None
+    verbs, why = PASSING[cell.kind]
+    return SPARED.get(cell.kind) if cell.verb in verbs else f"{cell.verb} {why}"

@@ -1,0 +1,123 @@
+"""A plan is verified: every way it can fail is tried, in the world that its facts tell of, before it is trusted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from executor.simulated.cells import without_effect
+from executor.simulated.explore import Report, explore, start_of
+from executor.simulated.loading import Truth
+from planner.model import Request
+from planner.plan import Outcome, Plan
+
+INVARIANTS: Final = {
+    "I1": "a device is held read-write by one node at most",
+    "I2": "the container runs on one node at most, also if a node boots at any moment",
+    "I3": "what was written and confirmed is in the copy that is kept",
+    "I4": "never do two copies both take writes",
+    "I5": "other containers, devices and files keep their bytes",
+    "I6": "nothing is deleted that this run did not make, save the source after the pivot",
+    "I7": "nothing takes effect that the journal does not expect",
+    "I8": "the outcome that is reported is the truth",
+    "R12": "it waits for a person only while something stands in its way",
+    "I11": "once nothing does, one recover ends the run",
+}
+"""What was asked after every single effect, and at every end (docs/saga.md)."""
+
+
+class NotSimulatedError(Exception):
+    """The simulation does not know this site well enough for its word to count; says why."""
+
+
+class Violated(Struct, frozen=True):
+    """A schedule of failures that breaks an invariant; ``schedule`` can be pasted into a test."""
+
+    invariant: str
+    schedule: str
+    seen: str
+
+
+class Cells(Struct, frozen=True):
+    """Kinds of failure at verbs: how many changed world or outcome, why others need not, and those without a reason."""
+
+    changed: int
+    without_effect: dict[str, str]
+    unexplained: tuple[str, ...]
+
+
+class Verdict(Struct, frozen=True):
+    """What an exploration came to; documented in docs/verify.md, since other programs read it."""
+
+    digest: str  # of the plan
+    failures: int  # so many at most in one schedule
+    schedules: int
+    merged: int  # of which only the first part had to be played
+    moments: int
+    outcomes: dict[str, int]
+    waits: int  # schedules after which a person has to type "recover"
+    down_s: int
+    invariants: dict[str, bool]
+    violations: tuple[Violated, ...]
+    cells: Cells
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was found against the plan, and nothing was left out without a reason."""
+        return not self.violations and not self.cells.unexplained
+
+
+def verify(
+    request: Request,
+    plan: Plan,
+    *,
+    failures: int = 1,
+    truth: Truth | None = None,
+    workers: int | None = None,
+) -> Verdict:
+    """Try every schedule of so many failures.
+
+    Raises:
+        NotSimulatedError: in simulation the plan does not even succeed where nothing fails.
+    """
+    _succeeds(request, plan, truth)
+    report = explore(request, plan, failures=failures, truth=truth, workers=workers)
+    return verdict(plan, report, failures)
+
+
+def verdict(plan: Plan, report: Report, failures: int) -> Verdict:
+    """What a report comes to."""
+    quiet = [cell for cell, changed in report.cells.items() if not changed]
+    reasons = {str(cell): without_effect(cell) for cell in quiet}
+    broken = {violation.invariant for violation in report.violations}
+    return Verdict(
+        digest=plan.digest,
+        failures=failures,
+        schedules=report.schedules,
+        merged=report.merged,
+        moments=report.moments,
+        outcomes=dict(sorted(report.outcomes.items())),
+        waits=report.waits,
+        down_s=report.down_s,
+        invariants={name: name not in broken for name in INVARIANTS},
+        violations=tuple(Violated(*violation) for violation in report.violations),
+        cells=Cells(
+            changed=len(report.cells) - len(quiet),
+            without_effect={cell: why for cell, why in reasons.items() if why is not None},
+            unexplained=tuple(cell for cell, why in reasons.items() if why is None),
+        ),
+    )
+
+
+def _succeeds(request: Request, plan: Plan, truth: Truth | None) -> None:
+    try:
+        trial = start_of(request, plan, truth=truth)
+        trial.run()
+    except (LookupError, ValueError) as problem:
+        raise NotSimulatedError(f"the simulation does not know what these facts tell of: {problem}") from None
+    if trial.outcomes != [Outcome.MIGRATED] or trial.violations:
+        found = "; ".join(map(str, trial.violations)) or "not known why"
+        raise NotSimulatedError(
+            f"in simulation it ends as {' > '.join(trial.outcomes)} although nothing fails ({found})"
+        )
