@@ -89,6 +89,36 @@ def verify(aim: Aim, *, failures: int, json: bool, junit: Path | None) -> int:
     return ExitCode.OK if said.holds else ExitCode.DIFFERS
 
 
+def verify_cases(
+    folder: Path,
+    read: Callable[[list[str]], Aim],
+    *,
+    failures: int,
+    update: bool,
+    json: bool,
+    junit: Path | None,
+) -> int:
+    """Every recorded case below ``folder``: its plan compared with the one that is expected, and verified."""
+    from cli import verification
+    from cli.cases import cases, tried
+
+    found = []
+    for case in cases(folder):
+        found.append(tried(case, read, failures=failures, update=update))
+        if not json:
+            last = found[-1]
+            print(
+                f"{'DIFFERS' if last.against else 'ok':<9}{output.plain(last.name)}: {output.plain(last.said)}"
+            )
+            for text in last.against:
+                print("\n".join(f"    {output.plain(line)}" for line in text.splitlines()))
+    if json:
+        print(output.json_text(found), end="")
+    if junit is not None:
+        verification.write_junit(junit, {case.name: list(case.against) for case in found})
+    return ExitCode.DIFFERS if any(case.against for case in found) else ExitCode.OK
+
+
 def check(aim: Aim, *, json: bool) -> int:
     """Print the findings."""
     with _site(aim) as (site, asked):

@@ -184,6 +184,22 @@ def aimed(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def words_read(words: list[str]) -> Aim:
+    """What words behind ``vzplan show`` say; whatever typer has to say of a wrong one flies."""
+    from typer.main import get_command
+
+    found: list[Aim] = []
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+    @alone.command()
+    @aimed
+    def move(at: Aim) -> None:
+        found.append(at)
+
+    get_command(alone).main(words, prog_name="move", standalone_mode=False)
+    return found[0]
+
+
 @app.command()
 @aimed
 def show(
@@ -208,6 +224,17 @@ def show(
 @aimed
 def verify(
     at: Aim,
+    ctid: Annotated[
+        int, typer.Argument(metavar="[CTID]", help="Number of the container.", min=0, max=CTID_MAX)
+    ] = 0,
+    dest: Annotated[str, typer.Argument(metavar="[DEST]", help="Hardware node that it moves to.")] = "",
+    cases: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Instead of one move: every recorded case below DIR."),
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="With --cases: write down the plans, as they are now.")
+    ] = False,
     faults: Annotated[
         int,
         typer.Option(
@@ -221,8 +248,22 @@ def verify(
 ) -> None:
     """Try every way the plan can fail, in simulation; exit 0 only if all end well. Changes nothing."""
     from cli import commands
+    from cli.errors import UserError
 
-    raise typer.Exit(commands.verify(at, failures=faults, json=json, junit=junit))
+    if cases is not None:
+        if ctid or dest or at.simulate is not None:
+            raise UserError(
+                "--cases goes without CTID, DEST and --simulate: each case says itself what is to move"
+            )
+        raise typer.Exit(
+            commands.verify_cases(cases, words_read, failures=faults, update=update, json=json, junit=junit)
+        )
+    if not ctid or not dest:
+        raise UserError("say which container is to go where: 'vzplan verify CTID DEST'; or --cases DIR")
+    if update:
+        raise UserError("--update goes with --cases: it writes down the plans that they expect")
+    aim = structs.replace(at, ctid=ctid, destination=dest)
+    raise typer.Exit(commands.verify(aim, failures=faults, json=json, junit=junit))
 
 
 @app.command()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.main import main
 from cli.output import findings_lines, plan_text
 from executor import control
 from executor.journal import MemoryJournal
@@ -97,3 +98,11 @@ def test_the_plan_is_the_one_that_was_reviewed(world: str) -> None:
 def test_a_world_that_must_be_refused_is_refused_for_that_reason(world: str) -> None:
     codes = {finding.code for finding in make_plan(bundled(world)).findings if finding.severity == "error"}
     assert REFUSED[world] in codes
+
+
+def test_the_readme_shows_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (HERE.parent.parent / "README.md").read_text()
+    shown = text.partition("$ vzplan show 123 hn2 --simulate fixtures/nodes/san\n")[2].partition("```\n")[0]
+    with pytest.raises(SystemExit):
+        main(["show", "123", "hn2", "--simulate", str(NODES / "san")])
+    assert shown == capsys.readouterr().out

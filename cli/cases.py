@@ -1,0 +1,135 @@
+"""``vzplan verify --cases``: a site's own recorded nodes, the moves that it means to make, and the plans it expects.
+
+A case is a folder with the facts of its nodes (``vzplan facts -o FOLDER``), a ``case.toml`` that says which move, in
+the words of ``vzplan show``, and the plan that is expected, ``plan.txt``.
+"""
+
+from __future__ import annotations
+
+import shlex
+import tomllib
+from collections.abc import Callable
+from difflib import unified_diff
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct, structs
+
+from cli import output, verification
+from cli.aim import Aim
+from cli.errors import UserError
+from executor import control
+from executor.facts_files import read_whole, write_whole
+from executor.site import SimulatedSite
+from planner.make import make_plan
+from planner.model import Asked
+
+CASE: Final = "case.toml"
+PLAN: Final = "plan.txt"
+LIMIT_BYTES: Final = 1 << 20
+
+
+class Case(Struct, frozen=True, forbid_unknown_fields=True):
+    """``case.toml``."""
+
+    move: str  # as behind ``vzplan show``, such as "123 hn2 --precopy 2"
+    verify: bool = True  # whether every failure of the plan is tried
+
+
+class Found(Struct, frozen=True):
+    """What came of a case: what speaks against it, or nothing; ``said``: in a few words."""
+
+    name: str
+    said: str
+    against: tuple[str, ...]
+
+
+def cases(folder: Path) -> list[Path]:
+    """The cases below ``folder``, in order of their names.
+
+    Raises:
+        UserError: there are none.
+    """
+    found = sorted(path.parent for path in folder.glob(f"*/{CASE}"))
+    if not found:
+        raise UserError(
+            f"{folder}: no case is in there; make one with 'vzplan facts -o {folder}/NAME NODE...' and write "
+            f'{folder}/NAME/{CASE} with a line such as: move = "123 hn2"'
+        )
+    return found
+
+
+def tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, update: bool) -> Found:
+    """Plan the case's move, compare it with the plan that is expected, and verify it.
+
+    ``read``: the words of a move as flags; ``update``: the plan is written down instead of being compared.
+
+    Raises:
+        UserError, CodecError, FactsFileError: something of the case cannot be read; names the file.
+    """
+    case = _case(folder / CASE)
+    try:
+        words = [*shlex.split(case.move), "--simulate", str(folder)]
+    except ValueError as problem:
+        raise UserError(f"{folder / CASE}: move: {problem}; quote it as for a shell") from None
+    aim = _understood(folder / CASE, read, words)
+    site = SimulatedSite(folder)
+    source = aim.source or control.source_of(aim.ctid, site.recorded, aim.destination).node
+    for name in (source, aim.destination):
+        if name not in site.recorded:
+            raise UserError(
+                f"{folder / CASE}: no facts of {name or 'a node that has the container'} are beside it; there are "
+                f"{', '.join(site.recorded)}"
+            )
+    assert source is not None
+    rsync = tuple(shlex.split(aim.rsync))
+    options = structs.replace(aim.options, rsync=rsync, peer_ssh=tuple(shlex.split(aim.peer_ssh or "")))
+    request = control.look(Asked(aim.ctid, source, aim.destination, options), site)
+    plan = make_plan(request)
+    against = _differs(folder / PLAN, output.plan_text(plan), update=update)
+    said = "refused, as it stands there" if not plan.runnable else "planned"
+    if plan.runnable and case.verify:
+        verdict = verification.verified(request, plan, failures=failures)
+        said = verification.line(verdict)
+        against += [f"{v.invariant}: {v.schedule}\n{v.seen}" for v in verdict.violations]
+        against += [f"{cell}: without effect, and without a reason" for cell in verdict.cells.unexplained]
+    return Found(folder.name, said, tuple(against))
+
+
+def _understood(path: Path, read: Callable[[list[str]], Aim], words: list[str]) -> Aim:
+    try:
+        return read(words)
+    except Exception as problem:  # typer brings its own copy of click, and gives no name to its errors
+        told = getattr(problem, "format_message", None)
+        if told is None:
+            raise
+        raise UserError(f"{path}: move: {told()}") from None
+
+
+def _case(path: Path) -> Case:
+    try:
+        text = read_whole(path, LIMIT_BYTES)
+        if text is None:
+            raise UserError(f"{path}: not a file, or too large for a case")
+        return msgspec.convert(tomllib.loads(text.decode()), Case)
+    except OSError as problem:
+        raise UserError(f"{path}: {problem.strerror}") from None
+    except (msgspec.ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise UserError(f'{path}: {problem}; it has a line such as: move = "123 hn2"') from None
+
+
+def _differs(path: Path, now: str, *, update: bool) -> list[str]:
+    """A plan that is not the expected one, as a diff."""
+    try:
+        if update:
+            write_whole(path, now)
+        expected = read_whole(path, LIMIT_BYTES) if path.exists() else b""
+    except OSError as problem:
+        raise UserError(f"{path}: {problem.strerror}") from None
+    before = (expected or b"").decode(errors="replace").splitlines()
+    if before == now.splitlines():
+        return []
+    if not before:
+        return [f"{PLAN} is not there; look at the plan, and write it down with --update\n{now}"]
+    return ["\n".join(unified_diff(before, now.splitlines(), PLAN, "now", lineterm=""))]

@@ -1,0 +1,281 @@
+"""``vzplan verify``: what it tries, what it says, and what show and apply make of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from cli import verification
+from cli.exit_codes import ExitCode
+from cli.main import main
+from executor.simulated import vz
+from executor.simulated.explore import explore, run_schedule
+from executor.simulated.twins import TWINS
+from executor.simulated.twins.here import End, Here, Twin
+from executor.simulated.verify import NotSimulatedError, Verdict, verify
+from planner.make import make_plan
+from planner.model import State
+from planner.plan import Outcome
+from planner.verbs import NO, YES
+from tests.worlds import NODES, WORLDS, bundled
+
+Vzplan = Callable[..., tuple[int, str, str]]
+SAN = ("123", "hn2", "--simulate", NODES / "san")
+SHARED = ("123", "hn2", "--simulate", NODES / "shared")
+
+
+@pytest.fixture
+def vzplan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Vzplan:
+    """The command in this process: exit code, what it printed, what it complained of."""
+    monkeypatch.setenv("VZPLAN_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+
+    def run(*words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        said = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def asks_whether_it_runs_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug (N04): started, the answer lost, rebooted: read as never started. And nothing is known from before."""
+
+    def probe(here: Here, ctid: str) -> Twin:
+        yield from ()
+        return End(YES if vz.state_of(here.node, int(ctid)) is State.RUNNING else NO)
+
+    monkeypatch.setitem(TWINS, "probe-pivot", probe)
+    monkeypatch.setattr(verification, "verify", verify)
+
+
+def test_it_says_how_the_schedules_ended_and_that_every_invariant_holds(vzplan: Vzplan) -> None:
+    code, out, err = vzplan("verify", *SAN)
+    assert (code, err) == (ExitCode.OK, "")
+    lines = out.splitlines()
+    assert lines[0] == "Move container 123 (web1) from hn1 to hn2"
+    assert " schedules of one failure, at " in lines[3]
+    count = int(lines[3].partition(" ")[0].replace(",", ""))
+    ends = [line for line in lines if line.startswith("  ") and line[-1].isdigit()]
+    assert sum(int(line.split()[-1].replace(",", "")) for line in ends) == count
+    for name in ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "R12", "I11"):
+        assert any(line.split()[:1] == [name] and line.endswith(" holds") for line in lines)
+    assert lines[-1].startswith(
+        f"verified: {count:,} failures; every one unwinds, completes, or waits for you ("
+    )
+
+
+def test_its_json_is_a_verdict_that_agrees_with_what_is_explored(vzplan: Vzplan) -> None:
+    code, out, _ = vzplan("verify", *SAN, "--json")
+    said = json.loads(out)
+    report = explore(bundled("san"))
+    assert code == ExitCode.OK
+    assert set(said) == set(Verdict.__struct_fields__)
+    assert said["digest"] == make_plan(bundled("san")).digest
+    assert (said["schedules"], said["merged"]) == (report.schedules, report.merged)
+    assert said["outcomes"] == report.outcomes
+    assert said["violations"] == said["cells"]["unexplained"] == []
+    assert said["cells"]["changed"] + len(said["cells"]["without_effect"]) == len(report.cells)
+    assert said["down_s"] > 0
+    assert 0 < said["waits"] < said["schedules"]
+
+
+def test_its_junit_report_has_one_case(vzplan: Vzplan, tmp_path: Path) -> None:
+    assert vzplan("verify", *SAN, "--junit", tmp_path / "junit.xml")[0] == ExitCode.OK
+    suite = ET.parse(tmp_path / "junit.xml").getroot()  # noqa: S314 # our own
+    assert (suite.tag, suite.get("tests"), suite.get("failures")) == ("testsuite", "1", "0")
+    assert [case.get("name") for case in suite] == ["Move container 123 (web1) from hn1 to hn2"]
+    code, _, err = vzplan("verify", *SAN, "--junit", tmp_path / "nowhere" / "junit.xml")
+    assert code == ExitCode.USAGE
+    assert "the report was not written" in err
+
+
+@pytest.mark.usefixtures("asks_whether_it_runs_now")
+def test_a_plan_that_loses_a_container_is_found_out_and_each_finding_can_be_played_again(
+    vzplan: Vzplan, tmp_path: Path
+) -> None:
+    code, out, _ = vzplan("verify", *SHARED, "--json", "--junit", tmp_path / "junit.xml")
+    assert code == ExitCode.DIFFERS
+    said = json.loads(out)
+    assert said["violations"]
+    for violation in said["violations"][:3]:
+        again = run_schedule(bundled("shared"), violation["schedule"])
+        assert violation["invariant"] in {found.invariant for found in again.violations}
+    assert not said["invariants"][said["violations"][0]["invariant"]]
+    (case,) = ET.parse(tmp_path / "junit.xml").getroot()  # noqa: S314 # our own
+    assert len(case) == len(said["violations"])
+    text = vzplan("verify", *SHARED)[1]
+    assert "BROKEN" in text
+    assert text.splitlines()[-1].startswith("NOT verified: ")
+    assert f'schedule("{said["violations"][0]["schedule"]}")' in text
+
+
+@pytest.mark.usefixtures("asks_whether_it_runs_now")
+def test_apply_refuses_what_does_not_verify_unless_it_is_told_to(vzplan: Vzplan) -> None:
+    code, out, _ = vzplan("apply", *SHARED, "--yes")
+    assert code == ExitCode.REFUSED
+    assert "there are failures that it does not survive; 'vzplan verify' shows them" in out
+    assert "own" not in out.partition("NOT verified")[2]
+    code, out, _ = vzplan("apply", *SHARED, "--yes", "--unverified")
+    assert code == ExitCode.OK
+    assert "NOT VERIFIED, as you asked" in out
+
+
+@pytest.mark.usefixtures("asks_whether_it_runs_now")
+def test_show_says_that_it_does_not_verify(vzplan: Vzplan) -> None:
+    code, out, _ = vzplan("show", *SHARED)
+    assert code == ExitCode.DIFFERS
+    assert out.splitlines()[-1].startswith("NOT verified: ")
+    assert vzplan("show", *SHARED, "--no-verify")[0] == ExitCode.OK
+
+
+def test_show_and_apply_say_in_one_line_what_was_tried(vzplan: Vzplan) -> None:
+    shown = vzplan("show", *SAN)[1]
+    assert shown.splitlines()[-1].startswith("verified: ")
+    assert shown.splitlines()[-1] in vzplan("apply", *SAN, "--yes")[1]
+    assert "verified" not in vzplan("show", *SAN, "--no-verify")[1]
+
+
+def test_what_the_simulation_does_not_know_is_not_called_verified(
+    vzplan: Vzplan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = bundled("san")
+    monkeypatch.setitem(TWINS, "make-dir", lambda *_words: _never_works())
+    with pytest.raises(NotSimulatedError, match="ends as UNWOUND although nothing fails"):
+        verify(request, make_plan(request))
+    monkeypatch.setattr(verification, "verify", verify)
+    code, _, err = vzplan("apply", *SAN, "--yes")
+    assert code == ExitCode.REFUSED
+    assert "the plan cannot be verified: in simulation it ends as UNWOUND" in err
+    assert "--unverified" in err
+
+
+def _never_works() -> Twin:
+    yield from ()
+    return End(1, "unknown here")
+
+
+def test_without_a_plan_there_is_nothing_to_verify(vzplan: Vzplan) -> None:
+    code, out, err = vzplan("verify", 123, "hn2", "--simulate", NODES / "san-clone")
+    assert (code, out) == (ExitCode.REFUSED, "")
+    assert "clone: " in err
+    assert "there is no plan to verify" in err
+
+
+@pytest.mark.parametrize("faults", ["0", "4", "x"])
+def test_a_number_of_failures_that_cannot_be_tried_is_refused(vzplan: Vzplan, faults: str) -> None:
+    code, _, err = vzplan("verify", *SAN, "--faults", faults)
+    assert code == ExitCode.USAGE
+    assert "--faults" in err
+
+
+def test_however_many_processes_share_the_work_the_report_is_the_same() -> None:
+    one, many = (explore(WORLDS["a-stopped"], workers=workers) for workers in (1, 3))
+    assert one == many
+
+
+def test_every_end_is_one_of_the_known_outcomes() -> None:
+    report = explore(WORLDS["d2-running"])
+    ends = {word for line in report.outcomes for word in line.split(" > ") if word}
+    assert ends <= {str(outcome) for outcome in Outcome}
+
+
+# --- recorded cases
+
+
+def case(folder: Path, world: str, move: str, name: str = "one") -> Path:
+    shutil.copytree(NODES / world, folder / name)
+    (folder / name / "case.toml").write_text(f'move = "{move}"\n')
+    return folder / name
+
+
+def test_a_case_is_written_down_once_and_then_compared(vzplan: Vzplan, tmp_path: Path) -> None:
+    place = case(tmp_path, "san", "123 hn2")
+    code, out, _ = vzplan("verify", "--cases", tmp_path)
+    assert code == ExitCode.DIFFERS
+    assert "plan.txt is not there; look at the plan, and write it down with --update" in out
+    assert vzplan("verify", "--cases", tmp_path, "--update")[0] == ExitCode.OK
+    shown = vzplan("show", *SAN, "--no-verify")[1]
+    assert (place / "plan.txt").read_text() == shown
+    code, out, err = vzplan("verify", "--cases", tmp_path)
+    assert (code, err) == (ExitCode.OK, "")
+    assert out.startswith("ok       one: verified: ")
+
+
+def test_a_plan_that_is_another_now_is_shown_as_a_difference(vzplan: Vzplan, tmp_path: Path) -> None:
+    place = case(tmp_path, "san", "123 hn2")
+    vzplan("verify", "--cases", tmp_path, "--update")
+    facts = (place / "hn2.json").read_text()
+    (place / "hn2.json").write_text(facts.replace("/dev/sdm1", "/dev/sdz1"))
+    code, out, _ = vzplan("verify", "--cases", tmp_path, "--junit", tmp_path / "junit.xml")
+    assert code == ExitCode.DIFFERS
+    assert any(line.startswith("    -18  hn2   mount /dev/sdm1 ") for line in out.splitlines())
+    assert any(line.startswith("    +18  hn2   mount /dev/sdz1 ") for line in out.splitlines())
+    (found,) = ET.parse(tmp_path / "junit.xml").getroot()  # noqa: S314 # our own
+    assert found.get("name") == "one"
+    assert "sdz1" in (found[0].text or "")
+
+
+def test_a_refusal_is_a_case_too(vzplan: Vzplan, tmp_path: Path) -> None:
+    case(tmp_path, "san-clone", "123 hn2", "clone")
+    case(tmp_path, "shared", "123 hn2 --precopy 2", "copy")
+    assert vzplan("verify", "--cases", tmp_path, "--update")[0] == ExitCode.OK
+    code, out, _ = vzplan("verify", "--cases", tmp_path, "--json")
+    assert code == ExitCode.OK
+    assert [(found["name"], found["against"]) for found in json.loads(out)] == [("clone", []), ("copy", [])]
+
+
+@pytest.mark.usefixtures("asks_whether_it_runs_now")
+def test_a_case_that_does_not_verify_fails(vzplan: Vzplan, tmp_path: Path) -> None:
+    case(tmp_path, "shared", "123 hn2")
+    code, out, _ = vzplan("verify", "--cases", tmp_path, "--update")
+    assert code == ExitCode.DIFFERS
+    assert "DIFFERS  one: NOT verified: " in out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('move = "123 hn9"', "no facts of hn9 are beside it; there are hn1, hn2"),
+        ('move = "123"', "move: Missing argument"),
+        ('move = "x hn2"', "move: Invalid value"),
+        ('move = "123 hn2 --moon"', "move: No such option"),
+        ('move = "123 \'hn2"', "move: No closing quotation"),
+        ('mov = "123 hn2"', "unknown field `mov`"),
+        ("move = 5", "Expected `str`"),
+        ("move", "Expected '='"),
+        ('move = "999 hn2"', "no facts of a node that has the container"),
+    ],
+)
+def test_a_case_that_makes_no_sense_is_named(vzplan: Vzplan, tmp_path: Path, text: str, said: str) -> None:
+    place = case(tmp_path, "san", "123 hn2")
+    (place / "case.toml").write_text(text)
+    code, _, err = vzplan("verify", "--cases", tmp_path)
+    assert code == ExitCode.USAGE
+    assert f"{place / 'case.toml'}: " in err
+    assert said in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "say which container is to go where"),
+        (("123",), "say which container is to go where"),
+        (("123", "hn2", "--cases", "."), "--cases goes without CTID"),
+        (("123", "hn2", "--update"), "--update goes with --cases"),
+        (("--cases", "/nowhere"), "no case is in there; make one with 'vzplan facts -o /nowhere/NAME"),
+    ],
+)
+def test_what_does_not_go_together_is_said(vzplan: Vzplan, words: tuple[str, ...], said: str) -> None:
+    code, _, err = vzplan("verify", *words)
+    assert code == ExitCode.USAGE
+    assert said in err
