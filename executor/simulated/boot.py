@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from executor.simulated import vz
-from executor.simulated.tree import Data, Dir, File, Tree
-from executor.simulated.world import NodeState, Standing, World
+from executor.simulated.tree import EMPTY, Data, Dir, File, Tree
+from executor.simulated.world import FILES, NodeState, Standing, World
 from planner.model import CONF_DIR
 
 _CONFIG = re.compile(rf"{CONF_DIR}/([0-9]+)\.conf")
@@ -78,9 +78,22 @@ def boots_into(world: World, node: NodeState, ctid: int) -> Data | None:
     """The files on which the next boot would start a container, were the power cut now; None: it would not."""
     if ctid not in auto_starts(node):
         return None
-    # The hooks' own code decides; on a fork, since this only asks.
+    # Where it would be started depends on this alone; what is there, on what was written since.
+    filled = tuple([lun.data != EMPTY for lun in world.luns.values()])
+    key = (ctid, node.stubborn, node.hushed, filled)
+    memo = node.disk.boots
+    if key not in memo:
+        memo[key] = _started_at(world, node, ctid)
+    place: Standing | None = memo[key]
+    if place is None:
+        return None
+    thing = world.luns[place.lun].data if place.lun is not None else node.disk.get(place.private + FILES)
+    return thing if isinstance(thing, Data) else None
+
+
+def _started_at(world: World, node: NodeState, ctid: int) -> Standing | None:
+    """The hooks' own code decides; on a fork, since this only asks."""
     twin = world.fork()
     there = twin.nodes[node.name]
     reboot(twin, there)
-    place: Standing | None = there.running.get(ctid)
-    return None if place is None else twin.content_of(there, place)
+    return there.running.get(ctid)

@@ -154,6 +154,14 @@ class View:
             self.plan.config.before if self.plan.config else "", "DISABLED"
         )
 
+    def nothing_new(self) -> bool:
+        """Whether the world is what it was when this was asked last, in all that is asked after every effect."""
+        world = self.world
+        now: list[object] = []
+        for n in self.nodes:
+            now += (n.tree, n.disk, n.mounts, n.running, n.stubborn, n.hushed)
+        return self.unchanged("all", world.luns, world.ledger, world.losses, world.ran, *now)
+
     def unchanged(self, name: str, *what: object) -> bool:
         """Whether an invariant has already looked at exactly these things."""
         old = self.seen.get(name)

@@ -6,7 +6,7 @@ in thousands of schedules, so each tree remembers what came of it, and what was 
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 
 class File(NamedTuple):
@@ -56,7 +56,7 @@ class Shape(NamedTuple):
 class Tree(dict[str, Thing]):
     """Path -> what is there."""
 
-    __slots__ = ("_after", "_children", "_shape", "will_start")
+    __slots__ = ("_after", "_children", "_shape", "boots", "will_start")
 
     def __init__(self, things: dict[str, Thing]) -> None:
         """A tree of its own; nothing is remembered of another."""
@@ -64,9 +64,9 @@ class Tree(dict[str, Thing]):
         self._after: dict[tuple[object, ...], Tree] = {}
         self._children: dict[str, tuple[str, ...]] = {}
         self._shape: Shape | None = None
-        self.will_start: frozenset[int] | None = (
-            None  # memo of ``boot.auto_starts``: these files are one node's
-        )
+        # Memos of ``boot``: these files are one node's.
+        self.will_start: frozenset[int] | None = None
+        self.boots: dict[tuple[object, ...], Any] = {}
 
     def put(self, path: str, thing: Thing) -> Tree:
         """With ``thing`` at ``path``; a file is a new one, and no link of another."""

@@ -438,8 +438,13 @@ class Trial:
             return
         sleeper, self.sleeper = self.sleeper, None
         other = (self.past, self.entries, self.generation, self.nodes, self.acting)
-        intended, self.view.intended, self.acting = self.view.intended, sleeper.intended, None
-        self.past, self.entries, self.generation = sleeper.past, sleeper.entries, sleeper.generation
+        intended, self.view.intended, self.acting = self.view.intended, set(sleeper.intended), None
+        # Copies: other trials that were forked off since wake the same one.
+        self.past, self.entries, self.generation = (
+            sleeper.past.copy(),
+            list(sleeper.entries),
+            sleeper.generation,
+        )
         self.nodes = self.connected()
         for name, node in self.nodes.items():
             node.inner.known_boots = sleeper.boots[name]
@@ -497,6 +502,8 @@ class Trial:
             self.down_s += round(seconds)
 
     def _look(self) -> None:
+        if self.view.nothing_new():
+            return
         for name, invariant in AT_EVERY_EFFECT:
             seen = invariant(self.view)
             if seen is not None:
