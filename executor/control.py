@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 from executor.adoption import Kept, ask
 from executor.attention import attending
 from executor.brief import packed
-from executor.engine import Watch, never, walk
+from executor.engine import Watch, first_to, never, walk
 from executor.gather import Ask, GatherError
 from executor.journal import Journal, MemoryJournal
 from executor.signals import Signals
@@ -26,6 +26,8 @@ from planner.model import Asked, NodeFacts, Request
 from planner.plan import (
     Adopted,
     Entry,
+    Exited,
+    Lost,
     NodeOff,
     Opened,
     Plan,
@@ -39,6 +41,9 @@ from planner.plan import (
 )
 from planner.saga import Past, may_go_back, may_go_forward
 from planner.situation import areas, unseen
+
+ANSWERS_S: Final = 10
+LIMIT_BYTES: Final = 1 << 16
 
 GENERATIONS_A_CONTROLLER: Final = 1000
 """Each controller counts its own reconnections from a number of its own, so that a later one is always higher."""
@@ -169,18 +174,27 @@ def recover(
     """
     _may(journal, towards, off)
     if isinstance(site, LiveSite):
-        _knows_all(site, journal, off)
+        _are_off(site, off)
+        _knows_all(site, journal, [node for node in journal.plan.nodes if node not in off])
     journal.append(Restarted(forward=towards is Towards.FORWARD))
     for node in off:
         journal.append(NodeOff(node))
     nodes = site.nodes(journal.opened, control, generation(journal.entries))
     with attending(site, journal.plan, journal.past, signals, watch) as attention:
-        reached = walk(journal, nodes, heed=attention.heed, watch=attention, until=_after_taking_over)
-        if isinstance(reached, Run):
+        compared: set[str] = set()
+
+        def is_first(move: Run) -> bool:
+            """To a node, after it has settled, so that nobody else does anything there any more."""
+            return first_to(move, compared)
+
+        while True:
+            reached = walk(journal, nodes, heed=attention.heed, watch=attention, until=is_first)
+            if isinstance(reached, Stop):
+                return reached
+            settled = [n for n in journal.plan.nodes if n not in journal.past.unsettled | {*off, *compared}]
             if isinstance(site, LiveSite):
-                _knows_all(site, journal, off)  # from now on nobody else can do anything there
-            reached = walk(journal, nodes, heed=attention.heed, watch=attention)
-        return _ended(reached)
+                _knows_all(site, journal, settled, must_answer=reached.command.node)
+            compared |= {*settled, reached.command.node}
 
 
 def generation(entries: Sequence[Entry]) -> int:
@@ -200,14 +214,26 @@ def has_it_still(plan: Plan, source: NodeFacts) -> bool:
     return container is not None and plan.config is not None and container.config == plan.config.before
 
 
-def _knows_all(site: LiveSite, journal: Journal, off: tuple[str, ...]) -> None:
+def _are_off(site: LiveSite, off: tuple[str, ...]) -> None:
+    """The operator's word that a node is off counts as long as the node does not say otherwise itself."""
+    for node in off:
+        if isinstance(site.read(node, "true", ANSWERS_S, LIMIT_BYTES), Exited):
+            raise RecoverError(
+                f"{node} is not off: it answers; leave out --node-is-off, so that it is asked itself, or cut its power"
+            )
+
+
+def _knows_all(site: LiveSite, journal: Journal, nodes: list[str], must_answer: str | None = None) -> None:
     """Refuse a journal that knows less than its nodes.
 
     What it does not know of would not be taken back before the container is started again. A node that cannot be asked
-    tells nothing; nothing goes to it either before it has settled.
+    tells nothing; nothing goes to it before it has settled, and has been asked.
     """
     plan = journal.plan
-    told = {node: ask(site, journal.opened.run, node) for node in plan.nodes if node not in off}
+    told = {node: ask(site, journal.opened.run, node) for node in nodes}
+    silent = told.get(must_answer) if must_answer is not None else None
+    if isinstance(silent, Lost):
+        raise RecoverError(f"{must_answer} cannot be asked what it was given ({silent.reason}); try again")
     more = outrun(plan, journal.entries, {n: kept.log for n, kept in told.items() if isinstance(kept, Kept)})
     if more is not None:
         node, given, known = more
@@ -216,7 +242,7 @@ def _knows_all(site: LiveSite, journal: Journal, off: tuple[str, ...]) -> None:
             f"an old copy, or another controller was still at work; remove its folder {journal.path.parent} and "
             f"recover it with --adopt {node}"
         )
-    if began_nothing(plan, journal.past) and all(kept is None for kept in told.values()):
+    if began_nothing(plan, journal.past) and len(told) == len(plan.nodes) and not any(told.values()):
         # A run that never began and one that has long ended leave the same on the nodes: nothing.
         source = plan.asked.source
         try:
@@ -319,10 +345,6 @@ def without_run(facts: NodeFacts, run: str) -> NodeFacts:
 
 def _after_owning(move: Run) -> bool:
     return move.what is What.DO and move.command.argv[0] != "own"
-
-
-def _after_taking_over(move: Run) -> bool:
-    return move.what is not What.SETTLE
 
 
 def _before_freeze(plan: Plan) -> Callable[[Run], bool]:

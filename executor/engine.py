@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from executor.node import Node, NodeOutcome
-from planner.plan import Began, Ended, Entry, Plan, Run, Stop, Wish
+from planner.plan import Began, Ended, Entry, Plan, Run, Stop, What, Wish
 from planner.saga import Past, next_move
 
 
@@ -54,6 +54,11 @@ class Unwatched:
 def never(_move: Run) -> bool:
     """Stop before no move."""
     return False
+
+
+def first_to(move: Run, known: set[str]) -> bool:
+    """Whether this is the first command to a node of which it is not known whether the journal knows all of it."""
+    return move.what is not What.SETTLE and move.command.node not in known
 
 
 def no_wish() -> Wish | None:

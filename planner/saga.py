@@ -38,7 +38,7 @@ from planner.plan import (
     Wish,
     Zone,
 )
-from planner.verbs import NO, NOT_UP, REFUSED, TAKEN_OVER, UNFIT, YES
+from planner.verbs import NO, NOT_UP, REFUSED, TAKEN_OVER, UNFIT, VERBS, YES
 
 PAUSES_S: Final = (0, 1, 3)
 """Tries of one move before it counts as failed, and the pause before each (retries are paced)."""
@@ -80,6 +80,7 @@ class Past:
         self.unwinding: str | None = None  # why
         self.superseded: str | None = None  # what a node says of the controller that took the run over
         self.taking_over = False  # taken up again, and nothing but settling was done since
+        self.taken_up = False  # ever
         self.refused = False
         self.pivot = Pivot.AHEAD
 
@@ -145,10 +146,9 @@ class Past:
             self._ended(what, at, outcome)
 
     def _ended(self, what: What, at: str, outcome: Exited | Lost) -> None:
-        if isinstance(outcome, Lost) or outcome.status == REFUSED:
-            # Refused: something of this run is still at work there, or the node has booted since.
-            self.unsettled.add(at if what is What.SETTLE else self.command(what, at).node)
         good = isinstance(outcome, Exited) and outcome.status == 0
+        if not good:
+            self._may_go_on(what, at, outcome)
         if (
             not good or what is What.PROBE
         ):  # a probe answers by 10 and 11 only; even a 0 of its own counts as a try
@@ -177,6 +177,14 @@ class Past:
             case _:
                 pass
 
+    def _may_go_on(self, what: What, at: str, outcome: Exited | Lost) -> None:
+        """Where something of a command that failed may still be at work."""
+        if isinstance(outcome, Lost) or outcome.status == REFUSED:
+            # Refused: something of this run is still at work there, or the node has booted since.
+            self.unsettled.add(at if what is What.SETTLE else self.command(what, at).node)
+        if what is What.DO:
+            self.unsettled |= receivers(self.command(what, at))
+
     def _switched_off(self, node: str) -> None:
         if node not in self._plan.nodes:
             raise ValueError(f"the journal speaks of {node}, which its plan does not know")
@@ -204,7 +212,7 @@ class Past:
     def _restarted(self, *, forward: bool) -> None:
         """Whoever was at work may only be asleep: every node it spoke to must settle, every count begins anew."""
         self.open = self.superseded = None
-        self.taking_over = True
+        self.taking_over = self.taken_up = True
         self.off = set()
         self.unsettled |= self.touched
         # What went wrong on the way there is still to be told; how often something was tried since is not.
@@ -303,12 +311,43 @@ def _settled(plan: Plan, past: Past, run: Run) -> Run | None:
     node = run.command.node
     if node in past.off:
         return None
-    if node not in past.unsettled:
-        return run
+    return _settling(plan, past, node) if node in past.unsettled else run
+
+
+def _settling(plan: Plan, past: Past, node: str) -> Run | None:
+    """One more try to settle ``node``; None: it has been tried often enough."""
     tries = past.tries(What.SETTLE, node)
-    if tries >= len(PATIENCE_S):
+    return (
+        Run(What.SETTLE, node, plan.settle_on(node), PATIENCE_S[tries]) if tries < len(PATIENCE_S) else None
+    )
+
+
+def _not_heard(plan: Plan, past: Past) -> str | None:
+    """A node without whose word nothing may be started or mounted by who took the run up: it may know more.
+
+    A journal that was cut, or is an old copy, does not know how far the run went. Before the freeze the source alone
+    tells that; later the destination may be ahead of all that the source has seen.
+    """
+    if not past.taken_up or not any(s.id in past.begun and s.zone is not Zone.PREPARE for s in plan.steps):
         return None
-    return Run(What.SETTLE, node, plan.settle_on(node), PATIENCE_S[tries])
+    return next((n for n in plan.nodes if n in past.unsettled - past.off and _knows(plan, past, n)), None)
+
+
+def _unheard(plan: Plan, past: Past, node: str) -> Stop:
+    because = (
+        f"{past.unwinding or 'the run could not go on'}; {node} cannot be settled, and only it can tell whether this "
+        "journal knows all"
+    )
+    return Stop(Outcome.IN_DOUBT, because, _remaining(plan, past))
+
+
+def _remaining(plan: Plan, past: Past) -> tuple[Command, ...]:
+    """What is still to be taken back."""
+    return tuple(
+        s.undo.do
+        for s in reversed(plan.steps)
+        if s.id in past.begun and s.id not in past.undone and isinstance(s.undo, Compensation)
+    )
 
 
 def _ask(plan: Plan, past: Past) -> Run | Stop:
@@ -347,13 +386,9 @@ def _unwind(plan: Plan, past: Past) -> Run | Stop:
             )  # nothing is held or runs there; what its disk says starts and mounts nothing
             down = down or (undo.blocking and undo.do.node == plan.asked.source)
             continue
-        tries = past.tries(What.UNDO, step.id)
-        if tries < len(PAUSES_S):
-            move = _settled(plan, past, Run(What.UNDO, step.id, undo.do, PAUSES_S[tries]))
-            if move is not None:
-                return move
-        if undo.blocking:
-            return _halted(plan, past, step, undo)
+        move = _undoing(plan, past, step, undo)
+        if move is not None:
+            return move
         left.append(undo.do)
     if down:
         because = f"{why}; the data is safe on {plan.asked.source}, which is off, and released elsewhere"
@@ -365,21 +400,28 @@ def _unwind(plan: Plan, past: Past) -> Run | Stop:
     return Stop(outcome, why, ())
 
 
+def _undoing(plan: Plan, past: Past, step: Step, undo: Compensation) -> Run | Stop | None:
+    """One more try of an undo, or why nothing behind it may be taken back; None: it is left."""
+    if undo.blocking and (silent := _not_heard(plan, past)) is not None:
+        return _settling(plan, past, silent) or _unheard(plan, past, silent)
+    tries = past.tries(What.UNDO, step.id)
+    move = None
+    if tries < len(PAUSES_S):
+        move = _settled(plan, past, Run(What.UNDO, step.id, undo.do, PAUSES_S[tries]))
+    return move if move is not None or not undo.blocking else _halted(plan, past, step, undo)
+
+
 def _halted(plan: Plan, past: Past, step: Step, undo: Compensation) -> Stop:
     """A blocking compensation is not proved: nothing behind it may be taken back."""
-    remaining = [
-        s.undo.do
-        for s in reversed(plan.steps)
-        if s.id in past.begun and s.id not in past.undone and isinstance(s.undo, Compensation)
-    ]
+    remaining = _remaining(plan, past)
     outcomes = past.failures.get((What.UNDO, step.id), [])
     node, cause = undo.do.node, past.unwinding or "the run could not go on"
     if node not in past.unsettled and outcomes and _not_up(outcomes[-1]) and node == plan.asked.source:
         because = f"{cause}; the data is safe on {node}, released elsewhere, but '{undo.title}' did not work"
-        return Stop(Outcome.DOWN, because, tuple(remaining))
+        return Stop(Outcome.DOWN, because, remaining)
     silent = f"{node} is off" if node in past.off else f"{node} cannot be settled"
     why = words(outcomes[-1]) if outcomes else silent
-    return Stop(Outcome.IN_DOUBT, f"{cause}; then '{undo.title}' on {node}: {why}", tuple(remaining))
+    return Stop(Outcome.IN_DOUBT, f"{cause}; then '{undo.title}' on {node}: {why}", remaining)
 
 
 def _retire(plan: Plan, past: Past) -> Run | Stop:
@@ -431,6 +473,12 @@ def _why(past: Past, step: Step) -> str:
     node = step.do.node
     silent = f"{node} is off" if node in past.off else f"{node} cannot be settled"
     return f"'{step.title}' on {node}: {words(outcomes[-1]) if outcomes else silent}"
+
+
+def receivers(command: Command) -> set[str]:
+    """Nodes at which something of ``command`` may go on when it has failed: rsync's other end."""
+    verb, *operands = command.argv
+    return {operands[VERBS[verb].operands.index("peer")]} if verb == "copy-tree" else set()
 
 
 def _not_up(outcome: Exited | Lost) -> bool:

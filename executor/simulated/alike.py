@@ -28,6 +28,7 @@ def moment_key(trial: Trial) -> tuple[Hashable, ...]:
         trial.view.key(),
         _past_key(trial),
         trial.generation,
+        frozenset(trial.compared),
         trial.broken(),
     )
 
@@ -54,7 +55,7 @@ def _past_key(trial: Trial) -> tuple[Hashable, ...]:
     """What of the journal still matters: what ``next_move`` reads from here on. Words decide nothing."""
     past = trial.past
     nodes = tuple(frozenset(names) for names in (past.unsettled, past.touched, past.off, past.gone))
-    told = (past.unwinding is None, past.refused, past.superseded is None, past.taking_over)
+    told = (past.unwinding is None, past.refused, past.superseded is None, past.taking_over, past.taken_up)
     stand = (*nodes, past.pivot, *told)
     if past.pivot is Pivot.PASSED:  # only forward: of the steps before it nothing is asked any more
         what = What.DO

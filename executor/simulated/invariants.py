@@ -28,6 +28,7 @@ from planner.plan import (
     Ended,
     Entry,
     Exited,
+    NodeOff,
     Outcome,
     Plan,
     Stop,
@@ -57,6 +58,8 @@ class View:
         self.proved: dict[str, int] = {}  # node -> its boot count when the state was last made sure of there
         self.hindered = False  # something was in the way of the last command, if only for that long
         self.boots = 0  # of the node that the last command went to, when it went
+        self.last = self.source  # that node
+        self.off: dict[str, int] = {}  # nodes that were said to be off -> how often they had booted then
         self.own_paths = self._own_paths()
         self.bystanders = {
             name: frozenset(
@@ -81,15 +84,18 @@ class View:
         twin.__dict__.update(self.__dict__)
         twin.world, twin.nodes = world, tuple(world.nodes.values())
         twin.intended, twin.proved, twin.seen = set(self.intended), dict(self.proved), {}
+        twin.off = dict(self.off)
         return twin
 
     def in_the_way(self) -> bool:
         """Whether something keeps a node from doing its part."""
-        return any(not n.reachable or n.dark or n.busy or n.stubborn for n in self.nodes)
+        booted = self.world.nodes[self.last].boots != self.boots
+        return booted or any(not n.reachable or n.dark or n.busy or n.stubborn for n in self.nodes)
 
     def key(self) -> tuple[object, ...]:
         """What is remembered and matters later: ``hindered`` and ``boots`` begin anew with every command."""
-        return (self.noted, self.untold, frozenset(self.proved.items()), frozenset(self.intended))
+        told = (self.noted, self.untold, frozenset(self.off.items()))
+        return (*told, frozenset(self.proved.items()), frozenset(self.intended))
 
     def note(self, entry: Entry) -> None:
         """An entry is on disk."""
@@ -97,13 +103,15 @@ class View:
             case Began(what, at):
                 command = self.commands[what, at]
                 self.intended.add(command)
-                self.boots = self.world.nodes[command.node].boots
+                self.boots, self.last = self.world.nodes[command.node].boots, command.node
                 self.hindered = False
             case Ended(what, at, Exited(status)):
                 command = self.commands[what, at]
                 self.intended.discard(command)
                 if status == 0:
                     self._succeeded(what, command)
+            case NodeOff(node):
+                self.off[node] = self.world.nodes[node].boots
             case Adopted(_, begun):
                 self.intended |= {self.commands[What.DO, step] for step in begun}
                 self.untold = all(self.commands[What.DO, step].argv[0] == "own" for step in begun)
@@ -353,7 +361,10 @@ def i8_outcome_is_true(view: View, stop: Stop) -> str | None:
             told = any(c.argv[0] == "unfence" and c.node == view.destination for c in stop.left)
             return _destination_has_it(view, may_be_fenced=told)
         case Outcome.DOWN:
-            where = [n.name for n in view.world.nodes.values() if view.ctid in n.running]
+            # Somebody may have given power to a node that was said to be off; what it does then is not ours.
+            woken = {name for name, boots in view.off.items() if view.world.nodes[name].boots > boots}
+            running = (n.name for n in view.world.nodes.values() if view.ctid in n.running)
+            where = [name for name in running if name not in woken]
             return f"DOWN, but it runs on {where[0]}" if where else None
         case Outcome.IN_DOUBT:
             return None

@@ -61,7 +61,7 @@ class SimulatedNode:
             late = Late(self.name, command, self.run_id, self.generation, fault.kind.late)
             outcome = Lost("timed out")
             if self._connected():
-                self.world.late += (late,)
+                self._set_out(late)
         else:
             outcome = self._send(command, fault.effects)
         self.world.tick()  # what was started has been at work by the time that the next thing goes wrong
@@ -72,6 +72,15 @@ class SimulatedNode:
         if fault.kind.answer is Answer.FAILS and isinstance(outcome, Exited):
             return Exited(1, "", "it was made to fail")
         return outcome
+
+    def _set_out(self, late: Late) -> None:
+        """It passes the wrapper now, which writes it down, and does its work later."""
+        here = self._here(late.command)
+        verb = late.command.argv[0]
+        if refusal(here, verb) is None:
+            self.world.late += (late,)
+            if verb != "settle" and here.folder in here.node.tree:
+                self.world.logged += ((self.name, line(late.command)),)
 
     def _connected(self) -> bool:
         """Whether the session's connection stands; a broken one is made anew for the next command."""

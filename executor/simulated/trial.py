@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 from enum import Enum
 from typing import Final, NamedTuple, NoReturn
 
-from executor.engine import walk
+from executor.engine import first_to, walk
 from executor.node import NodeOutcome
 from executor.simulated.alike import rest_key
 from executor.simulated.boot import power_back
@@ -21,6 +21,7 @@ from executor.simulated.invariants import (
     AT_THE_END,
     View,
     i7_intent_before_effect,
+    i8_outcome_is_true,
     i11_recover_ends_it,
 )
 from executor.simulated.node import SimulatedNode
@@ -216,6 +217,8 @@ class Trial:
         self.merged = False  # its end is that of another trial
         self.moments: list[Moment] = []  # at which it was alone
         self.sleeper: Sleeper | None = None
+        self.compared: set[str] = set()  # nodes of which it is known that the journal knows all
+        self.outdated = False  # a node knows more than the journal
         self.moves_slept = 0
         self.awake = False  # who slept has gone on, and may have ended the run
         self.on_border: Callable[[Trial, str], None] | None = None
@@ -237,7 +240,7 @@ class Trial:
         twin.nodes = twin.connected()
         for name, node in twin.nodes.items():
             node.inner.known_boots = self.nodes[name].inner.known_boots
-        twin.moments = []
+        twin.moments, twin.compared = [], set(self.compared)
         twin.on_border = twin.on_end = None
         return twin
 
@@ -302,26 +305,41 @@ class Trial:
     def restart(self, *, forward: bool = False) -> None:
         """A controller takes the journal up."""
         self.generation += 1
+        self.compared = set()
         self._append(Restarted(forward))
         self.nodes = self.connected()
 
-    def _logs(self) -> dict[str, tuple[str, ...]]:
-        """What each node that knows of the run keeps of it."""
-        there = [name for name in self.plan.nodes if f"{HOME}/{RUN}" in self.world.nodes[name].tree]
-        return {name: tuple(said for node, said in self.world.logged if node == name) for name in there}
+    def _logs(self) -> dict[str, tuple[str, ...] | None]:
+        """What each node keeps of the run; None: it cannot be asked, no entry: it knows nothing of it."""
+        logs: dict[str, tuple[str, ...] | None] = {}
+        for name in self.plan.nodes:
+            node = self.world.nodes[name]
+            if not node.reachable or node.dark:
+                logs[name] = None
+            elif f"{HOME}/{RUN}" in node.tree:
+                logs[name] = tuple(said for at, said in self.world.logged if at == name)
+        return logs
 
-    def _outrun(self) -> bool:
-        """Whether a run that was taken over everywhere turns out to have gone on meanwhile; asked once."""
-        return self.past.taking_over and outrun(self.plan, self.entries, self._logs()) is not None
+    def _outrun(self, move: Run) -> bool:
+        """Whether a node that has settled turns out to know more; asked before the first command to each (control)."""
+        if not first_to(move, self.compared):
+            return False
+        settled = {*self.plan.nodes} - self.past.unsettled - self.past.off - self.compared
+        logs = {name: log for name, log in self._logs().items() if name in settled}
+        if outrun(self.plan, self.entries, logs) is not None:
+            return True
+        self.compared |= {*settled, move.command.node}
+        return False
 
     def _adopt(self) -> bool:
-        """A new journal, from what the nodes know of the run; False: they know nothing of it."""
+        """A new journal, from what the nodes know of the run; False: none that can be asked knows of it."""
         logs = self._logs()
-        if not logs:
+        knows = next((name for name, log in logs.items() if log), None)
+        if knows is None:
             return False
-        self.past, self.entries = Past(self.plan), [Opened(RUN, self.plan)]
+        self.past, self.entries, self.compared = Past(self.plan), [Opened(RUN, self.plan)], set()
         self.generation += 1
-        self._append(adopted(self.plan, next(iter(logs)), logs, self.generation))
+        self._append(adopted(self.plan, knows, logs, self.generation))
         self.nodes = self.connected()
         return True
 
@@ -333,9 +351,9 @@ class Trial:
         """One life of a controller; None if it was cut short."""
         try:
             while isinstance(stop := walk(self, self.nodes, until=self._border, pause=self.passes), Run):
-                if not self._outrun():
+                if not self.outdated:
                     self._append(Wish(Want.UNWIND, "a person asked for it"))
-                elif not self._adopt():
+                elif not self._adopt():  # as whoever recovers is told to
                     return None
         except ControllerGoneError:
             return None
@@ -359,7 +377,8 @@ class Trial:
         """Before every move: arm the fault that is meant for it. True: a wish comes in between."""
         place = self._place(move.what, move.at)
         self.acting = None
-        if move.what is not What.SETTLE and self._outrun():
+        self.outdated = self.generation > 1 and self._outrun(move)
+        if self.outdated:
             return True
         if self.sleeper is not None and self.sleeper.wakes:
             self.moves_slept += 1
@@ -437,7 +456,7 @@ class Trial:
         if self.sleeper is None:
             return
         sleeper, self.sleeper = self.sleeper, None
-        other = (self.past, self.entries, self.generation, self.nodes, self.acting)
+        other = (self.past, self.entries, self.generation, self.nodes, self.acting, self.compared)
         intended, self.view.intended, self.acting = self.view.intended, set(sleeper.intended), None
         # Copies: other trials that were forked off since wake the same one.
         self.past, self.entries, self.generation = (
@@ -457,8 +476,9 @@ class Trial:
         assert isinstance(stop, Stop)
         self.awake = True
         if not sleeper.wakes:
-            self._judge(stop)  # beside another one that is at work, neither knows all
-        self.past, self.entries, self.generation, self.nodes, self.acting = other
+            # Beside another one that is at work neither knows all; and what was in its way may be gone by now.
+            self._check("I8", None if self._ended_by_another() else i8_outcome_is_true(self.view, stop))
+        self.past, self.entries, self.generation, self.nodes, self.acting, self.compared = other
         self.view.intended = intended
 
     def _looked(self, _move: Run) -> bool:
