@@ -245,7 +245,7 @@ def recover(
     speaker = _speaker(verbose=verbose)
     if adopt is not None:
         site = LiveSite(_words("--ssh", ssh), None, speaker)
-        journal = _adopted(site, folder, _host(adopt))
+        journal = _adopted(site, folder, _host(adopt), towards)
     else:
         if ssh:
             raise UserError("--ssh goes with --adopt: else the run's journal knows how its nodes are reached")
@@ -269,12 +269,13 @@ def recover(
     return _report(stop, run, json=json)
 
 
-def _adopted(site: LiveSite, folder: Path, node: str) -> Journal:
+def _adopted(site: LiveSite, folder: Path, node: str, towards: Towards) -> Journal:
     if (folder / "journal").exists():
         raise UserError(f"{folder}: the run has its journal here; recover it without --adopt")
     try:
         opened, known = adoption.adopt(site, folder.name, node)
-    except AdoptionError as problem:
+        control.may(opened.plan, [opened, known], towards)
+    except (AdoptionError, RecoverError) as problem:
         site.close()
         raise UserError(str(problem), ExitCode.REFUSED) from None
     return Journal.create(folder, opened, known)
@@ -303,7 +304,7 @@ def _site(aim: Aim, *, verbose: bool = False) -> Iterator[tuple[Site, Asked]]:
         source = _recorded_source(aim, simulated.recorded)
         peer_ssh = _words("--peer-ssh", aim.peer_ssh or "")
     else:
-        source = _host(aim.source) if aim.source else this_machine()
+        source = _host(aim.source) if aim.source is not None else this_machine()
         here = next((name for name in (source, destination) if is_here(name)), None)
         if here is not None and os.geteuid() != 0:
             raise UserError(f"{here} is this machine: work on its containers as root, or name other nodes")
@@ -323,11 +324,13 @@ def _site(aim: Aim, *, verbose: bool = False) -> Iterator[tuple[Site, Asked]]:
 
 
 def _recorded_source(aim: Aim, recorded: dict[str, NodeFacts]) -> str:
-    for name in filter(None, (aim.source, aim.destination, *aim.options.also_seen_by)):
+    for name in (aim.source, aim.destination, *aim.options.also_seen_by):
+        if name is None:
+            continue
         if name not in recorded:
             raise UserError(f"{aim.simulate} has no node {name}; it has {', '.join(recorded)}")
-    if aim.source:
-        return aim.source
+    if aim.source is not None:
+        return _host(aim.source)
     choice = control.source_of(aim.ctid, recorded, aim.destination)
     if choice.node is None:
         raise UserError(choice.why)

@@ -16,7 +16,7 @@ from msgspec import structs
 
 from cli.aim import Aim
 from cli.exit_codes import ExitCode
-from planner.model import Options
+from planner.model import FROZEN_MAX_S, Options
 
 app = typer.Typer(
     name="vzplan",
@@ -101,6 +101,7 @@ MaxFrozen = Annotated[
     typer.Option(
         metavar="SECONDS",
         min=1,
+        max=FROZEN_MAX_S,
         help="Take everything back if it is down for longer, before the point of no return.",
     ),
 ]

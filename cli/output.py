@@ -191,8 +191,12 @@ class Standing(Struct, frozen=True):
         plan, past, alive = record.plan, record.past, record.alive
         begun = [step for step in plan.steps if step.id in past.begun]
         last = begun[-1] if begun else plan.steps[0]
-        ended = isinstance(move, Stop) and move.outcome in FINISHED and not alive
-        if alive:
+        ended = (
+            isinstance(move, Stop) and not alive and (move.outcome in FINISHED or past.superseded is not None)
+        )
+        if past.superseded is not None and not alive:
+            word, following = "taken over by another controller", "nothing here: see there how it ends"
+        elif alive:
             word, following = "at work", "wait for it"
         elif isinstance(move, Stop):
             word, following = move.outcome, "nothing" if ended else f"vzplan recover {run}"
@@ -203,10 +207,12 @@ class Standing(Struct, frozen=True):
             title=plan.title,
             zone=last.zone,
             last=f"{last.title} ({last.do.node})" if begun else "nothing yet",
-            container=_whereabouts(plan, past),
+            container=_whereabouts(plan, past)
+            if past.superseded is None
+            else "where the other controller has it",
             controller="at work" if alive else "ended" if isinstance(move, Stop) else "gone",
             known="; ".join(_known(past, move)),
-            unknown="; ".join(_unknown(plan, past)) or "nothing",
+            unknown="; ".join(() if ended else _unknown(plan, past)) or "nothing",
             next=following,
             word=word,
             finished=ended,

@@ -27,6 +27,7 @@ _SCRIPT: Final = """run=$VZPLAN_HOME/node/%s
     echo "generation $(cut -d ' ' -f 1 "$run/generation" 2>/dev/null)"
     echo "brief $(tr -d '\\n' <"$run/brief" 2>/dev/null)"
     echo "log $(base64 <"$run/log" 2>/dev/null | tr -d '\\n')"
+    echo "owns $([ ! -e "$run/record" ] || echo yes)"
 }
 echo end
 """
@@ -63,7 +64,7 @@ class Kept(NamedTuple):
 
     generation: int
     brief: str
-    log: tuple[str, ...]
+    log: tuple[str, ...] | None  # None: it is lost, or cannot be read, and the run was at work there
 
 
 def adopt(site: Reader, run: str, node: str) -> tuple[Opened, Adopted]:
@@ -110,7 +111,7 @@ def ask(site: Reader, run: str, node: str) -> Kept | Lost | None:
         return outcome
     *lines, end = outcome.out.split("\n")[:-1] or [""]
     words = dict(line.split(" ", 1) for line in lines if " " in line)
-    if end != "end" or (words and words.keys() != {"generation", "brief", "log"}):
+    if end != "end" or (words and words.keys() != {"generation", "brief", "log", "owns"}):
         raise AdoptionError(f"{node}: what it says of the run is cut short; try again")
     if not words:
         return None
@@ -118,13 +119,18 @@ def ask(site: Reader, run: str, node: str) -> Kept | Lost | None:
         log = b64decode(words["log"], validate=True).decode(errors="replace")
         generation = _generation(words["generation"] or "0")
     except (NotBase64, ValueError) as problem:
-        raise AdoptionError(f"{node}: what it keeps of the run is damaged ({problem})") from None
-    return Kept(generation, words["brief"], tuple(log.split("\n")[:-1]))
+        raise AdoptionError(
+            f"{node}: what it keeps of the run (node/{run} in its state folder) is damaged: {problem}"
+        ) from None
+    lines = log.split("\n")[:-1]
+    # Where the run has its record the log begins with that; a log that does not tells nothing.
+    lost = words["owns"] == "yes" and not any(line.startswith("began own ") for line in lines)
+    return Kept(generation, words["brief"], None if lost else tuple(lines))
 
 
 def _generation(word: str) -> int:
-    if not re.fullmatch("[0-9]{1,15}", word):
-        raise ValueError(f"{word[:40]!r} is not a count")
+    if not re.fullmatch("[0-9]{1,12}", word):
+        raise ValueError(f"its generation, {word[:40]!r}, is no number of ours; remove that file there")
     return int(word)
 
 

@@ -172,7 +172,7 @@ def recover(
     Raises:
         RecoverError: it cannot be told to go that way any more, or has no such node.
     """
-    _may(journal, towards, off)
+    may(journal.plan, journal.entries, towards, off)
     if isinstance(site, LiveSite):
         _are_off(site, off)
         _knows_all(site, journal, [node for node in journal.plan.nodes if node not in off])
@@ -260,18 +260,24 @@ def _knows_all(site: LiveSite, journal: Journal, nodes: list[str], must_answer: 
             )
 
 
-def _may(journal: Journal, towards: Towards, off: tuple[str, ...]) -> None:
+def may(plan: Plan, entries: Sequence[Entry], towards: Towards, off: tuple[str, ...] = ()) -> None:
+    """See that a run of these entries can be told to go that way.
+
+    Raises:
+        RecoverError: it cannot any more, or one of ``off`` is none of its nodes.
+    """
+    past = Past(plan)
+    for entry in entries:
+        past.note(entry)
     for node in off:
-        if node not in journal.plan.nodes:
-            raise RecoverError(
-                f"{node} has no part in this run; its nodes are {' and '.join(journal.plan.nodes)}"
-            )
-    if towards is Towards.FORWARD and not may_go_forward(journal.past):
+        if node not in plan.nodes:
+            raise RecoverError(f"{node} has no part in this run; its nodes are {' and '.join(plan.nodes)}")
+    if towards is Towards.FORWARD and not may_go_forward(past):
         raise RecoverError(
-            f"it cannot go forward any more: it is being taken back ({journal.past.unwinding}); "
+            f"it cannot go forward any more: it is being taken back ({past.unwinding}); "
             "without --forward that is completed, then 'vzplan apply' can be tried again"
         )
-    if towards is Towards.BACK and not may_go_back(journal.past):
+    if towards is Towards.BACK and not may_go_back(past):
         raise RecoverError(
             "it cannot be taken back any more: the point of no return has been passed, or may have been; "
             "without --back it is asked, and completed"

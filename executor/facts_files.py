@@ -90,11 +90,15 @@ def write_whole(path: Path, text: str) -> None:
     A new one is for its owner only: configs and action scripts may hold what is not for everyone.
 
     Raises:
-        OSError: it cannot be written, or is there and no file: /dev/null is not to be replaced.
+        OSError: it cannot be written, or is there and no file: /dev/null is not to be replaced, nor what a link
+            leads to: another may have put the link there.
     """
+    if path.is_symlink():
+        raise FileExistsError(
+            errno.EEXIST, "it is a link, which is not followed; name the file itself", str(path)
+        )
     if path.exists() and not path.is_file():
         raise FileExistsError(errno.EEXIST, "it is there, and is not a file", str(path))
-    path = path.resolve()  # a link stays what it is
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     part = Path(name)
     try:

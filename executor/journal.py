@@ -136,7 +136,7 @@ class Journal:
         except OSError as problem:
             self._broken = True  # what is on disk now is a torn record; nothing may follow it
             raise JournalError(
-                f"{self.path}: {problem.strerror}; nothing more is done. Make room, then 'vzplan recover'"
+                f"{self.path}: {problem.strerror}; nothing more is done; make room, then type: vzplan recover"
             ) from None
         self.past = past
         self.entries.append(entry)
@@ -217,8 +217,19 @@ def remove_journal(state: Path, run: str) -> None:
 
 
 def list_runs(state: Path) -> list[str]:
-    """The runs that have a journal below ``state``, newest first (their names begin with the time)."""
-    return sorted((p.parent.name for p in (state / "runs").glob(f"*/{NAME}")), reverse=True)
+    """The runs that have a journal below ``state``, newest first (their names begin with the time).
+
+    Raises:
+        JournalError: the folder cannot be looked into.
+    """
+    runs = state / "runs"
+    try:
+        found = [entry.name for entry in os.scandir(runs) if (runs / entry.name / NAME).exists()]
+    except FileNotFoundError:
+        return []  # nothing was ever begun from here
+    except OSError as problem:
+        raise JournalError(f"{runs}: {problem.strerror}; name the state folder by VZPLAN_STATE") from None
+    return sorted(found, reverse=True)
 
 
 def state_folder(environment: Mapping[str, str]) -> Path:
@@ -337,7 +348,8 @@ def _make_folders(folder: Path) -> None:
 
 def _only_ours(descriptor: int, folder: Path) -> None:
     """A journal is obeyed: what another could have written is none of ours."""
-    for what, status in ((folder, folder.stat()), (folder / NAME, os.fstat(descriptor))):
+    above = ((place, place.stat()) for place in (folder, *folder.parents[:2]))
+    for what, status in (*above, (folder / NAME, os.fstat(descriptor))):
         if status.st_uid != os.geteuid():
             raise JournalError(f"{what}: it belongs to another user; recover the run as that user")
         if status.st_mode & 0o022:
@@ -358,7 +370,26 @@ def _lock(descriptor: int, path: Path) -> None:
             return
         time.sleep(0.02)  # someone may only be looking
     if not _try_lock(descriptor, fcntl.LOCK_EX):
-        raise JournalError(f"{path}: its controller is at work; wait for it ('vzplan status')")
+        who = _holder(descriptor)
+        raise JournalError(
+            f"{path}: its controller is at work{who and f' ({who})'}; wait for it ('vzplan status'), or if it "
+            "never goes on, end that process and recover the run"
+        )
+
+
+def _holder(descriptor: int) -> str:
+    """Which process holds the file's lock, and what it does (proc(5): locks, PID/stat); empty if that is not known."""
+    about = os.fstat(descriptor)
+    file = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}"
+    try:
+        lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+        pid = next((words[4] for words in lines if words[1] == "FLOCK" and words[5] == file), None)
+        if pid is None:
+            return ""
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, LookupError):
+        return ""
+    return f"process {pid}{', which is stopped' if state == 'T' else ''}"
 
 
 def _try_lock(descriptor: int, kind: int) -> bool:

@@ -52,10 +52,12 @@ def outrun(plan: Plan, entries: Sequence[Entry], logs: Logs) -> tuple[str, int, 
         for entry in entries
         if isinstance(entry, Began) and entry.what is not What.SETTLE
     )
+    silent: set[str] = set()  # when it was adopted: of them everything counts as begun
     for entry in entries:
         if isinstance(entry, Adopted):
             known += Counter(dict(entry.logged))
-    for node in plan.nodes:
+            silent = {*plan.nodes} - dict(entry.logged).keys() - {*entry.gone}
+    for node in {*plan.nodes} - silent:
         given = commands(logs.get(node) or ())
         if given > known[node]:
             return node, given, known[node]

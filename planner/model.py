@@ -8,12 +8,15 @@ node itself writes them.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct, field, structs
+from msgspec import Meta, Struct, field, structs
 
 FACTS_VERSION: Final = 3
 """Version of the facts format; a file of another version is refused, never guessed at."""
+
+FROZEN_MAX_S: Final = 1_000_000
+"""Longer than anyone would have a container down on purpose; a limit that long is a slip of the hand."""
 
 CONF_DIR: Final = "/etc/vz/conf"
 """Where vzctl keeps container configs and action scripts (vzctl(8), FILES)."""
@@ -302,7 +305,9 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     remove_area: bool = True  # delete the source's private area once it has moved
     rsync: tuple[str, ...] = ()  # further options for rsync
     precopy: int = 1  # passes while it runs
-    max_frozen_s: int | None = None  # down for longer than that before the pivot: everything is taken back
+    max_frozen_s: Annotated[int, Meta(ge=1, le=FROZEN_MAX_S)] | None = (
+        None  # down for longer than that before the pivot: everything is taken back
+    )
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):

@@ -81,6 +81,9 @@ class Past:
         self.superseded: str | None = None  # what a node says of the controller that took the run over
         self.taking_over = False  # taken up again, and nothing but settling was done since
         self.taken_up = False  # ever
+        self.adopted = False  # its journal was made anew, from what the nodes kept
+        self.untold = False  # and they knew no more than that it was
+        self.heard: set[str] = set()  # nodes that have settled since
         self.refused = False
         self.pivot = Pivot.AHEAD
 
@@ -90,6 +93,7 @@ class Past:
         twin.__dict__.update(self.__dict__)
         twin.begun, twin.done, twin.undone = set(self.begun), set(self.done), set(self.undone)
         twin.unsettled, twin.touched, twin.off = set(self.unsettled), set(self.touched), set(self.off)
+        twin.heard = set(self.heard)
         twin.failures = {key: list(outcomes) for key, outcomes in self.failures.items()}
         return twin
 
@@ -174,6 +178,7 @@ class Past:
                 self.unwinding = f"{self._steps[at].title} on {self._steps[at].do.node}: {words(failed)}"
             case What.SETTLE if good:
                 self.unsettled.discard(at)
+                self.heard.add(at)
             case _:
                 pass
 
@@ -196,10 +201,11 @@ class Past:
         if strange:
             raise ValueError(f"the journal speaks of {strange[0]}, which its plan does not know")
         self.begun, self.undone, self.touched = set(begun), set(undone), set(self._plan.nodes)
+        self.adopted = True
         self.unwinding = f"its journal was lost; what is known of it comes from {node}"
         undos = [self._steps[step].undo for step in begun]
         if all(isinstance(undo, Compensation) and undo.forgets for undo in undos):
-            self.refused = True
+            self.refused = self.untold = True
             self.unwinding += (
                 ", and that is nothing but that it was taken in hand: it had hardly begun, or had ended and was "
                 "being tidied up; see where the container is"
@@ -330,14 +336,16 @@ def _not_heard(plan: Plan, past: Past) -> str | None:
     """
     if not past.taken_up or not any(s.id in past.begun and s.zone is not Zone.PREPARE for s in plan.steps):
         return None
-    return next((n for n in plan.nodes if n in past.unsettled - past.off and _knows(plan, past, n)), None)
+    # Who adopts a run knows from the logs how far it went; the old controller may have gone on since they were read.
+    never_heard = past.off - past.heard if past.adopted else set()
+    silent = (past.unsettled - past.off) | never_heard
+    return next((n for n in plan.nodes if n in silent and _knows(plan, past, n)), None)
 
 
 def _unheard(plan: Plan, past: Past, node: str) -> Stop:
-    because = (
-        f"{past.unwinding or 'the run could not go on'}; {node} cannot be settled, and only it can tell whether this "
-        "journal knows all"
-    )
+    silence = "is off" if node in past.off else "cannot be settled"
+    why = past.unwinding or "the run could not go on"
+    because = f"{why}; {node} {silence}, and only it can tell whether this journal knows all"
     return Stop(Outcome.IN_DOUBT, because, _remaining(plan, past))
 
 
@@ -393,6 +401,8 @@ def _unwind(plan: Plan, past: Past) -> Run | Stop:
     if down:
         because = f"{why}; the data is safe on {plan.asked.source}, which is off, and released elsewhere"
         return Stop(Outcome.DOWN, because, tuple(left))
+    if left and past.untold:
+        return Stop(Outcome.IN_DOUBT, why, tuple(left))
     if left:
         because = f"{why}; everything is as before, but some of it could not be cleaned up"
         return Stop(Outcome.UNWOUND_NOT_CLEANED, because, tuple(left))
@@ -403,7 +413,8 @@ def _unwind(plan: Plan, past: Past) -> Run | Stop:
 def _undoing(plan: Plan, past: Past, step: Step, undo: Compensation) -> Run | Stop | None:
     """One more try of an undo, or why nothing behind it may be taken back; None: it is left."""
     if undo.blocking and (silent := _not_heard(plan, past)) is not None:
-        return _settling(plan, past, silent) or _unheard(plan, past, silent)
+        move = _settling(plan, past, silent) if silent not in past.off else None
+        return move or _unheard(plan, past, silent)
     tries = past.tries(What.UNDO, step.id)
     move = None
     if tries < len(PAUSES_S):

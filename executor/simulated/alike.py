@@ -54,8 +54,17 @@ def rest_key(trial: Trial) -> tuple[Hashable, ...]:
 def _past_key(trial: Trial) -> tuple[Hashable, ...]:
     """What of the journal still matters: what ``next_move`` reads from here on. Words decide nothing."""
     past = trial.past
-    nodes = tuple(frozenset(names) for names in (past.unsettled, past.touched, past.off, past.gone))
-    told = (past.unwinding is None, past.refused, past.superseded is None, past.taking_over, past.taken_up)
+    nodes = tuple(
+        frozenset(names) for names in (past.unsettled, past.touched, past.off, past.gone, past.heard)
+    )
+    told = (
+        past.unwinding is None,
+        past.refused,
+        past.superseded is None,
+        past.taking_over,
+        past.taken_up,
+        past.untold,
+    )
     stand = (*nodes, past.pivot, *told)
     if past.pivot is Pivot.PASSED:  # only forward: of the steps before it nothing is asked any more
         what = What.DO

@@ -143,6 +143,8 @@ def _operator_starts(at: str) -> Action:
 
     def action(scene: Scene) -> None:
         node = scene.source if at == "source" else scene.destination
+        if node.dark:
+            return
         scene.world.meddled |= {node.name}
         for _ in vz.start(scene.world, node, scene.ctid, force=False, skiplock=False):
             pass
@@ -155,6 +157,8 @@ def _operator_stops(at: str) -> Action:
 
     def action(scene: Scene) -> None:
         node = scene.source if at == "source" else scene.destination
+        if node.dark:
+            return
         scene.world.meddled |= {node.name}
         for _ in vz.stop(scene.world, node, scene.ctid, skiplock=False):
             pass

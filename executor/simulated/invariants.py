@@ -59,7 +59,8 @@ class View:
         self.hindered = False  # something was in the way of the last command, if only for that long
         self.boots = 0  # of the node that the last command went to, when it went
         self.last = self.source  # that node
-        self.off: dict[str, int] = {}  # nodes that were said to be off -> how often they had booted then
+        self.off: frozenset[str] = frozenset()  # nodes that were said to be off
+        self.two = False  # two controllers were at work on the run
         self.own_paths = self._own_paths()
         self.bystanders = {
             name: frozenset(
@@ -84,7 +85,6 @@ class View:
         twin.__dict__.update(self.__dict__)
         twin.world, twin.nodes = world, tuple(world.nodes.values())
         twin.intended, twin.proved, twin.seen = set(self.intended), dict(self.proved), {}
-        twin.off = dict(self.off)
         return twin
 
     def in_the_way(self) -> bool:
@@ -94,7 +94,7 @@ class View:
 
     def key(self) -> tuple[object, ...]:
         """What is remembered and matters later: ``hindered`` and ``boots`` begin anew with every command."""
-        told = (self.noted, self.untold, frozenset(self.off.items()))
+        told = (self.noted, self.untold, self.off, self.two)
         return (*told, frozenset(self.proved.items()), frozenset(self.intended))
 
     def note(self, entry: Entry) -> None:
@@ -111,7 +111,7 @@ class View:
                 if status == 0:
                     self._succeeded(what, command)
             case NodeOff(node):
-                self.off[node] = self.world.nodes[node].boots
+                self.off |= {node}
             case Adopted(_, begun):
                 self.intended |= {self.commands[What.DO, step] for step in begun}
                 self.untold = all(self.commands[What.DO, step].argv[0] == "own" for step in begun)
@@ -362,7 +362,7 @@ def i8_outcome_is_true(view: View, stop: Stop) -> str | None:
             return _destination_has_it(view, may_be_fenced=told)
         case Outcome.DOWN:
             # Somebody may have given power to a node that was said to be off; what it does then is not ours.
-            woken = {name for name, boots in view.off.items() if view.world.nodes[name].boots > boots}
+            woken = {name for name in view.off if not view.world.nodes[name].dark}
             running = (n.name for n in view.world.nodes.values() if view.ctid in n.running)
             where = [name for name in running if name not in woken]
             return f"DOWN, but it runs on {where[0]}" if where else None
@@ -374,7 +374,7 @@ def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
     """IN_DOUBT and DOWN are right only while something that is needed cannot be reached or will not do its part."""
     if stop.outcome not in (Outcome.IN_DOUBT, Outcome.DOWN):
         return None
-    if view.hindered or view.in_the_way():
+    if view.hindered or view.in_the_way() or view.off:
         return None
     return f"{stop.outcome} with every node at hand: {stop.because}"
 
@@ -476,8 +476,15 @@ def _as_before(view: View) -> str | None:
     return None
 
 
+def _ours(view: View, tree: Tree) -> frozenset[str]:
+    """What of vzplan's own may stay: folders; where two were at work on a run, what one settled after its end, too."""
+    if not view.two or any(path.startswith(HOME) and path.endswith("/record") for path in tree):
+        return OURS
+    return OURS | {path for path in tree if path.startswith(f"{HOME}/")}
+
+
 def _tree_differs(view: View, was: Tree, now: Tree) -> str | None:
-    for path in sorted(was.keys() | (now.keys() - OURS)):
+    for path in sorted(was.keys() | (now.keys() - _ours(view, now))):
         old, new = was.get(path), now.get(path)
         if old == new:
             continue
@@ -501,7 +508,7 @@ def _as_planned(view: View) -> str | None:
     private, root = view.private(view.destination), view.root(view.destination)
     hooks = {step.do.argv[1] for step in view.plan.steps if step.id.startswith("hook-")}
     wanted = was.nodes[view.destination].tree.keys() | scripts | hooks | {private, root, private + FILES}
-    left = sorted(node.tree.keys() - wanted - OURS)
+    left = sorted(node.tree.keys() - wanted - _ours(view, node.tree))
     if left:
         return f"{left[0]} is left on {view.destination}"
     gone = view.own_paths
@@ -510,7 +517,7 @@ def _as_planned(view: View) -> str | None:
         gone = frozenset(p for p in gone if p != area and not p.startswith(area + "/"))
     left = sorted(
         p
-        for p in old.tree.keys() - (was.nodes[view.source].tree.keys() - gone) - OURS
+        for p in old.tree.keys() - (was.nodes[view.source].tree.keys() - gone) - _ours(view, old.tree)
         if not _backup(p, prefix)
     )
     if left:

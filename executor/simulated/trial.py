@@ -474,7 +474,7 @@ class Trial:
         self._append(Ended(began.what, began.at, outcome))
         stop = walk(self, self.nodes, until=self._looked, pause=_no_time_passes)
         assert isinstance(stop, Stop)
-        self.awake = True
+        self.awake = self.view.two = True
         if not sleeper.wakes:
             # Beside another one that is at work neither knows all; and what was in its way may be gone by now.
             self._check("I8", None if self._ended_by_another() else i8_outcome_is_true(self.view, stop))

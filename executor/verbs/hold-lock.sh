@@ -4,8 +4,12 @@ lock=$2/$1.lck
 pid=
 if [ -f "$run/holder" ]; then
     read -r pid start <"$run/holder"
-    # One of an earlier try is used again; one that is gone is forgotten.
-    [ -n "$start" ] && [ "$(start_time "$pid")" = "$start" ] || pid=
+    # One of an earlier try is used again. One that is gone is forgotten, and its lock before it: by a lock of an older
+    # number nobody could tell any more that it was ours.
+    if [ -z "$start" ] || [ "$(start_time "$pid")" != "$start" ]; then
+        [ "$(first_line "$lock")" != "$pid" ] || { rm -f "$lock" && sync; }
+        pid=
+    fi
 fi
 [ -z "$pid" ] || [ "$(first_line "$lock")" != "$pid" ] || exit 0
 if [ -z "$pid" ]; then

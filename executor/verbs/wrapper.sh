@@ -41,7 +41,7 @@ vzplan_note() { # NAME TEXT: durably
 
 vzplan_holders() { # -> processes that have the run's lock open: its commands, and whatever they started
     # shellcheck disable=SC2012 # one ls for all of them; what it says is numbers and links
-    ls -l /proc/[0-9]*/fd 2>/dev/null | lock="$run/lock" awk '
+    ls -l /proc/[0-9]*/fd 2>/dev/null | lock="$(cd -P "$run" && pwd -P)/lock" awk '
         /^\/proc\// { pid = substr($0, 7); sub(/\/.*/, "", pid) }
         substr($0, length($0) - length(" -> " ENVIRON["lock"]) + 1) == " -> " ENVIRON["lock"] && !(pid in seen) {
             seen[pid]
@@ -90,7 +90,8 @@ vzplan_settle() {
 }
 
 vzplan_ended() {
-    rm -rf "$run"
+    # Nothing is deleted through a mount (of a device that was being emptied, when this node lost its connection).
+    grep -q -F " $run/mnt " /proc/self/mountinfo || rm -rf "$run"
     rmdir "$VZPLAN_HOME/owners" "$VZPLAN_HOME/node" 2>/dev/null
     vzplan_taken_over "this run has ended here; another controller saw to that"
 }
@@ -137,7 +138,7 @@ vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
             vzplan_note brief.new "$vzplan_brief"
             mv "$run/brief.new" "$run/brief" || vzplan_refuse "cannot write $run/brief"
         fi
-        vzplan_log "began $verb $*"
+        vzplan_log "began $verb $*" || vzplan_refuse "cannot write $run/log"
         printf %s "$input" >"$run/input" || vzplan_refuse "cannot write $run/input"
     fi
     name=$verb

@@ -26,7 +26,6 @@ from executor import facts_files
 from executor import journal as journal_module
 from executor.facts_files import read_world, write_facts
 from executor.journal import Journal
-from executor.plan_files import write_plan
 from planner.codec import decode_plan, pretty
 from planner.make import digest_of, make_plan
 from planner.model import Script
@@ -423,13 +422,20 @@ def test_a_node_whose_name_is_a_path_is_written_nowhere(place: Place, tmp_path: 
         write_facts(tmp_path / "out", read_world(path.parent)["../../hn1"])
 
 
-def test_a_plan_is_written_where_a_link_leads_and_the_link_stays(tmp_path: Path) -> None:
-    link, file = tmp_path / "link", tmp_path / "plan.json"
+def test_what_a_link_leads_to_is_never_written_over(place: Place, tmp_path: Path) -> None:
+    """In a folder of everyone's another may have put the link there."""
+    link, file = tmp_path / "link", tmp_path / "theirs"
     file.write_text("old")
     link.symlink_to(file)
-    write_plan(link, make_plan(bundled("san")))
-    assert link.is_symlink()
-    assert decode_plan(file.read_bytes(), "plan") == make_plan(bundled("san"))
+    said = place.refused("show", 123, "hn2", "--simulate", SAN, "-o", link)
+    assert (
+        f"{link}: it is a link, which is not followed; name the file itself; the plan was not written" in said
+    )
+    assert file.read_text() == "old"
+    link.rename(tmp_path / "hn1.json")
+    with pytest.raises(facts_files.FactsFileError, match="it is a link, which is not followed"):
+        write_facts(tmp_path, bundled("san").source)
+    assert file.read_text() == "old"
 
 
 @pytest.mark.parametrize("path", ["/dev/null", "/dev/zero", "/"])

@@ -366,7 +366,7 @@ def test_when_the_disk_is_full_nothing_more_is_taken_and_what_was_there_stays(
         before = dict(vars(journal.past))
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", full_after(taken))
-            with pytest.raises(JournalError, match="'vzplan recover'") as refused:
+            with pytest.raises(JournalError, match=r"vzplan recover$") as refused:
                 journal.append(Began(What.DO, "start"))
         assert os.strerror(errno.ENOSPC) in str(refused.value)
         assert has_remedy(refused.value, path)

@@ -17,6 +17,7 @@ from planner.plan import (
     Entry,
     Exited,
     Lost,
+    NodeOff,
     NothingToUndo,
     Outcome,
     Plan,
@@ -470,11 +471,54 @@ def test_who_takes_a_run_up_keeps_the_old_controller_from_every_node_before_anyt
 def test_a_node_that_cannot_be_reached_is_tried_once_and_then_when_it_is_needed() -> None:
     died = [*done("own-src", "own-dst"), Began(What.DO, "stop"), Restarted(), *ran(What.SETTLE, "src")]
     died += ran(What.SETTLE, "dst", LOST)
-    expect(owned(*died), What.UNDO, "stop")
-    needed = owned(*died, *ran(What.UNDO, "stop"))
+    needed = owned(*died)
     expect(needed, What.SETTLE, "dst")
     assert isinstance(needed, Run)
     assert needed.after_s == PATIENCE_S[1]
+
+
+def test_who_takes_a_run_up_starts_nothing_before_every_node_has_said_how_far_it_went() -> None:
+    silent = [
+        *ran(What.SETTLE, "src"),
+        *(entry for _ in PATIENCE_S for entry in ran(What.SETTLE, "dst", LOST)),
+    ]
+    frozen = [*done("own-src", "own-dst"), Began(What.DO, "stop"), Restarted(), *silent]
+    assert (
+        "only it can tell whether this journal knows all" in stopped(owned(*frozen), Outcome.IN_DOUBT).because
+    )
+    expect(owned(*frozen[:6], NodeOff("dst"), *ran(What.SETTLE, "src")), What.UNDO, "stop")
+    # Before the freeze the source itself tells that it went no further.
+    prepared = [*done("own-src"), Began(What.DO, "own-dst"), Restarted(), *silent]
+    expect(owned(*prepared), What.UNDO, "own-src")
+    # And who has been at work all the time knows what it has done.
+    alive = [*done("own-src", "own-dst"), *ran(What.DO, "stop", FAILED)]
+    expect(owned(*alive), What.UNDO, "stop")
+
+
+def test_of_a_run_that_was_adopted_a_node_that_is_off_must_have_been_heard() -> None:
+    begun = ("own-src", "own-dst", "stop")
+    adopted: list[Entry] = [
+        Adopted("src", begun, (), 2, (("dst", 1), ("src", 2)), ()),
+        Restarted(),
+        NodeOff("dst"),
+    ]
+    stop = stopped(owned(*adopted, *ran(What.SETTLE, "src")), Outcome.IN_DOUBT)
+    assert "dst is off, and only it can tell" in stop.because
+    heard = [*adopted[:1], *ran(What.SETTLE, "src"), *ran(What.SETTLE, "dst"), *adopted[1:]]
+    expect(owned(*heard, *ran(What.SETTLE, "src")), What.UNDO, "stop")
+
+
+def test_a_copy_that_failed_may_go_on_at_its_other_end() -> None:
+    copy = structs.replace(
+        step("copy", "src", Zone.PREPARE),
+        do=command("src", "copy-tree", "123", "/p", "-", "-", "dst", "/p", "-", "-", "first", "ssh", "-"),
+    )
+    made = plan(owning("own-src", "src"), owning("own-dst", "dst"), copy, *PLAN.steps[4:])
+    for outcome, unsettled in ((FAILED, {"dst"}), (LOST, {"src", "dst"}), (OK, set())):
+        past = Past(made)
+        for entry in ran(What.DO, "copy", outcome):
+            past.note(entry)
+        assert past.unsettled == unsettled
 
 
 def test_a_node_that_has_forgotten_the_run_is_not_made_to_know_of_it_again() -> None:

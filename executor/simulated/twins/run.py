@@ -104,6 +104,11 @@ def hold_lock(here: Here, ctid: str, lockdir: str) -> Twin:
     holder, other = here.note("holder"), node.text(lock)
     if holder is not None and holder in node.living and other == holder:
         return DONE
+    if holder is not None and holder not in node.living and other == holder:  # of an earlier boot
+        node.drop(lock)
+        yield
+        yield from here.sync()
+        other = None
     if other is not None and other in node.living:
         return die(f"vzctl's lock is held by process {other}")
     pid = f"holder of {here.run} since boot {node.boots}"
