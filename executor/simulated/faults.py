@@ -195,6 +195,7 @@ class Kind(NamedTuple):
     late: int = 0  # the command is carried out so many commands later, unless its node is settled
     dies: Dies = Dies.NEVER
     then: Then = Then.RECOVER
+    goes_on: bool = False  # what is late is the rest of a copy, whose other end writes on
     wakes: int | None = (
         None  # it had only slept: it goes on before so many moves of who came after it; 0: at the end
     )
@@ -211,6 +212,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("late-1", effects=0, answer=Answer.LOST, late=1),
     Kind("late-2", effects=0, answer=Answer.LOST, late=2),
     Kind("late-3", effects=0, answer=Answer.LOST, late=3),
+    Kind("goes-on", effects=1, answer=Answer.LOST, late=2, goes_on=True),
+    Kind("goes-on-at-the-other-end", effects=1, answer=Answer.FAILS, late=3, goes_on=True),
     # the network: away from here on, back when all is mended
     Kind("unreachable", before=_goes_away),
     Kind("unreachable-after", after=_goes_away, answer=Answer.LOST),

@@ -8,6 +8,7 @@ from executor.node import NodeOutcome
 from executor.simulated.faults import Answer, Fault, Scene
 from executor.simulated.twins import TWINS
 from executor.simulated.twins.here import End, Here, Twin
+from executor.simulated.twins.storage import copy_on
 from executor.simulated.world import Late, World
 from planner.adopt import line
 from planner.plan import Command, Exited, Lost
@@ -57,7 +58,10 @@ class SimulatedNode:
         fault.kind.before(scene)
         self.watch(None)
         outcome: NodeOutcome
-        if fault.kind.late:
+        if fault.kind.goes_on:
+            outcome = self._send(command, fault.effects)
+            self._leave_behind(command, fault.kind.late)
+        elif fault.kind.late:
             late = Late(self.name, command, self.run_id, self.generation, fault.kind.late)
             outcome = Lost("timed out")
             if self._connected():
@@ -72,6 +76,13 @@ class SimulatedNode:
         if fault.kind.answer is Answer.FAILS and isinstance(outcome, Exited):
             return Exited(1, "", "it was made to fail")
         return outcome
+
+    def _leave_behind(self, command: Command, after: int) -> None:
+        """A copy that is under way goes on at its other end, which holds the place that it writes to."""
+        if command.argv[0] == "copy-tree" and self.effects:
+            peer = self.world.nodes[command.argv[5]]
+            peer.busy |= {command.argv[6]}
+            self.world.late += (Late(self.name, command, self.run_id, self.generation, after, goes_on=True),)
 
     def _set_out(self, late: Late) -> None:
         """It passes the wrapper now, which writes it down, and does its work later."""
@@ -130,7 +141,11 @@ class SimulatedNode:
         node = self.world.nodes[late.node]
         here = Here(self.world, node, late.run, late.generation, late.command.stdin)
         verb, *operands = late.command.argv
-        if here.folder in node.tree or verb in MAY_MAKE_FOLDER:
+        if late.goes_on:
+            private, peer, place = late.command.argv[2], late.command.argv[5], late.command.argv[6]
+            self._carry_out(late.command, copy_on(here, private, peer, place), None)
+            self.world.nodes[peer].busy -= {place}
+        elif here.folder in node.tree or verb in MAY_MAKE_FOLDER:
             self._carry_out(late.command, TWINS[verb](here, *operands), None)
 
 

@@ -54,6 +54,7 @@ class Late(NamedTuple):
     run: str
     generation: int
     after: int
+    goes_on: bool = False  # it is the rest of a copy
 
 
 class NodeState:

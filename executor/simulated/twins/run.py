@@ -59,6 +59,9 @@ def settle(here: Here) -> Twin:
     """End what this run started here (also a copy that another node sends here), then raise the generation."""
     name, world = here.node.name, here.world
     if any(late.run == here.run for late in world.late):
+        for late in world.late:
+            if late.goes_on and name in (late.node, late.command.argv[5]):
+                world.nodes[late.command.argv[5]].busy -= {late.command.argv[6]}
         world.late = tuple(
             late
             for late in world.late
