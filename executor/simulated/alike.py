@@ -29,6 +29,7 @@ def moment_key(trial: Trial) -> tuple[Hashable, ...]:
         _past_key(trial),
         trial.generation,
         frozenset(trial.compared),
+        (id(trial.sleeper), trial.moves_slept) if trial.sleeper is not None else None,
         trial.broken(),
     )
 

@@ -70,6 +70,7 @@ class View:
             )
             for name, node in self.start.nodes.items()
         }
+        self.roots = {name: _roots(node) for name, node in self.start.nodes.items()}
         self.first = _state(self.was, self.ctid)
         self.lun = self.was.lun_at(self.private(self.source)) or _lun_of(
             self.was, config, self.areas[self.source]
@@ -183,6 +184,13 @@ def _lun_of(node: NodeState, config: str, where: vz.Areas | None) -> str | None:
     """The LUN that a stopped container owns."""
     device = node.devices.get(where.hook_device) if where is not None and where.hook_device else None
     return node.luns[device.number] if device is not None and value(config, "VE_DEVICE") else None
+
+
+def _roots(node: NodeState) -> frozenset[str]:
+    """Where the containers of a node are mounted."""
+    given = node.given
+    areas = (vz.areas(c.ctid, c.config, given.vz_conf) for c in given.containers if c.config is not None)
+    return frozenset(where.root for where in areas if where is not None)
 
 
 def _state(node: NodeState, ctid: int) -> str:
@@ -458,7 +466,10 @@ def _as_before(view: View) -> str | None:
     for name, node in view.world.nodes.items():
         was = view.start.nodes[name]
         for tree in (node.tree, node.disk):
-            odd = _tree_differs(view, was.tree, tree)
+            made = _made_by_vzctl(view, name)
+            odd = _tree_differs(
+                view, was.tree, Tree({p: t for p, t in tree.items() if p in was.tree or p not in made})
+            )
             if odd is not None:
                 return f"{odd} on {name} is not as it was"
         lost_power = node.boots > 0
@@ -474,6 +485,12 @@ def _as_before(view: View) -> str | None:
         if not lost_power and (set(node.mounts) != set(was.mounts) or node.roots != was.roots):
             return f"mounts on {name} are not as they were"
     return None
+
+
+def _made_by_vzctl(view: View, node: str) -> frozenset[str]:
+    """Roots of containers: a start, at a boot or by hand, makes those that were not there."""
+    started = view.world.nodes[node].boots or node in view.world.meddled
+    return view.roots[node] if started else frozenset()
 
 
 def _ours(view: View, tree: Tree) -> frozenset[str]:
@@ -508,7 +525,7 @@ def _as_planned(view: View) -> str | None:
     private, root = view.private(view.destination), view.root(view.destination)
     hooks = {step.do.argv[1] for step in view.plan.steps if step.id.startswith("hook-")}
     wanted = was.nodes[view.destination].tree.keys() | scripts | hooks | {private, root, private + FILES}
-    left = sorted(node.tree.keys() - wanted - _ours(view, node.tree))
+    left = sorted(node.tree.keys() - wanted - _ours(view, node.tree) - _made_by_vzctl(view, node.name))
     if left:
         return f"{left[0]} is left on {view.destination}"
     gone = view.own_paths
@@ -518,7 +535,7 @@ def _as_planned(view: View) -> str | None:
     left = sorted(
         p
         for p in old.tree.keys() - (was.nodes[view.source].tree.keys() - gone) - _ours(view, old.tree)
-        if not _backup(p, prefix)
+        if not _backup(p, prefix) and p not in _made_by_vzctl(view, old.name)
     )
     if left:
         return f"{left[0]} is left on {view.source}"

@@ -380,13 +380,13 @@ class Trial:
         self.outdated = self.generation > 1 and self._outrun(move)
         if self.outdated:
             return True
+        self._look()
+        if self.on_border is not None:
+            self.on_border(self, place)
         if self.sleeper is not None and self.sleeper.wakes:
             self.moves_slept += 1
             if self.moves_slept == self.sleeper.wakes:
                 self._wake()
-        self._look()
-        if self.on_border is not None:
-            self.on_border(self, place)
         if not self.armed:
             self._compare()
             return False

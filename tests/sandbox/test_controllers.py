@@ -17,13 +17,16 @@ import pytest
 from cli.exit_codes import ExitCode
 from executor.control import RecoverError, Towards
 from executor.journal import list_runs, read_journal
+from planner import saga
 from planner.model import Options, State
-from planner.plan import Outcome, What
+from planner.plan import Ended, Outcome, What
 from tests.sandbox import Sandbox, counter, leftovers, tree_hash
 from tests.sandbox.driving import CTID, PRIVATE, Driver
-from tests.sandbox.nodes import REPOSITORY
+from tests.sandbox.nodes import REPOSITORY, cut_network, restore_network
 from tests.sandbox.test_failures import assert_as_before, much_to_copy, switch
+from tests.sandbox.test_moves import in_state
 
+FLAGS_B: Final = ("--dst-device", "/dev/sdg1", "--install-hooks")
 HANDED_OVER: Final = ("apply", str(CTID), "hn2", "--from", "hn1", "--yes")
 
 
@@ -206,6 +209,70 @@ def test_an_old_copy_of_the_journal_of_a_run_that_has_ended_moves_nothing(tmp_pa
         assert_moved(box, driver, hash_before)
 
 
+@pytest.mark.parametrize("gone", ["hn2", "hn1"])
+def test_an_old_journal_starts_nothing_while_a_node_that_knows_more_cannot_be_reached(
+    gone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saga, "PATIENCE_S", (0, 0))
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+        hash_before = tree_hash(box.hn1, PRIVATE)
+        with pytest.raises(Gone):
+            driver.apply({(What.DO, "ensure-up"): dies})  # it runs on hn2
+        (run,) = list_runs(driver.state)
+        entries = read_journal(driver.state, run).entries
+        kept = next(n for n, e in enumerate(entries) if isinstance(e, Ended) and e.at == "hide-config") + 1
+        journal = driver.state / "runs" / run / "journal"
+        journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:kept]))
+        node = box.hn1 if gone == "hn1" else box.hn2
+        cut_network(node)
+        if gone == "hn2":  # hn1 has been given nothing since; only hn2 could tell
+            stop = driver.recover(run)
+            assert stop.outcome is Outcome.IN_DOUBT
+            assert (
+                "hn2 cannot be settled, and only it can tell whether this journal knows all" in stop.because
+            )
+        else:
+            with pytest.raises(RecoverError, match="it was cut, or is an old copy"):
+                driver.recover(run)
+        assert "running" in box.hn2.sh(f"vzctl status {CTID}")
+        assert "running" not in box.hn1.sh(f"vzctl status {CTID}")
+        restore_network(node)
+        with pytest.raises(RecoverError, match="it was cut, or is an old copy"):
+            driver.recover(run)
+        shutil.rmtree(journal.parent)
+        adopted = driver.vzplan("recover", run, "--adopt", "hn1", "--ssh", f"-F {box.ssh_config}")
+        assert adopted.returncode == ExitCode.OK, adopted.stdout + adopted.stderr
+        assert_moved(box, driver, hash_before)
+
+
+def test_a_node_whose_log_is_lost_is_not_taken_for_one_that_knows_nothing(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+        hash_before = tree_hash(box.hn1, PRIVATE)
+        with pytest.raises(Gone):
+            driver.apply({(What.DO, "ensure-up"): dies})  # it runs on hn2
+        (run,) = list_runs(driver.state)
+        shutil.rmtree(driver.state)
+        box.hn2.sh(f"rm /var/lib/vzplan/node/{run}/log")
+        adopted = driver.vzplan("recover", run, "--adopt", "hn1", "--ssh", f"-F {box.ssh_config}")
+        assert adopted.returncode == ExitCode.OK, adopted.stdout + adopted.stderr
+        assert_moved(box, driver, hash_before)
+
+
+def test_a_node_that_answers_is_not_off_whoever_says_so(tmp_path: Path) -> None:
+    with Sandbox("san") as box:
+        driver = Driver(box, tmp_path)
+        before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
+        with pytest.raises(Gone):
+            driver.apply({(What.DO, "activate-config"): dies})  # hn2 has the device
+        (run,) = list_runs(driver.state)
+        with pytest.raises(RecoverError, match="hn2 is not off: it answers"):
+            driver.recover(run, off=("hn2",))
+        assert driver.recover(run).outcome is Outcome.UNWOUND
+        assert_as_before(box, driver, before, hash_before)
+
+
 def test_what_no_node_knows_of_cannot_be_adopted(tmp_path: Path) -> None:
     with Sandbox("shared") as box:
         driver = Driver(box, tmp_path)
@@ -296,6 +363,25 @@ def test_a_signal_ends_a_copy_at_once_and_everything_is_taken_back(
         assert process.returncode == ExitCode.UNWOUND, said
         assert f"no answer (asked to by {number.name})" in said
         assert_as_before(box, driver, before, hash_before)
+
+
+def test_a_signal_during_a_copy_onto_a_device_leaves_nothing_on_it(tmp_path: Path) -> None:
+    with in_state("b", State.RUNNING) as box:
+        driver = Driver(box, tmp_path)
+        much_to_copy(box)
+        box.hn1.sh(f"cd {PRIVATE}/srv && mkdir many && cd many && seq 2000 | xargs -n 1 touch")
+        box.hn1.sh(switch("rsync-slow"))
+        before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
+        with vzplan(driver.state, *words(box, *FLAGS_B)) as process:
+            until_it_says(process, f"hn1: copy {PRIVATE} to hn2 while it is up")
+            until_there(box, f"{PRIVATE}/srv")
+            process.send_signal(signal.SIGINT)
+            said = rest(process)
+        assert process.returncode == ExitCode.UNWOUND, said
+        assert_as_before(box, driver, before, hash_before)
+        box.hn1.sh("rm /run/faults/rsync-slow")
+        again = driver.vzplan(*words(box, *FLAGS_B))
+        assert again.returncode == ExitCode.OK, again.stdout + again.stderr
 
 
 def test_a_second_signal_leaves_the_rest_to_recover(tmp_path: Path) -> None:
