@@ -242,22 +242,31 @@ def _knows_all(site: LiveSite, journal: Journal, nodes: list[str], must_answer: 
             f"an old copy, or another controller was still at work; remove its folder {journal.path.parent} and "
             f"recover it with --adopt {node}"
         )
-    if began_nothing(plan, journal.past) and len(told) == len(plan.nodes) and not any(told.values()):
-        # A run that never began and one that has long ended leave the same on the nodes: nothing.
-        source = plan.asked.source
-        try:
-            facts = site.facts(source)[source]
-        except GatherError as problem:
+    if must_answer is None and began_nothing(plan, journal.past):
+        _nothing_was_begun(site, journal, told)
+
+
+def _nothing_was_begun(site: LiveSite, journal: Journal, told: dict[str, Kept | Lost | None]) -> None:
+    """A run that never began and one that has long ended leave the same on the nodes: nothing."""
+    plan, source = journal.plan, journal.plan.asked.source
+    said = "its journal here says that nothing was begun"
+    for node, kept in told.items():
+        if isinstance(kept, Lost):
             raise RecoverError(
-                f"its journal here says that nothing was begun, and {source} must say so too: {problem}"
-            ) from None
-        if not has_it_still(plan, facts):
-            raise RecoverError(
-                f"its journal here says that nothing was begun, and container {plan.asked.ctid} has not the config "
-                f"on {source} that it had: the journal was cut, or is an old copy of a run that has ended, or someone "
-                f"changed the config since. No node knows of the run any more: see where the container is, then "
-                f"remove its folder {journal.path.parent}"
+                f"{said}, and {node} must say so too, but cannot be asked ({kept.reason}); try again"
             )
+    if any(told.values()):
+        return
+    try:
+        facts = site.facts(source)[source]
+    except GatherError as problem:
+        raise RecoverError(f"{said}, and {source} must say so too: {problem}") from None
+    if not has_it_still(plan, facts):
+        raise RecoverError(
+            f"{said}, and container {plan.asked.ctid} has not the config on {source} that it had: the journal was cut, "
+            f"or is an old copy of a run that has ended, or someone changed the config since. No node knows of the run "
+            f"any more: see where the container is, then remove its folder {journal.path.parent}"
+        )
 
 
 def may(plan: Plan, entries: Sequence[Entry], towards: Towards, off: tuple[str, ...] = ()) -> None:

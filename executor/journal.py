@@ -24,6 +24,7 @@ from planner.plan import Entry, Opened, Plan
 from planner.saga import Past
 
 NAME: Final = "journal"
+ADOPT: Final = "remove its folder and recover the run with --adopt NODE"
 LISTED: Final = "'vzplan runs' lists the runs of this host"
 LOOKS: Final = 10
 """How often a journal that seems taken is tried again: a look at it takes no longer than that."""
@@ -286,14 +287,14 @@ def _begun_by(entries: list[Entry], path: Path) -> Opened:
         raise JournalError(f"{path}: it does not begin with a plan; is it a journal of vzplan?")
     again = next((n for n, entry in enumerate(entries) if n and isinstance(entry, Opened)), None)
     if again is not None:
-        raise JournalError(f"{path}: record {again}: a run begins once; restore the file, or ask the nodes")
+        raise JournalError(f"{path}: record {again}: a run begins once; {ADOPT}")
     if opened.run != path.parent.name:
         raise JournalError(
             f"{path}: it is the journal of run {opened.run}; put it back into the folder of that name"
         )
     if digest_of(opened.plan) != opened.plan.digest:
         raise JournalError(
-            f"{path}: its plan is not the one that was agreed to; restore the file, or ask the nodes"
+            f"{path}: its plan is not the one that was agreed to; {ADOPT}"
         )
     return opened
 
@@ -319,13 +320,13 @@ def _replayed(path: Path, data: bytes) -> tuple[list[Entry], int]:
     good = 0
     *lines, torn = data.split(b"\n")  # no record holds a newline of its own: JSON escapes it
     if _is_record(len(lines), torn[:-1]):
-        raise JournalError(f"{path}: the last record's end is damaged; restore the file, or ask the nodes")
+        raise JournalError(f"{path}: the last record's end is damaged; {ADOPT}")
     # Anything else behind the last newline was torn by a crash: its write had not returned, so nothing was done on
     # its strength.
     for number, line in enumerate(lines):
         if not _is_record(number, line):
             raise JournalError(
-                f"{path}: record {number} is damaged; restore the file, or remove {path.parent} and type "
+                f"{path}: record {number} is damaged; remove {path.parent} and type "
                 f"'vzplan recover {path.parent.name} --adopt NODE'"
             )
         try:

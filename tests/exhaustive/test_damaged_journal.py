@@ -18,7 +18,7 @@ from executor import journal
 from executor.control import began_nothing, has_it_still
 from executor.journal import JournalError
 from executor.simulated.explore import start_of
-from executor.simulated.trial import RUN, After, Trial, schedule
+from executor.simulated.trial import RUN, Trial, schedule
 from executor.simulated.twins.here import HOME
 from planner.adopt import outrun
 from planner.codec import decode_entry
@@ -91,8 +91,10 @@ def test_a_journal_with_any_byte_changed_is_refused(way: str) -> None:
             data[place] = before
 
 
+@pytest.mark.parametrize("away", [None, "hn1", "hn2"])
 @pytest.mark.parametrize("way", RUNS)
-def test_a_shorter_journal_is_refused_or_does_no_harm(way: str) -> None:
+def test_a_shorter_journal_is_refused_or_does_no_harm(way: str, away: str | None) -> None:
+    """Also while a node cannot be reached, which may be the one that knows better; then once more with all of them."""
     refused, ended, wrong = 0, Counter[Outcome](), list[str]()
     for now in moments(*RUNS[way]):
         for length in range(1, len(now.entries) + 1):
@@ -101,11 +103,13 @@ def test_a_shorter_journal_is_refused_or_does_no_harm(way: str) -> None:
             trial.past = Past(trial.plan)
             for entry in trial.entries:
                 trial.past.note(entry)
+            if away is not None:
+                trial.world.nodes[away].reachable = False
             if knows_less(trial):
                 refused += 1
                 continue
-            trial.acting, trial.outcomes, trial.after_this = None, [], After.JUDGE
-            trial.line = f"{len(now.entries)} entries cut to {length}"
+            trial.acting, trial.outcomes = None, []
+            trial.line = f"{len(now.entries)} entries cut to {length}, {away} away"
             trial.restart()
             trial.run()
             found = trial.violations
@@ -116,20 +120,24 @@ def test_a_shorter_journal_is_refused_or_does_no_harm(way: str) -> None:
                 found = [violation for violation in found if violation.invariant not in {"R12", "I11"}]
             wrong += map(str, found)
             ended.update(trial.outcomes)
-    print(way, refused, ended)
+    print(way, away, refused, ended)
     assert wrong == []
     assert refused > 0
     assert len(ended) > 1
 
 
 def knows_less(trial: Trial) -> bool:
-    """What ``recover`` asks the nodes before anything else."""
-    logs = {node: tuple(said for at, said in trial.world.logged if at == node) for node in trial.plan.nodes}
+    """What ``recover`` asks the nodes before anything else; one that is away says nothing."""
+    here = [node for node in trial.plan.nodes if trial.world.nodes[node].reachable]
+    logs = {node: tuple(said for at, said in trial.world.logged if at == node) for node in here}
     if outrun(trial.plan, trial.entries, logs) is not None:
         return True
-    ended = all(f"{HOME}/{RUN}" not in trial.world.nodes[node].tree for node in trial.plan.nodes)
-    source = trial.world.facts(trial.plan.asked.source)
-    return ended and began_nothing(trial.plan, trial.past) and not has_it_still(trial.plan, source)
+    if not began_nothing(trial.plan, trial.past):
+        return False
+    if len(here) < len(trial.plan.nodes):
+        return True
+    ended = all(f"{HOME}/{RUN}" not in trial.world.nodes[node].tree for node in here)
+    return ended and not has_it_still(trial.plan, trial.world.facts(trial.plan.asked.source))
 
 
 def test_what_a_node_was_given_is_more_than_a_journal_knows_once_its_last_began_is_cut() -> None:
