@@ -193,7 +193,7 @@ def recover(
                 return reached
             settled = [n for n in journal.plan.nodes if n not in journal.past.unsettled | {*off, *compared}]
             if isinstance(site, LiveSite):
-                _knows_all(site, journal, settled, must_answer=reached.command.node)
+                _knows_all(site, journal, settled, must_answer=True)
             compared |= {*settled, reached.command.node}
 
 
@@ -223,7 +223,7 @@ def _are_off(site: LiveSite, off: tuple[str, ...]) -> None:
             )
 
 
-def _knows_all(site: LiveSite, journal: Journal, nodes: list[str], must_answer: str | None = None) -> None:
+def _knows_all(site: LiveSite, journal: Journal, nodes: list[str], *, must_answer: bool = False) -> None:
     """Refuse a journal that knows less than its nodes.
 
     What it does not know of would not be taken back before the container is started again. A node that cannot be asked
@@ -231,18 +231,18 @@ def _knows_all(site: LiveSite, journal: Journal, nodes: list[str], must_answer: 
     """
     plan = journal.plan
     told = {node: ask(site, journal.opened.run, node) for node in nodes}
-    silent = told.get(must_answer) if must_answer is not None else None
-    if isinstance(silent, Lost):
-        raise RecoverError(f"{must_answer} cannot be asked what it was given ({silent.reason}); try again")
+    for node, kept in told.items():
+        if must_answer and isinstance(kept, Lost):  # it has settled, and went away before it could be asked
+            raise RecoverError(f"{node} cannot be asked what it was given ({kept.reason}); try again")
     more = outrun(plan, journal.entries, {n: kept.log for n, kept in told.items() if isinstance(kept, Kept)})
     if more is not None:
         node, given, known = more
         raise RecoverError(
             f"its journal here knows of {known} commands on {node}, and {node} was given {given}: it was cut, or is "
-            f"an old copy, or another controller was still at work; remove its folder {journal.path.parent} and "
+            f"an old copy, or was adopted before {node} could be asked; remove its folder {journal.path.parent} and "
             f"recover it with --adopt {node}"
         )
-    if must_answer is None and began_nothing(plan, journal.past):
+    if not must_answer and began_nothing(plan, journal.past):
         _nothing_was_begun(site, journal, told)
 
 

@@ -293,9 +293,7 @@ def _begun_by(entries: list[Entry], path: Path) -> Opened:
             f"{path}: it is the journal of run {opened.run}; put it back into the folder of that name"
         )
     if digest_of(opened.plan) != opened.plan.digest:
-        raise JournalError(
-            f"{path}: its plan is not the one that was agreed to; {ADOPT}"
-        )
+        raise JournalError(f"{path}: its plan is not the one that was agreed to; {ADOPT}")
     return opened
 
 

@@ -42,7 +42,8 @@ def commands(log: tuple[str, ...]) -> int:
 def outrun(plan: Plan, entries: Sequence[Entry], logs: Logs) -> tuple[str, int, int] | None:
     """A node that was given more commands than a journal of ``entries`` knows of: its name, how many, how many known.
 
-    Such a journal was cut, is an old copy, or its first controller was still at work when another one adopted the run.
+    Such a journal was cut, is an old copy, or was made anew while that node could not be asked, or while the controller
+    before was still at work.
     """
     moves = {(What.DO, step.id): step.do.node for step in plan.steps}
     moves |= {(What.UNDO, s.id): s.undo.do.node for s in plan.steps if isinstance(s.undo, Compensation)}
@@ -52,12 +53,10 @@ def outrun(plan: Plan, entries: Sequence[Entry], logs: Logs) -> tuple[str, int, 
         for entry in entries
         if isinstance(entry, Began) and entry.what is not What.SETTLE
     )
-    silent: set[str] = set()  # when it was adopted: of them everything counts as begun
     for entry in entries:
         if isinstance(entry, Adopted):
             known += Counter(dict(entry.logged))
-            silent = {*plan.nodes} - dict(entry.logged).keys() - {*entry.gone}
-    for node in {*plan.nodes} - silent:
+    for node in plan.nodes:
         given = commands(logs.get(node) or ())
         if given > known[node]:
             return node, given, known[node]

@@ -83,7 +83,7 @@ class Past:
         self.taken_up = False  # ever
         self.adopted = False  # its journal was made anew, from what the nodes kept
         self.untold = False  # and they knew no more than that it was
-        self.heard: set[str] = set()  # nodes that have settled since
+        self.heard: set[str] = set()  # nodes that any command but settling went to since
         self.refused = False
         self.pivot = Pivot.AHEAD
 
@@ -135,6 +135,8 @@ class Past:
         self.open = entry
         self.taking_over = self.taking_over and what is What.SETTLE
         self.touched.add(at if what is What.SETTLE else self.command(what, at).node)
+        if what is not What.SETTLE:
+            self.heard.add(self.command(what, at).node)  # it was asked what it had been given, before
         if what is What.DO:
             self.begun.add(at)
             if self._steps[at].zone is Zone.PIVOT:
@@ -178,7 +180,6 @@ class Past:
                 self.unwinding = f"{self._steps[at].title} on {self._steps[at].do.node}: {words(failed)}"
             case What.SETTLE if good:
                 self.unsettled.discard(at)
-                self.heard.add(at)
             case _:
                 pass
 
@@ -201,7 +202,7 @@ class Past:
         if strange:
             raise ValueError(f"the journal speaks of {strange[0]}, which its plan does not know")
         self.begun, self.undone, self.touched = set(begun), set(undone), set(self._plan.nodes)
-        self.adopted = True
+        self.adopted, self.heard = True, set()
         self.unwinding = f"its journal was lost; what is known of it comes from {node}"
         undos = [self._steps[step].undo for step in begun]
         if all(isinstance(undo, Compensation) and undo.forgets for undo in undos):

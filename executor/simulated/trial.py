@@ -8,6 +8,7 @@ that arrives just before that step.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from enum import Enum
 from typing import Final, NamedTuple, NoReturn
 
@@ -130,6 +131,7 @@ class Sleeper(NamedTuple):
     generation: int
     boots: dict[str, int]
     intended: set[Command]
+    compared: set[str]
     outcome: NodeOutcome | None  # None: its command has not gone out yet
     wakes: int
 
@@ -326,6 +328,8 @@ class Trial:
             return False
         settled = {*self.plan.nodes} - self.past.unsettled - self.past.off - self.compared
         logs = {name: log for name, log in self._logs().items() if name in settled}
+        if None in logs.values():
+            raise ControllerGoneError  # it gives up: whoever recovers is told to try again
         if outrun(self.plan, self.entries, logs) is not None:
             return True
         self.compared |= {*settled, move.command.node}
@@ -446,6 +450,7 @@ class Trial:
                 self.generation,
                 boots,
                 set(self.view.intended),
+                set(self.compared),
                 outcome,
                 self.acting.kind.wakes,
             )
@@ -457,7 +462,8 @@ class Trial:
             return
         sleeper, self.sleeper = self.sleeper, None
         other = (self.past, self.entries, self.generation, self.nodes, self.acting, self.compared)
-        intended, self.view.intended, self.acting = self.view.intended, set(sleeper.intended), None
+        intended, self.acting = self.view.intended, None
+        self.view.intended = intended | sleeper.intended  # what the other has sent may still be on its way
         # Copies: other trials that were forked off since wake the same one.
         self.past, self.entries, self.generation = (
             sleeper.past.copy(),
@@ -472,18 +478,22 @@ class Trial:
         command = self.view.commands[began.what, began.at]
         outcome = sleeper.outcome if sleeper.outcome is not None else self.nodes[command.node].run(command)
         self._append(Ended(began.what, began.at, outcome))
-        stop = walk(self, self.nodes, until=self._looked, pause=_no_time_passes)
-        assert isinstance(stop, Stop)
+        self.compared = set(sleeper.compared)
+        stop: Run | Stop | None = None
+        with suppress(ControllerGoneError):
+            stop = walk(self, self.nodes, until=self._looked, pause=_no_time_passes)
         self.awake = self.view.two = True
-        if not sleeper.wakes:
-            # Beside another one that is at work neither knows all; and what was in its way may be gone by now.
-            self._check("I8", None if self._ended_by_another() else i8_outcome_is_true(self.view, stop))
+        # Beside another one that is at work neither knows all. And an open end may have been mended while it slept.
+        closed = isinstance(stop, Stop) and stop.outcome not in OPEN_ENDS and not self._ended_by_another()
+        if not sleeper.wakes and closed and isinstance(stop, Stop):
+            self._check("I8", i8_outcome_is_true(self.view, stop))
         self.past, self.entries, self.generation, self.nodes, self.acting, self.compared = other
         self.view.intended = intended
 
-    def _looked(self, _move: Run) -> bool:
+    def _looked(self, move: Run) -> bool:
+        """Before each of its moves; True: it gives up, since a node knows more than its journal."""
         self._look()
-        return False
+        return self.generation > 1 and self._outrun(move)
 
     def _place(self, what: What, at: str) -> str:
         times = self.counts.get((what, at), 0) + 1

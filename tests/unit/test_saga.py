@@ -496,7 +496,7 @@ def test_who_takes_a_run_up_starts_nothing_before_every_node_has_said_how_far_it
 
 
 def test_of_a_run_that_was_adopted_a_node_that_is_off_must_have_been_heard() -> None:
-    begun = ("own-src", "own-dst", "stop")
+    begun = ("own-src", "own-dst", "stop", "mount")
     adopted: list[Entry] = [
         Adopted("src", begun, (), 2, (("dst", 1), ("src", 2)), ()),
         Restarted(),
@@ -504,7 +504,13 @@ def test_of_a_run_that_was_adopted_a_node_that_is_off_must_have_been_heard() -> 
     ]
     stop = stopped(owned(*adopted, *ran(What.SETTLE, "src")), Outcome.IN_DOUBT)
     assert "dst is off, and only it can tell" in stop.because
-    heard = [*adopted[:1], *ran(What.SETTLE, "src"), *ran(What.SETTLE, "dst"), *adopted[1:]]
+    heard = [
+        *adopted[:1],
+        *ran(What.SETTLE, "src"),
+        *ran(What.SETTLE, "dst"),
+        *ran(What.UNDO, "mount"),
+        *adopted[1:],
+    ]
     expect(owned(*heard, *ran(What.SETTLE, "src")), What.UNDO, "stop")
 
 
