@@ -8,13 +8,12 @@ from executor.node import NodeOutcome
 from executor.simulated.faults import Answer, Fault, Scene
 from executor.simulated.twins import TWINS
 from executor.simulated.twins.here import End, Here, Twin
+from executor.simulated.twins.run import make_folder
 from executor.simulated.twins.storage import copy_on
 from executor.simulated.world import Late, World
 from planner.adopt import line
 from planner.plan import Command, Exited, Lost
 from planner.verbs import REFUSED, TAKEN_OVER, VERBS
-
-MAY_MAKE_FOLDER = frozenset({"own", "settle"})
 
 
 def _unwatched(command: Command | None) -> None:
@@ -90,6 +89,9 @@ class SimulatedNode:
         verb = late.command.argv[0]
         if refusal(here, verb) is None:
             self.world.late += (late,)
+            if verb == "own" and here.folder not in here.node.tree:
+                _forget_log(here)
+                make_folder(here)
             if verb != "settle" and here.folder in here.node.tree:
                 self.world.logged += ((self.name, line(late.command)),)
 
@@ -145,7 +147,7 @@ class SimulatedNode:
             private, peer, place = late.command.argv[2], late.command.argv[5], late.command.argv[6]
             self._carry_out(late.command, copy_on(here, private, peer, place), None)
             self.world.nodes[peer].busy -= {place}
-        elif here.folder in node.tree or verb in MAY_MAKE_FOLDER:
+        elif here.folder in node.tree or verb == "own":
             self._carry_out(late.command, TWINS[verb](here, *operands), None)
 
 
@@ -166,7 +168,8 @@ def wrapped(here: Here, command: Command) -> Twin:
     end: End
     if verb == "settle":
         end = yield from TWINS[verb](here)
-        here.world.logged += ((here.node.name, f"settled {here.generation}"),)
+        if here.folder in here.node.tree:
+            here.world.logged += ((here.node.name, f"settled {here.generation}"),)
         return end
     here.world.logged += ((here.node.name, line(command)),)
     end = yield from TWINS[verb](here, *operands)
@@ -184,8 +187,8 @@ def _forget_log(here: Here) -> None:
 def refusal(here: Here, verb: str) -> End | None:
     """How the wrapper ends instead of the verb, or None."""
     if here.folder not in here.node.tree:
-        may = verb in MAY_MAKE_FOLDER or verb == "disown"
-        return None if may else End(REFUSED, "this run has no folder here")
+        may = verb in ("own", "disown", "settle")
+        return None if may else End(TAKEN_OVER, "this run has no folder here")
     stored = int(here.note("generation") or 0)
     if verb == "settle":
         return (

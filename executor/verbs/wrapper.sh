@@ -63,7 +63,7 @@ vzplan_end_all() { # end every process group that an earlier command of this run
 }
 
 vzplan_settle() {
-    mkdir -p "$run/made" "$run/pids" || vzplan_refuse "cannot make $run"
+    [ -d "$run" ] || exit 0 # where nothing is known of the run nothing of it is at work, and nothing will be: see below
     vzplan_first "$run/generation"
     stored=$first
     count=${stored%% *}
@@ -110,7 +110,7 @@ vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
         case $verb in
             own) mkdir -p "$run/made" "$run/pids" || vzplan_refuse "cannot make $run" ;;
             disown) ;; # nothing was ever owned here, or it has been given up already
-            *) vzplan_refuse "this run has no folder here" ;;
+            *) vzplan_taken_over "this run has no folder here: it has ended, and another controller saw to that" ;;
         esac
     fi
     if [ -d "$run" ]; then
@@ -129,7 +129,7 @@ vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
         [ "$first" = "$now" ] || vzplan_refuse "this node has booted since"
         case $verb in
             own | disown) ;;
-            # A folder without a record was made by settling: what this run had here has been taken back, or is done with.
+            # A folder without a record: what this run had here has been taken back, or is done with.
             *) [ -f "$run/record" ] || vzplan_ended ;;
         esac
         vzplan_started "$$"

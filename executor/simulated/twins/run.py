@@ -10,7 +10,7 @@ from executor.simulated.twins.here import DONE, HOME, Here, Twin, die
 from planner.model import State
 
 
-def _folder(here: Here) -> None:
+def make_folder(here: Here) -> None:
     """The run's folder, for this session's generation and this boot; one effect."""
     node = here.node
     if here.folder not in node.tree:
@@ -24,7 +24,7 @@ def _folder(here: Here) -> None:
 def own(here: Here, ctid: str) -> Twin:
     """Run folder first, then the record, created exclusively."""
     record = f"{OWNERS}/{ctid}"
-    _folder(here)
+    make_folder(here)
     yield
     yield from here.sync()
     other = here.node.text(record)
@@ -72,8 +72,9 @@ def settle(here: Here) -> Twin:
             )
         )
         yield
-    _folder(here)
-    yield
+    if here.folder in here.node.tree:
+        make_folder(here)
+        yield
     yield from here.sync()
     return DONE
 
