@@ -253,7 +253,10 @@ def i4_one_copy_takes_writes(view: View) -> str | None:
 
 
 def i5_bystanders_untouched(view: View) -> str | None:
-    """Other containers, files, devices, older configs keep their bytes and their places."""
+    """Other containers, files, devices, older configs keep their bytes and their places; also what came meanwhile."""
+    for name, path, thing in view.world.others:
+        if view.world.nodes[name].tree.get(path) != thing:
+            return f"{path}, which another made on {name} meanwhile, is not what it was"
     for lun, was in view.bystanding_luns.items():
         if view.world.luns[lun].data != was:
             return f"{lun} is not what it was"
@@ -274,7 +277,12 @@ def _only_layout_added(view: View, node: str, path: str) -> bool:
 
 
 def i6_only_own_things_deleted(view: View) -> str | None:
-    """Until the pivot nothing of the source is gone; after it its config and scripts still are there, renamed."""
+    """Until the pivot nothing of the source is gone; after it its config and scripts still are there, renamed.
+
+    What is on a device of its own stays there in any case: copied, it is left behind; handed over, it is all there is.
+    """
+    if view.lun is not None and view.world.luns[view.lun].data == EMPTY != view.start.luns[view.lun].data:
+        return f"nothing is on {view.lun} any more"
     node = view.world.nodes[view.source]
     if view.unchanged("I6", node.tree, view.world.nodes[view.destination].disk, view.world.ran):
         return None
@@ -361,8 +369,13 @@ def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
 
 
 def i11_recover_ends_it(view: View, stop: Stop) -> str | None:
-    """Once nothing stands in the way any more, one ``recover`` ends the run."""
-    return f"after one recover still IN_DOUBT: {stop.because}" if stop.outcome is Outcome.IN_DOUBT else None
+    """Once nothing stands in the way any more, one ``recover`` ends the run, and leaves nothing of it."""
+    if stop.outcome is Outcome.IN_DOUBT:
+        return f"after one recover still IN_DOUBT: {stop.because}"
+    left = stop.outcome in (Outcome.UNWOUND_NOT_CLEANED, Outcome.MIGRATED_NOT_CLEANED)
+    if left and not view.world.meddled and not view.world.others:
+        return f"after one recover still {stop.outcome}: {stop.because}"
+    return None
 
 
 def _source_has_it(view: View) -> str | None:
@@ -396,6 +409,10 @@ def _destination_has_it(view: View, *, may_be_fenced: bool = False) -> str | Non
         return f"the newest files are not at {view.destination}"
     if view.ctid in old.running or view.ctid in auto_starts(old):
         return f"{view.ctid} runs or would start at {view.source} too"
+    where = vz.areas_of(node, view.ctid)
+    device = node.devices.get(where.hook_device) if where is not None and where.hook_device else None
+    if device is not None and old.mounts_of(node.luns[device.number]):
+        return f"its device is still mounted on {view.source}"
     if _state_may_differ(view, node, known=True):
         return None
     if _state(node, view.ctid) != view.first:
@@ -439,7 +456,7 @@ def _as_before(view: View) -> str | None:
     for name, node in view.world.nodes.items():
         was = view.start.nodes[name]
         for tree in (node.tree, node.disk):
-            odd = _tree_differs(view, was.tree, tree)
+            odd = _tree_differs(view, name, was.tree, tree)
             if odd is not None:
                 return f"{odd} on {name} is not as it was"
         lost_power = node.boots > 0
@@ -457,8 +474,8 @@ def _as_before(view: View) -> str | None:
     return None
 
 
-def _tree_differs(view: View, was: Tree, now: Tree) -> str | None:
-    for path in sorted(was.keys() | (now.keys() - OURS)):
+def _tree_differs(view: View, name: str, was: Tree, now: Tree) -> str | None:
+    for path in sorted(was.keys() | (now.keys() - OURS - _of_others(view, name))):
         old, new = was.get(path), now.get(path)
         if old == new:
             continue
@@ -468,6 +485,11 @@ def _tree_differs(view: View, was: Tree, now: Tree) -> str | None:
             continue
         return path
     return None
+
+
+def _of_others(view: View, name: str) -> set[str]:
+    """What came there meanwhile and is none of ours."""
+    return {path for node, path, _ in view.world.others if node == name}
 
 
 def _as_planned(view: View) -> str | None:
@@ -482,7 +504,7 @@ def _as_planned(view: View) -> str | None:
     private, root = view.private(view.destination), view.root(view.destination)
     hooks = {step.do.argv[1] for step in view.plan.steps if step.id.startswith("hook-")}
     wanted = was.nodes[view.destination].tree.keys() | scripts | hooks | {private, root, private + FILES}
-    left = sorted(node.tree.keys() - wanted - OURS)
+    left = sorted(node.tree.keys() - wanted - OURS - _of_others(view, node.name))
     if left:
         return f"{left[0]} is left on {view.destination}"
     gone = view.own_paths
@@ -491,7 +513,10 @@ def _as_planned(view: View) -> str | None:
         gone = frozenset(p for p in gone if p != area and not p.startswith(area + "/"))
     left = sorted(
         p
-        for p in old.tree.keys() - (was.nodes[view.source].tree.keys() - gone) - OURS
+        for p in old.tree.keys()
+        - (was.nodes[view.source].tree.keys() - gone)
+        - OURS
+        - _of_others(view, old.name)
         if not _backup(p, prefix)
     )
     if left:
