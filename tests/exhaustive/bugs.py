@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 import pytest
 from msgspec import structs
 
-from executor import journal
+from executor import engine, journal
 from executor.simulated import node, trial, vz
-from executor.simulated.loading import Truth
+from executor.simulated.loading import OWNERS, Truth
 from executor.simulated.node import SimulatedNode
 from executor.simulated.tree import EMPTY
 from executor.simulated.trial import Trial
@@ -418,7 +418,7 @@ def intent_is_written_after_the_effect(patch: pytest.MonkeyPatch, plan: Plan) ->
             self.of.entries.append(began)
             return outcome
 
-    real = trial.walk
+    real = engine.walk
 
     def walk(journal: Trial, nodes: object, **kwargs: object) -> Run | Stop:  # noqa: ARG001 # the trial has them
         late = {name: Late(journal, name) for name in journal.nodes}
@@ -664,7 +664,7 @@ def owner_record_is_not_exclusive(patch: pytest.MonkeyPatch, plan: Plan) -> Plan
     real = run.own
 
     def own(here: Here, ctid: str) -> Twin:
-        here.node.drop(f"{run.OWNERS}/{ctid}")
+        here.node.drop(f"{OWNERS}/{ctid}")
         return (yield from real(here, ctid))
 
     patch.setitem(TWINS, "own", own)
@@ -906,7 +906,7 @@ def overwrites_what_another_made(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
 
 @noticed("device-by-name", "b-running-two-disks", "I5")
 def device_is_chosen_by_name(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
-    """A device is what is called so today: the disk that was sdg is another one by now, taken for empty and copied onto."""
+    """A device is what is called so today: what was sdg is another disk by now, taken for empty and copied onto."""
     for verbs in (storage, container):
         patch.setattr(verbs, "same_disk", lambda *_: True)
 
