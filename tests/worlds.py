@@ -120,6 +120,26 @@ def with_history(request: Request) -> Request:
     )
 
 
+def with_neighbour(request: Request) -> Request:
+    """The same, but on the destination's bus is one more disk, which holds something of somebody else."""
+    destination = request.destination
+    wanted = request.asked.options.dst_device
+    disk = next(device for device in destination.devices if wanted in device.names)
+    assert disk.filesystem is not None
+    neighbour = structs.replace(
+        disk,
+        number="8:241",
+        names=("/dev/sdp1",),
+        wwid=f"{disk.wwid}f",
+        filesystem=structs.replace(
+            disk.filesystem, uuid="0c7b9e44-52d1-4b0f-9d1e-6f7a8b9c0f41", empty=Known.NO
+        ),
+    )
+    return structs.replace(
+        request, destination=structs.replace(destination, devices=(*destination.devices, neighbour))
+    )
+
+
 def _container(facts: NodeFacts) -> Container:
     return next(c for c in facts.containers if c.ctid == CTID)
 
@@ -162,6 +182,7 @@ WORLDS: Final = {
     "a-running-on-boot-list": on_boot_list(bundled("shared")),
     "a-stopped-area-kept": asking(not_on_boot(stopped(bundled("shared"))), remove_area=False),
     "b-running": with_history(bundled("to-insulated")),
+    "b-running-two-disks": with_neighbour(bundled("to-insulated")),
     "b-mounted": not_on_boot(mounted(bundled("to-insulated"))),
     "b-stopped": stopped(bundled("to-insulated")),
     "c-running": bundled("to-shared"),

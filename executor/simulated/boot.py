@@ -30,6 +30,14 @@ def lose_power(world: World, node: NodeState, *, keeps_all: bool = False) -> Non
     node.dark = True
 
 
+def happened_to_be_written(node: NodeState, *, but: str) -> None:
+    """Of what was not synced, all that is not below ``but`` is on the disk: the kernel writes when it likes to."""
+    below = but + "/"
+    kept = {path: thing for path, thing in node.disk.items() if path.startswith(below)}
+    new = {path: thing for path, thing in node.tree.items() if not path.startswith(below)}
+    node.disk = Tree({**new, **kept})
+
+
 def come_up(world: World, node: NodeState) -> None:
     """Power is back: what its durable configs say is started."""
     node.dark = False

@@ -38,6 +38,7 @@ PASSING: Final[dict[str, tuple[frozenset[str], str]]] = {
     "busy-once": (UNMOUNTS, "unmounts nothing"),
     "will-not-start-once": (STARTS, "starts nothing"),
     "will-not-mount-once": (MOUNTS, "mounts nothing"),
+    "another-makes-it": (frozenset({"make-file", "make-dir"}), "makes nothing that another could make first"),
     "second-run": (
         frozenset({"own"}),
         "makes no owner record; while this run's is there, nobody else's can be",
@@ -50,6 +51,7 @@ SPARED: Final[dict[str, str]] = {
     "busy-once": "nothing that it unmounts is mounted at that moment, or it is released at a later try of its own",
     "will-not-start-once": "it is up already, or is not to be up",
     "will-not-mount-once": "it is mounted already",
+    "another-makes-it": "this run has made it already",
 }
 """Why one of them may pass a verb that could meet it, in one plan; over all bundled worlds each is met somewhere."""
 

@@ -112,7 +112,9 @@ def explore(
     """
     start = start_of(request, plan, truth=truth)
     report, seen = Report(), set[Hashable]()
-    moments = _borders(start.fork(()), seen, report)
+    unharmed = start.fork(())
+    moments = _borders(unharmed, seen, report)
+    report.violations += tuple(unharmed.violations)
     work: list[Callable[[], Report]] = [_part(moments[part::PARTS]) for part in range(PARTS)]
     _share(work, workers, report)
     if failures >= PAIRS:
@@ -197,21 +199,28 @@ def single_faults(
     plan: Plan | None = None,
     *,
     truth: Truth | None = None,
-    stop_after: int | None = None,
+    until: frozenset[str] | None = None,
     merge: bool = True,
+    after: str | None = None,
 ) -> Report:
     """Try every single failure, and each after every plain trouble; ``truth``: what no facts show.
 
-    ``stop_after``: enough violations to give up. ``merge``: a schedule ends where its rest is known; it finds the same
-    without, and takes longer.
+    ``until``: enough when each of these invariants was seen broken. ``merge``: a schedule ends where its rest is known;
+    it finds the same without, and takes longer. ``after``: only a schedule that is given, and what can follow it.
     """
     start = start_of(request, plan, truth=truth)
     rests = Rests() if merge else None
     report = Report()
-    for moment in _moments(start, set(), report):
-        _play(moment, rests, report)
-        if stop_after is not None and len(report.violations) >= stop_after:
+    if after is None:
+        moments = _moments(start, set(), report)
+    else:
+        first = start.fork(schedule(after))
+        moments = iter(_borders(first, set(), report))
+        report.violations += tuple(first.violations)
+    for moment in moments:
+        if until is not None and until <= {violation.invariant for violation in report.violations}:
             break
+        _play(moment, rests, report)
     return report
 
 
@@ -241,12 +250,16 @@ def start_of(request: Request, plan: Plan | None = None, *, truth: Truth | None 
 
 def _moments(start: Trial, seen: set[Hashable], report: Report) -> Iterator[Snapshot]:
     """Every distinct moment before a command: without failures first, then after each trigger at each of those."""
-    forward = _borders(start.fork(()), seen, report)
+    unharmed = start.fork(())
+    forward = _borders(unharmed, seen, report)
+    report.violations += tuple(unharmed.violations)
     yield from forward
     for moment in forward:
         for name in (*TRIGGERS, None):
-            armed = Armed(moment.place, fault(name) if name is not None else None)
-            yield from _borders(moment.trial.fork((armed,)), seen, report)
+            trial = moment.trial.fork((Armed(moment.place, fault(name) if name is not None else None),))
+            yield from _borders(trial, seen, report)
+            if name is None:  # a wish is no failure: nowhere else it is seen how that alone ends
+                report.violations += tuple(trial.violations)
 
 
 def _borders(trial: Trial, seen: set[Hashable], report: Report) -> list[Snapshot]:

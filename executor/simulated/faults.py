@@ -6,17 +6,22 @@ effects happen, falsify or lose the answer, do something afterwards, or end the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from enum import Enum
 from typing import Final, NamedTuple
 
 from executor.simulated import vz
-from executor.simulated.boot import lose_power, reboot
+from executor.simulated.boot import happened_to_be_written, lose_power, reboot
 from executor.simulated.loading import OWNERS
-from executor.simulated.tree import Dir, File
+from executor.simulated.tree import Dir, File, Thing
+from executor.simulated.twins.here import HOME
 from executor.simulated.world import NodeState, World
 
 OTHER_RUN: Final = "another-run"
+
+_FOUND: Final = re.compile(r"/dev/sd[a-z]+[0-9]+")
+"""Names that say nothing but in which order the disks were found."""
 
 
 class Answer(Enum):
@@ -56,6 +61,7 @@ class Scene(NamedTuple):
     destination: NodeState
     ctid: int
     points: frozenset[str]  # the container's private and root areas
+    makes: tuple[str, Thing] | None = None  # what the command would make, if nobody had made it yet
 
 
 Action = Callable[[Scene], None]
@@ -73,8 +79,29 @@ def _reboots_lucky(scene: Scene) -> None:
     reboot(scene.world, scene.here, keeps_all=True)
 
 
+def _reboots_without_notes(scene: Scene) -> None:
+    """Files are on the disk, and of the notes that were made of them before only those that were synced."""
+    happened_to_be_written(scene.here, but=HOME)
+    reboot(scene.world, scene.here)
+
+
 def _peer_reboots(scene: Scene) -> None:
     reboot(scene.world, scene.peer)
+
+
+def _names_move(scene: Scene) -> None:
+    """The destination finds its disks anew, in another order: those that nothing uses have other names now."""
+    node = scene.destination
+    names = sorted(
+        name
+        for name, device in node.devices.items()
+        if _FOUND.fullmatch(name) and not device.holders and not node.mounts_of(node.luns[device.number])
+    )
+    node.devices = {
+        **node.devices,
+        **{name: node.devices[names[number - 1]] for number, name in enumerate(names)},
+    }
+    node.renamed += 1
 
 
 def _goes_away(scene: Scene) -> None:
@@ -171,8 +198,10 @@ def _second_run(scene: Scene) -> None:
     record = f"{OWNERS}/{scene.ctid}"
     if record not in scene.here.tree:
         if OWNERS not in scene.here.tree:
-            scene.here.put(OWNERS, Dir(0o700))
-        scene.here.put(record, File(f"{OTHER_RUN} elsewhere", 0o600))
+            _by_another(scene.here, OWNERS, Dir(0o700))
+        made = File(f"{OTHER_RUN} elsewhere", 0o600)
+        _by_another(scene.here, record, made)
+        scene.world.others |= {(scene.here.name, record, made)}
 
 
 def _second_run_gives_up(scene: Scene) -> None:
@@ -181,6 +210,25 @@ def _second_run_gives_up(scene: Scene) -> None:
     if (scene.here.text(record) or "").startswith(OTHER_RUN):
         scene.here.drop(record)
         scene.world.sync(scene.here)
+        scene.world.others = frozenset(o for o in scene.world.others if o[:2] != (scene.here.name, record))
+
+
+def _another_makes_it(scene: Scene) -> None:
+    """Someone makes what this command is about to make, a moment before it."""
+    node = scene.here
+    if scene.makes is None:
+        return
+    path, thing = scene.makes
+    if path not in node.tree and path.rpartition("/")[0] in node.tree:
+        _by_another(node, path, thing)
+        scene.world.others |= {(node.name, path, thing)}
+
+
+def _by_another(node: NodeState, path: str, thing: Thing) -> None:
+    """It is there, and on the disk; what is not synced of all else stays so."""
+    synced = node.disk is node.tree
+    node.put(path, thing)
+    node.disk = node.tree if synced else node.disk.put(path, thing)
 
 
 class Kind(NamedTuple):
@@ -227,12 +275,14 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         "reboot-half-lucky", each=True, after=_reboots_lucky, answer=Answer.LOST
     ),  # nothing unsynced was lost
+    Kind("reboot-half-without-notes", each=True, after=_reboots_without_notes, answer=Answer.LOST),
     Kind("reboot-before-stays-away", before=_reboots_and_stays_away),
     Kind("reboot-half-stays-away", each=True, after=_reboots_and_stays_away, answer=Answer.LOST),
     Kind("reboot-after-stays-away", after=_reboots_and_stays_away, answer=Answer.LOST),
     Kind("peer-reboot", before=_peer_reboots),
     Kind("peer-reboot-half", each=True, after=_peer_reboots, answer=Answer.LOST),
     Kind("peer-reboot-stays-away", before=_peer_reboots_and_stays_away),
+    Kind("names-move", before=_names_move),
     # the controller
     Kind("killed-before", effects=0, dies=Dies.BEFORE),
     Kind("killed-half", each=True, dies=Dies.AFTER),
@@ -245,6 +295,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("killed-half-forward", each=True, dies=Dies.AFTER, then=Then.FORWARD),
     Kind("killed-after-forward", dies=Dies.AFTER, then=Then.FORWARD),
     Kind("killed-late-forward", effects=0, late=1, dies=Dies.AFTER, then=Then.FORWARD),
+    Kind("reboot-before-forward", before=_reboots, dies=Dies.AFTER, then=Then.FORWARD),
     Kind("reboot-after-forward", after=_reboots, dies=Dies.AFTER, then=Then.FORWARD),
     Kind("peer-reboot-forward", before=_peer_reboots, dies=Dies.AFTER, then=Then.FORWARD),
     # the controller's disk
@@ -263,6 +314,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("off", before=_power_lost, then=Then.OFF),
     Kind("off-half", each=True, after=_power_lost, answer=Answer.LOST, then=Then.OFF),
     Kind("off-after", after=_power_lost, then=Then.OFF),
+    Kind("off-after-lost", after=_power_lost, answer=Answer.LOST, then=Then.OFF),
     Kind("peer-off", before=_peer_power_lost, then=Then.OFF),
     Kind("peer-off-and-killed", before=_peer_power_lost, dies=Dies.AFTER, then=Then.OFF),
     # the node's own tools
@@ -279,6 +331,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("operator-stops-at-source", before=_operator_stops("source")),
     Kind("operator-starts-at-destination", before=_operator_starts("destination")),
     Kind("operator-stops-at-destination", before=_operator_stops("destination")),
+    Kind("another-makes-it", before=_another_makes_it),
     Kind("second-run", before=_second_run, after=_second_run_gives_up),
 )
 """Every kind of failure that is tried."""

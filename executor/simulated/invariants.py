@@ -60,7 +60,6 @@ class View:
         self.boots = 0  # of the node that the last command went to, when it went
         self.last = self.source  # that node
         self.off: frozenset[str] = frozenset()  # nodes that were said to be off
-        self.two = False  # two controllers were at work on the run
         self.own_paths = self._own_paths()
         self.bystanders = {
             name: frozenset(
@@ -95,7 +94,7 @@ class View:
 
     def key(self) -> tuple[object, ...]:
         """What is remembered and matters later: ``hindered`` and ``boots`` begin anew with every command."""
-        told = (self.noted, self.untold, self.off, self.two)
+        told = (self.noted, self.untold, self.off)
         return (*told, frozenset(self.proved.items()), frozenset(self.intended))
 
     def note(self, entry: Entry) -> None:
@@ -277,7 +276,10 @@ def i4_one_copy_takes_writes(view: View) -> str | None:
 
 
 def i5_bystanders_untouched(view: View) -> str | None:
-    """Other containers, files, devices, older configs keep their bytes and their places."""
+    """Other containers, files, devices, older configs keep their bytes and their places; also what came meanwhile."""
+    for name, path, thing in view.world.others:
+        if view.world.nodes[name].tree.get(path) != thing:
+            return f"{path}, which another made on {name} meanwhile, is not what it was"
     for lun, was in view.bystanding_luns.items():
         if view.world.luns[lun].data != was:
             return f"{lun} is not what it was"
@@ -298,7 +300,12 @@ def _only_layout_added(view: View, node: str, path: str) -> bool:
 
 
 def i6_only_own_things_deleted(view: View) -> str | None:
-    """Until the pivot nothing of the source is gone; after it its config and scripts still are there, renamed."""
+    """Until the pivot nothing of the source is gone; after it its config and scripts still are there, renamed.
+
+    What is on a device of its own stays there in any case: copied, it is left behind; handed over, it is all there is.
+    """
+    if view.lun is not None and view.world.luns[view.lun].data == EMPTY != view.start.luns[view.lun].data:
+        return f"nothing is on {view.lun} any more"
     node = view.world.nodes[view.source]
     if view.unchanged("I6", node.tree, view.world.nodes[view.destination].disk, view.world.ran):
         return None
@@ -388,8 +395,13 @@ def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
 
 
 def i11_recover_ends_it(view: View, stop: Stop) -> str | None:
-    """Once nothing stands in the way any more, one ``recover`` ends the run."""
-    return f"after one recover still IN_DOUBT: {stop.because}" if stop.outcome is Outcome.IN_DOUBT else None
+    """Once nothing stands in the way any more, one ``recover`` ends the run, and leaves nothing of it."""
+    if stop.outcome is Outcome.IN_DOUBT:
+        return f"after one recover still IN_DOUBT: {stop.because}"
+    left = stop.outcome in (Outcome.UNWOUND_NOT_CLEANED, Outcome.MIGRATED_NOT_CLEANED)
+    if left and not view.world.meddled and not view.world.others:
+        return f"after one recover still {stop.outcome}: {stop.because}"
+    return None
 
 
 def _source_has_it(view: View) -> str | None:
@@ -423,6 +435,10 @@ def _destination_has_it(view: View, *, may_be_fenced: bool = False) -> str | Non
         return f"the newest files are not at {view.destination}"
     if view.ctid in old.running or view.ctid in auto_starts(old):
         return f"{view.ctid} runs or would start at {view.source} too"
+    where = vz.areas_of(node, view.ctid)
+    device = node.devices.get(where.hook_device) if where is not None and where.hook_device else None
+    if device is not None and old.mounts_of(node.luns[device.number]):
+        return f"its device is still mounted on {view.source}"
     if _state_may_differ(view, node, known=True):
         return None
     if _state(node, view.ctid) != view.first:
@@ -466,10 +482,7 @@ def _as_before(view: View) -> str | None:
     for name, node in view.world.nodes.items():
         was = view.start.nodes[name]
         for tree in (node.tree, node.disk):
-            made = _made_by_vzctl(view, name)
-            odd = _tree_differs(
-                view, was.tree, Tree({p: t for p, t in tree.items() if p in was.tree or p not in made})
-            )
+            odd = _tree_differs(view, name, was.tree, tree)
             if odd is not None:
                 return f"{odd} on {name} is not as it was"
         lost_power = node.boots > 0
@@ -490,18 +503,16 @@ def _as_before(view: View) -> str | None:
 def _made_by_vzctl(view: View, node: str) -> frozenset[str]:
     """Roots of containers: a start, at a boot or by hand, makes those that were not there."""
     started = view.world.nodes[node].boots or node in view.world.meddled
-    return view.roots[node] if started else frozenset()
+    return frozenset(view.roots[node] - view.start.nodes[node].tree.keys()) if started else frozenset()
 
 
-def _ours(view: View, tree: Tree) -> frozenset[str]:
-    """What of vzplan's own may stay: folders; where two were at work on a run, what one settled after its end, too."""
-    if not view.two or any(path.startswith(HOME) and path.endswith("/record") for path in tree):
-        return OURS
-    return OURS | {path for path in tree if path.startswith(f"{HOME}/")}
+def _not_ours_to_judge(view: View, node: str) -> frozenset[str]:
+    """What may have come to a node meanwhile: folders of vzplan's own, what others made, and vzctl at a start."""
+    return OURS | _of_others(view, node) | _made_by_vzctl(view, node)
 
 
-def _tree_differs(view: View, was: Tree, now: Tree) -> str | None:
-    for path in sorted(was.keys() | (now.keys() - _ours(view, now))):
+def _tree_differs(view: View, name: str, was: Tree, now: Tree) -> str | None:
+    for path in sorted(was.keys() | (now.keys() - _not_ours_to_judge(view, name))):
         old, new = was.get(path), now.get(path)
         if old == new:
             continue
@@ -511,6 +522,11 @@ def _tree_differs(view: View, was: Tree, now: Tree) -> str | None:
             continue
         return path
     return None
+
+
+def _of_others(view: View, name: str) -> set[str]:
+    """What came there meanwhile and is none of ours."""
+    return {path for node, path, _ in view.world.others if node == name}
 
 
 def _as_planned(view: View) -> str | None:
@@ -525,7 +541,7 @@ def _as_planned(view: View) -> str | None:
     private, root = view.private(view.destination), view.root(view.destination)
     hooks = {step.do.argv[1] for step in view.plan.steps if step.id.startswith("hook-")}
     wanted = was.nodes[view.destination].tree.keys() | scripts | hooks | {private, root, private + FILES}
-    left = sorted(node.tree.keys() - wanted - _ours(view, node.tree) - _made_by_vzctl(view, node.name))
+    left = sorted(node.tree.keys() - wanted - _not_ours_to_judge(view, node.name))
     if left:
         return f"{left[0]} is left on {view.destination}"
     gone = view.own_paths
@@ -534,8 +550,8 @@ def _as_planned(view: View) -> str | None:
         gone = frozenset(p for p in gone if p != area and not p.startswith(area + "/"))
     left = sorted(
         p
-        for p in old.tree.keys() - (was.nodes[view.source].tree.keys() - gone) - _ours(view, old.tree)
-        if not _backup(p, prefix) and p not in _made_by_vzctl(view, old.name)
+        for p in old.tree.keys() - (was.nodes[view.source].tree.keys() - gone)
+        if not _backup(p, prefix) and p not in _not_ours_to_judge(view, old.name)
     )
     if left:
         return f"{left[0]} is left on {view.source}"

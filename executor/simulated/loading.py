@@ -60,7 +60,7 @@ def load(facts: Sequence[NodeFacts], truth: Truth, writers: frozenset[int] | Non
     world = World.__new__(World)
     world.nodes = {}
     world.clock, world.losses, world.late = 1, (), ()
-    world.ran, world.meddled, world.writers = frozenset(), frozenset(), writers
+    world.ran, world.meddled, world.others, world.writers = frozenset(), frozenset(), frozenset(), writers
     luns: dict[str, Lun] = {}
     roots_seen: dict[int, RootSeen] = {}
     for given in facts:
@@ -76,7 +76,8 @@ def load(facts: Sequence[NodeFacts], truth: Truth, writers: frozenset[int] | Non
 def _node(given: NodeFacts, truth: Truth, luns: dict[str, Lun], roots_seen: dict[int, RootSeen]) -> NodeState:
     node = NodeState.__new__(NodeState)
     node.name, node.given, node.base = given.node, given, None
-    node.reachable, node.dark, node.boots, node.hushed = True, False, 0, False
+    node.reachable, node.dark, node.hushed = True, False, False
+    node.boots, node.renamed = 0, 0
     node.busy, node.stubborn = frozenset(), frozenset()
     node.devices = {name: device for device in given.devices for name in device.names}
     node.luns = {d.number: _lun_name(given.node, d, truth) for d in given.devices}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from executor.node import NodeOutcome
 from executor.simulated.faults import Answer, Fault, Scene
+from executor.simulated.tree import Dir, File, Thing
 from executor.simulated.twins import TWINS
 from executor.simulated.twins.here import End, Here, Twin
 from executor.simulated.twins.run import make_folder
@@ -53,7 +54,7 @@ class SimulatedNode:
         fault = self.armed() if self.armed is not None else None
         if fault is None or self.scene is None:
             return self._send(command, None)
-        scene = self.scene(self.name)
+        scene = self.scene(self.name)._replace(makes=_would_make(command))
         fault.kind.before(scene)
         self.watch(None)
         outcome: NodeOutcome
@@ -149,6 +150,17 @@ class SimulatedNode:
             self.world.nodes[peer].busy -= {place}
         elif here.folder in node.tree or verb == "own":
             self._carry_out(late.command, TWINS[verb](here, *operands), None)
+
+
+def _would_make(command: Command) -> tuple[str, Thing] | None:
+    """What another could make first."""
+    match command.argv:
+        case ["make-file", path, _]:
+            return path, File("another's\n", 0o644)
+        case ["make-dir", path, _]:
+            return path, Dir(0o700)
+        case _:
+            return None
 
 
 def wrapped(here: Here, command: Command) -> Twin:

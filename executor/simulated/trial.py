@@ -482,7 +482,7 @@ class Trial:
         stop: Run | Stop | None = None
         with suppress(ControllerGoneError):
             stop = walk(self, self.nodes, until=self._looked, pause=_no_time_passes)
-        self.awake = self.view.two = True
+        self.awake = True
         # Beside another one that is at work neither knows all. And an open end may have been mended while it slept.
         closed = isinstance(stop, Stop) and stop.outcome not in OPEN_ENDS and not self._ended_by_another()
         if not sleeper.wakes and closed and isinstance(stop, Stop):

@@ -76,6 +76,7 @@ class NodeState:
         "mounts",
         "name",
         "reachable",
+        "renamed",
         "roots",
         "running",
         "stubborn",
@@ -87,6 +88,7 @@ class NodeState:
     base: NodeFacts | None  # what the world would have said of itself right after loading
     devices: Mapping[str, Device]  # every name -> device
     luns: Mapping[str, str]  # device number -> LUN
+    renamed: int  # how often its disks were found in another order
     lasting: tuple[Mount, ...]  # mounts that every boot makes again
     reachable: bool
     dark: bool  # without power: nothing runs, nothing answers
@@ -183,6 +185,7 @@ class World:
         "luns",
         "meddled",
         "nodes",
+        "others",
         "ran",
         "roots_seen",
         "writers",
@@ -196,6 +199,7 @@ class World:
     losses: tuple[str, ...]  # writes that the oracle saw go onto a copy that lacks acknowledged ones
     ran: frozenset[tuple[str, int]]  # where each container has ever been running since the world began
     meddled: frozenset[str]  # nodes on which an operator did something by hand
+    others: frozenset[tuple[str, str, Thing]]  # node, path, what another made there meanwhile
     late: tuple[Late, ...]
     roots_seen: Mapping[int, RootSeen]  # of containers whose mounted root the facts showed
     logged: tuple[tuple[str, str], ...]  # node, line: what the nodes' own logs of the run say
@@ -206,7 +210,7 @@ class World:
         twin.nodes = {name: node.fork() for name, node in self.nodes.items()}
         twin.luns, twin.clock, twin.writers, twin.ledger = self.luns, self.clock, self.writers, self.ledger
         twin.losses, twin.ran, twin.meddled, twin.late = self.losses, self.ran, self.meddled, self.late
-        twin.roots_seen, twin.logged = self.roots_seen, self.logged
+        twin.roots_seen, twin.logged, twin.others = self.roots_seen, self.logged, self.others
         return twin
 
     @staticmethod
@@ -305,6 +309,7 @@ class World:
             self.losses,
             self.ran,
             self.meddled,
+            self.others,
         )
 
     def _names_of_ticks(self) -> dict[int, Any]:
@@ -319,6 +324,7 @@ def _node_key(node: NodeState, names: Mapping[int, Any]) -> tuple[Any, ...]:
     return (
         node.name,
         node.boots,
+        node.renamed,
         node.reachable,
         node.dark,
         _tree_key(node.tree, names),

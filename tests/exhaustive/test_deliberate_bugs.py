@@ -1,123 +1,126 @@
-"""Bugs put in on purpose: the exploration that finds nothing in the product must find each of these.
-
-N01 to N05 are those of the old tools and of naive ones; each lost data, or hid that it had, when it was tried.
-"""
+"""The tests are tested: what finds nothing in the product must find each of the bugs of ``bugs.py``, and soon."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+import inspect
+import time
+from pathlib import Path
+from typing import Final
 
 import pytest
-from msgspec import structs
 
-from executor.simulated import node, vz
-from executor.simulated.explore import run_schedule, single_faults
-from executor.simulated.twins import TWINS
-from executor.simulated.twins.here import End, Here, Twin
-from executor.simulated.vz import Effects
-from executor.simulated.world import NodeState, World
-from planner import saga
+from executor.journal import Journal
+from executor.simulated.explore import run_schedule, single_faults, start_of
+from executor.simulated.trial import schedule
 from planner.make import make_plan
-from planner.model import State
-from planner.plan import NothingToUndo, Plan, Run, Step, Zone
-from planner.saga import Past
-from planner.verbs import NO, YES
-from tests.worlds import WORLDS
+from planner.plan import Began, Opened, What
+from tests.exhaustive import bugs, durable
+from tests.exhaustive.bugs import BUGS, DIRECT, LEFT_UNSYNCED
+from tests.worlds import TRUTHS, WORLDS
 
-Bug = Callable[[pytest.MonkeyPatch, Plan], Plan]
+WITHIN_S: Final = 10
+"""Of one core, for each."""
 
-
-def n01_start_without_force(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
-    """The undo of stop starts the container as an operator would: its own fence refuses (exit 105)."""
-    real = vz.start
-
-    def start(world: World, at: NodeState, ctid: int, *, force: bool, skiplock: bool) -> Effects:  # noqa: ARG001 # that is the bug
-        return real(world, at, ctid, force=False, skiplock=skiplock)
-
-    patch.setattr(vz, "start", start)
-    return plan
-
-
-def n02_nothing_settles(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
-    """Commands go out to a node where an earlier one may still be at work, and nothing there holds them up."""
-
-    def settled(_plan: Plan, _past: Past, run: Run) -> Run:
-        return run
-
-    patch.setattr(saga, "_settled", settled)
-    patch.setattr(node, "lock_is_taken", lambda _here: False)
-    patch.setattr(node, "refusal", lambda _here, _verb: None)
-    return plan
-
-
-def n03_pivot_without_undo(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
-    """A pivot of several parts, config activated, start allowed, started, that failed half way and has no undo."""
-    allow = next(step for step in plan.steps if step.id == "allow-start")
-    steps: list[Step] = []
-    for step in plan.steps:
-        if step.zone is Zone.PIVOT:
-            steps.append(structs.replace(allow, zone=Zone.TRANSFER))
-        if step.id in ("activate-config", "bring-up"):
-            steps.append(structs.replace(step, undo=NothingToUndo("it failed")))
-        elif step is not allow:
-            steps.append(step)
-    return structs.replace(plan, steps=tuple(steps))
-
-
-def n04_probe_asks_whether_it_runs_now(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
-    """Started, acknowledgement lost, rebooted: "not running" is read as "never started"."""
-
-    def probe(here: Here, ctid: str) -> Twin:
-        yield from ()
-        return End(YES if vz.state_of(here.node, int(ctid)) is State.RUNNING else NO)
-
-    patch.setitem(TWINS, "probe-pivot", probe)
-    return plan
-
-
-def n05_any_failure_of_the_probe_is_no(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
-    """A probe that fails for its own reasons is taken for an answer."""
-
-    class AnythingButYes(int):
-        __hash__ = int.__hash__
-
-        def __eq__(self, other: object) -> bool:
-            return other != YES
-
-    patch.setattr(saga, "NO", AnythingButYes(NO))
-    return plan
-
-
-def the_old_controller_is_kept_from_nodes_only_when_they_are_needed(
-    patch: pytest.MonkeyPatch, plan: Plan
-) -> Plan:
-    """Adopted while the first controller only slept: it goes on where its generation still counts."""
-    patch.setattr(saga, "_knows", lambda _plan, _past, _node: False)
-    return plan
-
-
-BUGS: dict[str, tuple[Bug, str]] = {
-    "N01": (n01_start_without_force, "d2-running"),
-    "N02": (n02_nothing_settles, "d2-running"),
-    "N03": (n03_pivot_without_undo, "d2-running"),
-    "N04": (n04_probe_asks_whether_it_runs_now, "a-running-not-on-boot"),
-    "N05": (n05_any_failure_of_the_probe_is_no, "a-running"),
-    "taken-over-late": (the_old_controller_is_kept_from_nodes_only_when_they_are_needed, "a-stopped"),
+OF_OLD: Final = {
+    *(f"N{number:02}" for number in range(1, 12)),
+    *("L01", "L03", "L04", "L05", "L07", "L09", "L17", "L26"),
 }
+"""What old and naive tools got wrong; each lost data, or hid that it had."""
 
 
 @pytest.mark.parametrize("name", BUGS)
 def test_the_exploration_finds_a_bug_that_was_put_in(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    bug, world = BUGS[name]
-    request = WORLDS[world]
-    plan = bug(monkeypatch, make_plan(request))
-    report = single_faults(request, plan, stop_after=1)
-    assert report.violations, f"{name} was not noticed"
-    found = report.violations[0]
-    print(found)
-    # The schedule that it names leads there again, by itself.
-    again = run_schedule(request, found.schedule, plan)
-    assert found.invariant in {violation.invariant for violation in again.violations}
-    # And it is the bug's doing: without it the same schedule does no harm.
+    bug = BUGS[name]
+    request, truth = WORLDS[bug.world], bug.truth or TRUTHS.get(bug.world)
+    began = time.process_time()
+    plan = bug.put_in(monkeypatch, make_plan(request))
+    report = single_faults(request, plan, truth=truth, until=bug.noticed_by, after=bug.after)
+    took = time.process_time() - began
+    found = {violation.invariant: violation for violation in reversed(report.violations)}
+    print(f"{name}: {took:.1f} s, {report.schedules} schedules", *found.values(), sep="\n")
+    assert bug.noticed_by <= found.keys(), f"{name} was not noticed, or for another reason: {sorted(found)}"
+    assert took < WITHIN_S
+    for invariant in bug.noticed_by:
+        # The schedule that it names leads there again, by itself.
+        again = run_schedule(request, found[invariant].schedule, plan, truth=truth)
+        assert invariant in {violation.invariant for violation in again.violations}
+    # And it is the bug's doing: without it the same schedules do no harm.
     monkeypatch.undo()
-    assert not run_schedule(request, found.schedule, make_plan(request)).violations
+    for invariant in bug.noticed_by:
+        harmless = start_of(request, truth=truth)
+        harmless.armed = schedule(found[invariant].schedule)  # it need not come as far as to the last of them
+        harmless.run()
+        assert not harmless.violations
+
+
+@pytest.mark.parametrize("verb", LEFT_UNSYNCED)
+def test_a_verb_that_returns_before_what_it_did_would_last_is_noticed(
+    verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No schedule shows these: something else notices before it matters. The rule is checked by itself.
+    world, line = LEFT_UNSYNCED[verb]
+    with monkeypatch.context() as patch:
+        left = durable.watch(patch)
+        run_schedule(WORLDS[world], line)
+        assert left[verb] == set()
+    bug = bugs.unsynced(verb)
+    left = durable.watch(monkeypatch)
+    run_schedule(WORLDS[world], line, bug(monkeypatch, make_plan(WORLDS[world])))
+    assert left[verb]
+
+
+def lost_with_the_power(folder: Path, patch: pytest.MonkeyPatch) -> bytes:
+    """What of a journal's last entry, the intent of a pivot, a power cut takes away once it is written down."""
+    plan = make_plan(WORLDS["a-running"])
+    path = folder / "run-1" / "journal"
+    on_disk = 0
+
+    def sync(_descriptor: int) -> None:
+        nonlocal on_disk
+        on_disk = path.stat().st_size if path.exists() else 0
+
+    with Journal.create(folder / "run-1", Opened("run-1", plan)) as journal:
+        patch.setattr("executor.journal.os.fsync", sync)
+        journal.append(Began(What.DO, plan.steps[plan.pivot].id))
+    return path.read_bytes()[on_disk:]
+
+
+@pytest.mark.parametrize("name", DIRECT)
+def test_a_journal_that_is_not_on_the_disk_when_the_pivot_goes_out_is_noticed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In simulation nothing is lost of a journal: what is written there is on the disk.
+    with monkeypatch.context() as patch:
+        assert lost_with_the_power(tmp_path / "as it is", patch) == b""
+    DIRECT[name](monkeypatch)
+    assert lost_with_the_power(tmp_path / "with the bug", monkeypatch) != b""
+
+
+def test_the_registry_has_every_bug_that_it_must_have() -> None:
+    assert BUGS.keys() >= OF_OLD
+    assert len(BUGS) >= 40
+    for name, bug in BUGS.items():
+        text = inspect.getdoc(bug.put_in)
+        assert text, name
+        assert "\n" not in text, name
+        assert bug.noticed_by, name
+
+
+def test_no_production_code_can_reach_a_bug() -> None:
+    root = Path(__file__).parents[2]
+    files = [path for package in ("planner", "executor", "cli") for path in (root / package).rglob("*.py")]
+    assert len(files) > 50
+    for path in files:
+        for part in ast.walk(ast.parse(path.read_bytes())):
+            match part:
+                case ast.Import(names=names):
+                    imported = [name.name for name in names]
+                case ast.ImportFrom(module=module, level=level):
+                    assert level == 0, path
+                    imported = [module or ""]
+                case ast.Constant(value=str(text)):
+                    imported = [text] if text.startswith("tests.") else []
+                case _:
+                    continue
+            assert not any(name.split(".")[0] == "tests" for name in imported), path

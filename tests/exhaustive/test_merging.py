@@ -9,7 +9,7 @@ import pytest
 
 from executor.simulated.explore import Report, single_faults
 from planner.make import make_plan
-from tests.exhaustive.test_deliberate_bugs import BUGS
+from tests.exhaustive.bugs import BUGS
 from tests.worlds import WORLDS
 
 
@@ -33,7 +33,7 @@ def test_every_run_ends_as_it_does_when_each_is_played_to_its_end(world: str) ->
 
 @pytest.mark.parametrize("name", ["N02", "N05"] if SOAK else ["N05"])
 def test_a_bug_is_found_in_the_very_same_schedules(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    bug, world = BUGS[name]
+    bug, world = BUGS[name].put_in, BUGS[name].world
     plan = bug(monkeypatch, make_plan(WORLDS[world]))
     merged, played = single_faults(WORLDS[world], plan), single_faults(WORLDS[world], plan, merge=False)
     assert merged.outcomes == played.outcomes

@@ -1,0 +1,941 @@
+"""Bugs that tests put in on purpose: the exploration that finds nothing in the product must find each of these.
+
+N.. and L.. are those of old and naive tools (each lost data, or hid that it had); the others take one rule of the
+product away. A bug is a function that patches, or gives another plan; beside it stands in which world it must be
+noticed, and by which invariants, so that nothing passes because of something else that went wrong.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import pytest
+from msgspec import structs
+
+from executor import engine, journal
+from executor.simulated import node, trial, vz
+from executor.simulated.loading import OWNERS, Truth
+from executor.simulated.node import SimulatedNode
+from executor.simulated.tree import EMPTY
+from executor.simulated.trial import Trial
+from executor.simulated.twins import TWINS, container, run, storage
+from executor.simulated.twins.here import DONE, End, Here, Twin
+from executor.simulated.vz import Effects
+from executor.simulated.world import NodeState, World
+from planner import saga
+from planner.adopt import adopted
+from planner.model import State
+from planner.plan import (
+    Adopted,
+    Began,
+    Command,
+    Compensation,
+    Ended,
+    Entry,
+    Exited,
+    Lost,
+    NothingToUndo,
+    Outcome,
+    Plan,
+    Run,
+    Step,
+    Stop,
+    What,
+    Wish,
+    Zone,
+)
+from planner.saga import Past, Pivot
+from planner.verbs import NO, YES
+
+Bug = Callable[[pytest.MonkeyPatch, Plan], Plan]
+
+
+class Deliberate(NamedTuple):
+    """A bug, and where it must be noticed.
+
+    ``after``: a first trouble, behind which it shows. ``truth``: what the world's facts do not tell.
+    """
+
+    put_in: Bug
+    world: str
+    noticed_by: frozenset[str]
+    after: str | None
+    truth: Truth | None
+
+
+BUGS: Final[dict[str, Deliberate]] = {}
+
+
+def noticed(
+    name: str, world: str, *by: str, after: str | None = None, truth: Truth | None = None
+) -> Callable[[Bug], Bug]:
+    """Enter a bug into ``BUGS``."""
+
+    def enter(bug: Bug) -> Bug:
+        assert name not in BUGS
+        BUGS[name] = Deliberate(bug, world, frozenset(by), after, truth)
+        return bug
+
+    return enter
+
+
+# --- another plan, another verb ---------------------------------------------------------------------------------
+
+
+def without(plan: Plan, *ids: str) -> Plan:
+    """The plan with some steps left out."""
+    assert set(ids) <= {step.id for step in plan.steps}
+    return structs.replace(plan, steps=tuple(step for step in plan.steps if step.id not in ids))
+
+
+def changed(plan: Plan, step_id: str, **changes: object) -> Plan:
+    """The plan with one step changed."""
+    steps = (structs.replace(s, **changes) if s.id == step_id else s for s in plan.steps)
+    return structs.replace(plan, steps=tuple(steps))
+
+
+def moved(plan: Plan, *ids: str, before: str, zone: Zone) -> Plan:
+    """The plan with some steps moved to the place before another one, and into a zone that fits there."""
+    steps: list[Step] = []
+    for step in plan.steps:
+        if step.id == before:
+            steps += (structs.replace(get(plan, each), zone=zone) for each in ids)
+        if step.id not in ids:
+            steps.append(step)
+    return structs.replace(plan, steps=tuple(steps))
+
+
+def get(plan: Plan, step_id: str) -> Step:
+    """A step by its id."""
+    return next(step for step in plan.steps if step.id == step_id)
+
+
+def operand(plan: Plan, step_id: str, number: int, value: str) -> Plan:
+    """The plan with one operand of a step's verb changed."""
+    argv = list(get(plan, step_id).do.argv)
+    argv[number] = value
+    return changed(plan, step_id, do=structs.replace(get(plan, step_id).do, argv=tuple(argv)))
+
+
+def undone_by(plan: Plan, step_id: str, **changes: object) -> Plan:
+    """The plan with a step's compensation changed."""
+    undo = get(plan, step_id).undo
+    assert isinstance(undo, Compensation)
+    return changed(plan, step_id, undo=structs.replace(undo, **changes))
+
+
+def does_nothing(_here: Here, *_operands: str) -> Twin:
+    """A verb that says that all is well."""
+    yield from ()
+    return DONE
+
+
+class Unsynced(Here):
+    """What a verb has in its hands, but for the means to make it last."""
+
+    __slots__ = ()
+
+    def sync(self) -> Twin:  # type: ignore[override]
+        """Nothing of the kind."""
+        yield
+        return DONE
+
+
+# --- old and naive tools ----------------------------------------------------------------------------------------
+
+
+@noticed("N01", "d2-running", "R12")
+def starts_without_force(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The undo of stop starts the container as an operator would: its own fence refuses (exit 105)."""
+    real = vz.start
+
+    def start(world: World, at: NodeState, ctid: int, *, force: bool, skiplock: bool) -> Effects:  # noqa: ARG001 # that is the bug
+        return real(world, at, ctid, force=False, skiplock=skiplock)
+
+    patch.setattr(vz, "start", start)
+    return plan
+
+
+@noticed("N02", "d2-running", "I1")
+def settles_nothing(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Commands go out to a node where an earlier one may still be at work, and nothing there holds them up."""
+
+    def settled(_plan: Plan, _past: Past, move: Run) -> Run:
+        return move
+
+    patch.setattr(saga, "_settled", settled)
+    patch.setattr(node, "lock_is_taken", lambda _here: False)
+    patch.setattr(node, "refusal", lambda _here, _verb: None)
+    return plan
+
+
+@noticed("N03", "d2-running", "I2")
+def has_no_undo_for_half_a_pivot(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A pivot of several parts, config activated, start allowed, started, that failed half way and has no undo."""
+    plan = moved(plan, "allow-start", before="bring-up", zone=Zone.TRANSFER)
+    for half in ("activate-config", "bring-up"):
+        plan = changed(plan, half, undo=NothingToUndo("it failed"))
+    return plan
+
+
+@noticed("N04", "a-running-not-on-boot", "I4")
+def probe_asks_whether_it_runs_now(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Started, acknowledgement lost, rebooted: "not running" is read as "never started"."""
+
+    def probe(here: Here, ctid: str) -> Twin:
+        yield from ()
+        return End(YES if vz.state_of(here.node, int(ctid)) is State.RUNNING else NO)
+
+    patch.setitem(TWINS, "probe-pivot", probe)
+    return plan
+
+
+@noticed("N05", "a-running", "I4", after="bring-up:lost-after")
+def any_failure_of_the_probe_is_no(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A probe that fails for its own reasons is taken for an answer."""
+
+    class AnythingButYes(int):
+        __hash__ = int.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            return other != YES
+
+    patch.setattr(saga, "NO", AnythingButYes(NO))
+    return plan
+
+
+@noticed("N06", "a-running", "I8")
+def does_not_bring_the_former_state_back(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The fence is lifted after its node has rebooted behind it, and nobody starts the container again."""
+    patch.setitem(TWINS, "restore-state", does_nothing)
+    return plan
+
+
+@noticed("N07", "a-running", "I2")
+def old_name_comes_back_after_a_power_cut(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The config is hidden, but not on the disk; allowed to start, it is on both nodes after a power cut."""
+    patch.setitem(TWINS, "fence", does_nothing)
+    hide = get(plan, "hide-config").do
+    plan = operand(plan, "hide-config", hide.argv.index(hide.argv[-1]), "-")
+    return unsynced("rename-file")(patch, plan)
+
+
+@noticed("N08", "d2-running", "I1")
+def proves_before_it_fences(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Release is proved, then start is forbidden and the config hidden; nobody's lock keeps others out in between."""
+    plan = moved(plan, "fence", "hide-config", before="mount-destination", zone=Zone.TRANSFER)
+    return operand(without(plan, "lock-hn1"), "mount-destination", 4, "any")
+
+
+@noticed("N09", "a-running", "I4")
+def copy_is_not_synced(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Copied, source destroyed, and the destination loses its power before the copy is on its disk."""
+    real = storage.copy_tree
+
+    def copy(here: Here, *operands: str) -> Twin:
+        there = here.world.nodes[operands[4]]
+        effects = real(here, *operands)
+        while True:
+            disk, cached, luns = there.disk, there.cached, here.world.luns
+            try:
+                next(effects)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            if there.disk is not disk:
+                there.disk, there.cached, here.world.luns = disk, cached, luns
+            yield
+
+    patch.setitem(TWINS, "copy-tree", copy)
+    return plan
+
+
+@noticed("N10", "a-stopped", "I2")
+def generation_is_not_checked(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A controller that was only asleep goes on although another one has taken its run over."""
+    real = node.refusal
+
+    def refusal(here: Here, verb: str) -> End | None:
+        stored = here.note("generation")
+        return real(here if stored is None else here._replace(generation=int(stored)), verb)
+
+    patch.setattr(node, "refusal", refusal)
+    return plan
+
+
+@noticed("N11", "d2-running", "R12", "I11")
+def stops_and_waits(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Safe and useless: at the first trouble it does nothing more, and says that a person is needed."""
+    patch.setattr(saga, "_unwind", lambda *_: Stop(Outcome.IN_DOUBT, "something went wrong", ()))
+    return plan
+
+
+def hears(
+    patch: pytest.MonkeyPatch, heard: Callable[[Past, What, str, Exited | Lost], Exited | Lost]
+) -> None:
+    """Let the saga take another outcome for the one that it is told."""
+    real = Past._ended
+
+    def ended(past: Past, what: What, at: str, outcome: Exited | Lost) -> None:
+        real(past, what, at, heard(past, what, at, outcome))
+
+    patch.setattr(Past, "_ended", ended)
+
+
+@noticed("L01", "a-running", "I4")
+def carries_on_after_a_failure(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A step that failed is passed over: the source goes although its last copy did not come through."""
+
+    def heard(past: Past, what: What, _at: str, outcome: Exited | Lost) -> Exited | Lost:
+        on_the_way = what is What.DO and past.pivot is Pivot.AHEAD and isinstance(outcome, Exited)
+        return Exited(0) if on_the_way else outcome
+
+    hears(patch, heard)
+    return plan
+
+
+@noticed("L03", "d2-running", "I1")
+def source_is_started_before_the_destination_lets_go(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Unwinding takes all back at the source first, and only then at the destination."""
+
+    def backwards(steps: tuple[Step, ...]) -> list[Step]:
+        last = [step for step in steps[::-1] if step.do.argv[0] in ("own", "note-state")]
+        there = [s for s in steps[::-1] if s not in last and s.do.node == plan.asked.destination]
+        return [*(s for s in steps[::-1] if s not in last and s not in there), *there, *last]
+
+    patch.setattr(saga, "reversed", backwards, raising=False)
+    return plan
+
+
+@noticed("L04", "d2-running", "I1", "I3")
+def clears_the_destination_while_it_is_mounted(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The destination's device is not unmounted in undo, and its area goes by ``rm -rf``, whatever is mounted there."""
+
+    def remove(here: Here, path: str) -> Twin:
+        if here.world.content(here.node, path) is not None:
+            here.world.put_content(here.node, path, EMPTY)
+            yield
+        return (yield from TWINS["remove-made"](here, path))
+
+    patch.setitem(TWINS, "remove-made-tree", remove)
+    plan = changed(plan, "mount-destination", undo=NothingToUndo("its directory is deleted"))
+    made = get(plan, "make-private").do
+    delete = structs.replace(made, argv=("remove-made-tree", made.argv[1]))
+    return undone_by(plan, "make-private", do=delete)
+
+
+@noticed("L05", "a-running", "I8")
+def undo_covers_no_half_effects(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What was only begun is not looked for: the part that a failed make-file had written stays."""
+    patch.setattr(Here, "beside", lambda here, path: f"{path}.part" if here.stdin else f"{path}.other")
+    return plan
+
+
+@noticed("L07", "c-running", "I6")
+def destroys_the_device_that_is_mounted(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The old area of an insulated container goes by ``vzctl destroy``, with the device that is mounted there."""
+    real = TWINS["remove-dir"]
+
+    def destroy(here: Here, path: str) -> Twin:
+        if here.node.lun_at(path) is not None:
+            here.world.put_content(here.node, path, EMPTY)
+            yield
+            here.world.sync(here.node)
+            yield
+        return (yield from real(here, path))
+
+    patch.setitem(TWINS, "remove-dir", destroy)
+    return without(plan, "leave-source")
+
+
+@noticed("L09", "a-running", "I4", after="bring-up:lost-after")
+def silence_is_no(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A node that does not answer whether the container ever started there is understood to say that it did not."""
+
+    def heard(_past: Past, what: What, _at: str, outcome: Exited | Lost) -> Exited | Lost:
+        return Exited(NO) if what is What.PROBE and isinstance(outcome, Lost) else outcome
+
+    hears(patch, heard)
+    return plan
+
+
+@noticed("L17", "c-stopped", "I8")
+def copies_from_where_nothing_is_mounted(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The source's device is not mounted for the copy: emptiness is copied, and the container said to have moved."""
+
+    def copy(here: Here, *operands: str) -> Twin:
+        data = here.world.content(here.node, operands[1])
+        here.world.put_content(here.world.nodes[operands[4]], operands[5], data or EMPTY)
+        yield
+        return DONE
+
+    patch.setitem(TWINS, "copy-tree", copy)
+    return without(plan, "mount-source")
+
+
+def gives_up_the_pivot(patch: pytest.MonkeyPatch, plan: Plan, kind: type[Exited | Lost]) -> Plan:
+    """An outcome of the pivot that is no success is taken for the proof that it never took effect."""
+    real, pivot = Past._ended, plan.steps[plan.pivot].id
+
+    def ended(past: Past, what: What, at: str, outcome: Exited | Lost) -> None:
+        real(past, what, at, outcome)
+        if what is What.DO and at == pivot and isinstance(outcome, kind) and past.pivot is Pivot.ASKED:
+            past.pivot, past.unwinding = Pivot.NEVER, "it did not start"
+
+    patch.setattr(Past, "_ended", ended)
+    return plan
+
+
+@noticed("L26", "a-running", "I4")
+def failed_looking_start_is_taken_for_none(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A start that looked failed and did succeed: the source is started again, on what the destination has outrun."""
+    return gives_up_the_pivot(patch, plan, Exited)
+
+
+@noticed("start-timed-out", "a-running", "I4")
+def start_that_timed_out_is_taken_for_none(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The source is started because nothing was heard of the destination's start."""
+    return gives_up_the_pivot(patch, plan, Lost)
+
+
+# --- the journal and the engine ---------------------------------------------------------------------------------
+
+
+@noticed("intent-after-effect", "a-stopped", "I7")
+def intent_is_written_after_the_effect(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The command goes out first; that it was meant to is written down when it is over."""
+
+    class Late:
+        def __init__(self, of: Trial, name: str) -> None:
+            self.of, self.inner = of, of.nodes[name]
+
+        def run(self, command: Command) -> Exited | Lost:
+            began = self.of.entries.pop()
+            assert isinstance(began, Began)
+            self.of.view.intended.discard(command)
+            outcome = self.inner.run(command)
+            self.of.entries.append(began)
+            return outcome
+
+    real = engine.walk
+
+    def walk(journal: Trial, nodes: object, **kwargs: object) -> Run | Stop:  # noqa: ARG001 # the trial has them
+        late = {name: Late(journal, name) for name in journal.nodes}
+        return real(journal, late, **kwargs)  # type: ignore[arg-type]
+
+    patch.setattr(trial, "walk", walk)
+    return plan
+
+
+@noticed("pivot-not-on-disk", "a-running", "I2")
+def intent_of_the_pivot_is_lost(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The pivot's intent was not synced and went with the controller's power; the nodes are not asked for it either."""
+    real, pivot = Trial.restart, plan.steps[plan.pivot].id
+
+    def restart(self: Trial, *, forward: bool = False) -> None:
+        if self.entries[-1] == Began(What.DO, pivot):
+            self.entries.pop()
+            self.past = Past(plan)
+            for entry in self.entries:
+                self.past.note(entry)
+            self.__dict__["_outrun"] = lambda _move: False
+        real(self, forward=forward)
+
+    patch.setattr(Trial, "restart", restart)
+    return plan
+
+
+@noticed("failure-not-written", "a-running", "R12")
+def failures_are_not_written_down(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Only a success is put into the journal: of a probe that said no nothing is known."""
+    real = Trial.append
+
+    def append(self: Trial, entry: Entry) -> None:
+        if isinstance(entry, Ended) and isinstance(entry.outcome, Exited) and entry.outcome.status:
+            entry = structs.replace(entry, outcome=Lost("nothing was written down"))
+        real(self, entry)
+
+    patch.setattr(Trial, "append", append)
+    return plan
+
+
+@noticed("adopts-without-logs", "a-running", "I8")
+def adopts_without_the_logs(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Whoever adopts a run takes it for one that had hardly begun, whatever the nodes have on record."""
+
+    def ignorant(*args: object) -> Adopted:
+        entry = adopted(*args)  # type: ignore[arg-type]
+        return structs.replace(
+            entry, begun=tuple(s.id for s in plan.steps if s.do.argv[0] == "own"), undone=()
+        )
+
+    patch.setattr(trial, "adopted", ignorant)
+    return plan
+
+
+@noticed("nodes-not-asked", "a-stopped", "I2")
+def goes_on_beside_the_old_controller(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Adopted while the first controller only slept; that it went on before it was kept out is not looked for."""
+    patch.setattr(trial, "outrun", lambda *_: None)
+    return plan
+
+
+# --- the saga ---------------------------------------------------------------------------------------------------
+
+
+@noticed("taken-over-late", "a-stopped", "I2")
+def old_controller_is_kept_out_only_where_it_is_needed(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Adopted while the first controller only slept: it goes on where its generation still counts."""
+    patch.setattr(saga, "_knows", lambda _plan, _past, _node: False)
+    return plan
+
+
+@noticed("undo-after-success", "a-running", "I8")
+def undo_is_registered_after_success(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What failed, or of which nothing was heard, counts as not happened and is not taken back."""
+    real = Past._ended
+
+    def ended(past: Past, what: What, at: str, outcome: Exited | Lost) -> None:
+        real(past, what, at, outcome)
+        if what is What.DO and at not in past.done and past.pivot is Pivot.AHEAD:
+            past.begun.discard(at)
+
+    patch.setattr(Past, "_ended", ended)
+    return plan
+
+
+@noticed("lost-did-not-happen", "a-running", "I8")
+def lost_counts_as_not_happened(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A step of which nothing was heard is not taken back."""
+    real = Past._ended
+
+    def ended(past: Past, what: What, at: str, outcome: Exited | Lost) -> None:
+        real(past, what, at, outcome)
+        if what is What.DO and isinstance(outcome, Lost) and past.pivot is Pivot.AHEAD:
+            past.begun.discard(at)
+
+    patch.setattr(Past, "_ended", ended)
+    return plan
+
+
+@noticed("past-a-failed-undo", "d2-running", "I1")
+def unwinds_past_a_failed_undo(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A blocking undo that was not proved is passed over like any other, and the source takes its device back."""
+    for step in plan.steps:
+        if isinstance(step.undo, Compensation) and step.zone is not Zone.PIVOT:
+            plan = undone_by(plan, step.id, blocking=False)
+    return plan
+
+
+@noticed("undo-after-the-pivot", "a-running", "I4")
+def takes_back_after_the_pivot(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A failure while the source is retired is answered by taking everything back."""
+    real = saga._retire
+
+    def retire(plan: Plan, past: Past) -> Run | Stop:
+        failed = any(what is What.DO and at != "bring-up" for what, at in past.failures)
+        return saga._unwind(plan, past) if failed else real(plan, past)
+
+    patch.setattr(saga, "_retire", retire)
+    return plan
+
+
+@noticed("wish-after-the-pivot", "a-running", "I4", after="allow-start:wish")
+def heeds_a_wish_after_the_pivot(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Who presses Ctrl-C while the source is retired gets everything taken back."""
+    real = Past.note
+
+    def note(past: Past, entry: Entry) -> None:
+        real(past, entry)
+        if isinstance(entry, Wish) and past.pivot is Pivot.PASSED:
+            past.pivot, past.unwinding = Pivot.NEVER, entry.because
+
+    patch.setattr(Past, "note", note)
+    return plan
+
+
+@noticed("probe-forgotten", "a-running", "R12")
+def probe_is_forgotten(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What the destination answered about the pivot is not kept: it is asked again until nobody wants to any more."""
+
+    def heard(_past: Past, what: What, _at: str, outcome: Exited | Lost) -> Exited | Lost:
+        return Exited(1) if what is What.PROBE and isinstance(outcome, Exited) else outcome
+
+    hears(patch, heard)
+    return plan
+
+
+@noticed("off-is-no", "a-running", "I4")
+def power_off_answers_for_the_pivot(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """That the destination is off is taken for the proof that the container never started there."""
+    real, pivot = Past._switched_off, plan.steps[plan.pivot].id
+
+    def switched_off(past: Past, at: str) -> None:
+        real(past, at)
+        if past.pivot is Pivot.ASKED and at == plan.asked.destination:
+            past.pivot, past.unwinding = Pivot.NEVER, "it is off"
+            past.undone.add(pivot)
+
+    patch.setattr(Past, "_switched_off", switched_off)
+    return plan
+
+
+@noticed("forgets-too-early", "a-running", "I11")
+def forgets_while_something_is_left(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The run's folder is removed although something that it made there is not: nobody can take that back any more."""
+    for own in ("own-hn1", "own-hn2"):
+        plan = undone_by(plan, own, forgets=False)
+    return plan
+
+
+@noticed("disowns-too-early", "a-running", "I11")
+def disowns_while_something_is_left(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Moved, and the run is forgotten on both nodes although the source has not been tidied up."""
+    for disown in ("disown-hn1", "disown-hn2"):
+        plan = changed(plan, disown, forgets=False)
+    return plan
+
+
+@noticed("retires-unensured", "a-running", "I6")
+def retires_before_the_destination_is_ensured(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The source is cleared away first; that the destination still has the container is looked at last."""
+    for step in ("allow-start", "ensure-up"):
+        plan = changed(plan, step, ensures=False)
+    return moved(plan, "allow-start", "ensure-up", before="disown-hn1", zone=Zone.RETIRE)
+
+
+@noticed("restart-settles-nothing", "d2-running", "I1")
+def restart_trusts_what_was_settled(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Who takes a run up does not think of what the old controller had still under way, nor does the wrapper."""
+    real = Past._restarted
+
+    def restarted(past: Past, *, forward: bool) -> None:
+        settled = past.touched - past.unsettled
+        real(past, forward=forward)
+        past.unsettled -= settled
+
+    patch.setattr(Past, "_restarted", restarted)
+    patch.setattr(node, "lock_is_taken", lambda _here: False)
+    patch.setattr(node, "refusal", lambda _here, _verb: None)
+    return plan
+
+
+# --- the wrapper ------------------------------------------------------------------------------------------------
+
+
+@noticed("boot-not-checked", "a-stopped", "I2")
+def boot_is_not_checked(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A session that connects again by itself does not see that its node has booted, and the wrapper does not look."""
+
+    def connected(self: SimulatedNode) -> bool:
+        there = self.world.nodes[self.name]
+        return there.reachable and not there.dark
+
+    real = node.refusal
+
+    def refusal(here: Here, verb: str) -> End | None:
+        end = real(here, verb)
+        return None if end is not None and end.said == "the node has booted since" else end
+
+    patch.setattr(SimulatedNode, "_connected", connected)
+    patch.setattr(node, "refusal", refusal)
+    return plan
+
+
+@noticed("late-not-ended", "d2-running", "I1")
+def settling_does_not_end_what_is_late(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A node calls itself settled while a command is still at work there, and nobody takes the run's lock."""
+
+    def settle(here: Here) -> Twin:
+        run.make_folder(here)
+        yield
+        yield from here.sync()
+        return DONE
+
+    patch.setitem(TWINS, "settle", settle)
+    patch.setattr(node, "lock_is_taken", lambda _here: False)
+    return plan
+
+
+@noticed("record-not-exclusive", "a-stopped", "I5")
+def owner_record_is_not_exclusive(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A container that another run has in hand is taken in hand all the same."""
+    real = run.own
+
+    def own(here: Here, ctid: str) -> Twin:
+        here.node.drop(f"{OWNERS}/{ctid}")
+        return (yield from real(here, ctid))
+
+    patch.setitem(TWINS, "own", own)
+    return plan
+
+
+# --- verbs ------------------------------------------------------------------------------------------------------
+
+
+def unsynced(verb: str) -> Bug:
+    """A verb that does not sync what it did."""
+
+    def bug(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+        real = TWINS[verb]
+
+        def twin(here: Here, *operands: str) -> Twin:
+            return (yield from real(Unsynced(*here), *operands))
+
+        patch.setitem(TWINS, verb, twin)
+        return plan
+
+    bug.__doc__ = f"What {verb} did may be undone by a power cut: it returns without a sync."
+    return bug
+
+
+for _verb, _world, _by, _after in (
+    ("own", "a-running", "I11", None),
+    ("disown", "a-running", "I8", None),
+    ("note-state", "a-running", "I8", None),
+    ("make-file", "a-running", "I8", None),
+    ("make-dir", "a-running", "I8", None),
+    ("remove-made", "a-running", "I8", "stage-config:fails-after"),
+    ("remove-made-tree", "a-running", "I8", "make-private:fails-after"),
+    ("rename-file", "a-running", "I8", "bring-up:will-not-start"),
+    ("remove-dir", "a-running", "I8", None),
+    ("retire-area", "a-running", "I8", None),
+    ("unfence", "a-running", "I8", None),
+    ("empty-claimed", "b-running", "I8", "copy-1:fails-after"),
+    ("release-lock", "a-running", "I8", None),
+    ("bring-up", "a-running", "I4", None),
+    ("enable-container", "a-stopped", "I8", None),
+):
+    noticed(f"no-sync-{_verb}", _world, _by, after=_after)(unsynced(_verb))
+
+
+LEFT_UNSYNCED: Final = {
+    "make-file": ("a-running", ""),
+    "make-dir": ("a-running", ""),
+    "note-state": ("a-running", ""),
+    "fence": ("a-running", ""),
+    "enable-container": ("a-stopped", ""),
+    "claim-empty": ("b-running", ""),
+    "note-superblock": ("d2-stopped", ""),
+    "own": ("a-running", ""),
+    "settle": ("a-running", "stage-config:killed-before"),
+}
+"""Verbs whose sync is checked by itself, too (``durable``), and a schedule in which each has something to sync."""
+
+
+def journal_is_not_synced(patch: pytest.MonkeyPatch) -> None:
+    """What is appended to the journal is handed to the kernel, and no more."""
+
+    def write(descriptor: int, data: bytes) -> None:
+        os.write(descriptor, data)
+
+    patch.setattr(journal, "_write", write)
+
+
+def journal_is_synced_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
+    """What is appended is on the disk when the next entry is."""
+
+    def write(descriptor: int, data: bytes) -> None:
+        os.fsync(descriptor)
+        os.write(descriptor, data)
+
+    patch.setattr(journal, "_write", write)
+
+
+DIRECT: Final = {
+    "no-fsync-at-pivot": journal_is_not_synced,
+    "fsync-too-soon": journal_is_synced_before_it_is_written,
+}
+"""Bugs of the journal on disk, which no simulated world has."""
+
+
+@noticed("marked-after", "a-running-not-on-boot", "I4")
+def pivot_is_marked_after_it(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The destination notes that the container was started when it has been, not before."""
+
+    def bring_up(here: Here, *operands: str) -> Twin:
+        end = yield from container.ensure_up(here, *operands)
+        if end.status == 0:
+            yield from here.mark("out")
+        return end
+
+    patch.setitem(TWINS, "bring-up", bring_up)
+    return plan
+
+
+@noticed("refused-too-soon", "a-running-not-on-boot", "I4")
+def pivot_calls_itself_refused_too_soon(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The destination notes that nothing came of the start before it has seen what came of it."""
+
+    def bring_up(here: Here, *operands: str) -> Twin:
+        yield from here.mark("out")
+        yield from here.mark("refused", "0")
+        end: End = yield from container.ensure_up(here, *operands)
+        if end.status == 0:
+            here.node.drop(f"{here.folder}/refused")
+            yield
+            yield from here.sync()
+        return end
+
+    patch.setitem(TWINS, "bring-up", bring_up)
+    return plan
+
+
+@noticed("hooks-trusted", "d2-running", "I1")
+def exit_status_of_a_hook_is_trusted(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The stop's hook said that it unmounted the device, so nobody unmounts it or looks."""
+    plan = without(plan, "release-source", "prove-released-hn1", "prove-released-hn2")
+    return operand(plan, "mount-destination", 4, "any")
+
+
+@noticed("release-not-proved", "d2-stopped", "I8")
+def release_is_not_proved(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What cannot be unmounted is called released, and nobody looks whether it is."""
+    real = TWINS["release-device"]
+
+    def release(here: Here, *operands: str) -> Twin:
+        yield from real(here, *operands)
+        return DONE
+
+    patch.setitem(TWINS, "release-device", release)
+    patch.setitem(TWINS, "prove-released", does_nothing)
+    return plan
+
+
+@noticed("looks-never", "a-mounted", "I11")
+def stopped_is_not_looked_at(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """``vzctl stop`` said 0, so the container is taken to be down."""
+
+    def stop(here: Here, ctid: str, *_operands: str) -> Twin:
+        yield from vz.stop(here.world, here.node, int(ctid), skiplock=True)
+        return DONE
+
+    patch.setitem(TWINS, "stop-container", stop)
+    return plan
+
+
+CLONE: Final = Truth(different=((("hn1", "/dev/sda1"), ("hn2", "/dev/sdm1")),))
+"""The destination's device has the identity of the source's to the last letter, and is another disk."""
+
+
+@noticed("challenge-skipped", "d2-stopped", "I5", truth=CLONE)
+def challenge_is_skipped(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Nobody looks whether the destination's device shows what the source does to its own: a clone passes for it."""
+    return without(plan, "note-superblock", "see-mounted")
+
+
+@noticed("guards-left-out", "a-stopped", "I3")
+def guards_are_left_out(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What was true when the plan was made is not looked at again before the freeze."""
+    return without(plan, "guard-source", "guard-destination")
+
+
+@noticed("lock-left-out", "a-stopped", "I3")
+def vzctls_lock_is_not_held(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Nothing keeps vzctl from starting the container between the last look and the fence."""
+    return without(plan, "lock-hn1", "lock-hn2")
+
+
+@noticed("no-last-pass", "a-running", "I4")
+def last_pass_is_left_out(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What the container wrote while the first pass ran is not copied."""
+    return without(plan, "copy-last")
+
+
+@noticed("copied-while-up", "a-running", "I4")
+def copies_while_it_runs(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The container is stopped when the last copy is done, not before."""
+    return moved(plan, "stop", before="hide-config", zone=Zone.TRANSFER)
+
+
+@noticed("source-not-hidden", "a-running", "I2")
+def source_is_neither_fenced_nor_hidden(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The old config is left as it is: the source starts the container at its next boot."""
+    return without(plan, "fence", "hide-config", "tidy-backup")
+
+
+@noticed("copied-not-renamed", "a-running", "I8")
+def config_is_copied_instead_of_renamed(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The new name is made and the old one left."""
+
+    def rename(here: Here, old: str, new: str, _sha256: str) -> Twin:
+        if new not in here.node.tree:
+            here.node.link(old, new)
+            yield
+        yield from here.sync()
+        return DONE
+
+    patch.setitem(TWINS, "rename-file", rename)
+    return plan
+
+
+@noticed("copies-anywhere", "b-running", "I4")
+def copies_to_wherever_it_is(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The copy does not look whether its device is still mounted at the destination."""
+    patch.setattr(storage, "_not_ours", lambda *_: None)
+    return plan
+
+
+@noticed("marker-ignored", "a-running", "I5")
+def undo_ignores_the_marker(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The undo of make-file and make-dir removes what is there, whoever made it."""
+
+    def remove(here: Here, path: str) -> Twin:
+        here.node.drop(path)
+        yield
+        yield from here.sync()
+        return DONE
+
+    patch.setitem(TWINS, "remove-made", remove)
+    return plan
+
+
+@noticed("overwrites", "a-running", "I5")
+def overwrites_what_another_made(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A file that came into being since the plan was made is replaced."""
+    real = TWINS["make-file"]
+
+    def make(here: Here, path: str, mode: str) -> Twin:
+        here.node.drop(path)
+        return (yield from real(here, path, mode))
+
+    patch.setitem(TWINS, "make-file", make)
+    return plan
+
+
+@noticed("device-by-name", "b-running-two-disks", "I5")
+def device_is_chosen_by_name(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A device is what is called so today: what was sdg is another disk by now, taken for empty and copied onto."""
+    for verbs in (storage, container):
+        patch.setattr(verbs, "same_disk", lambda *_: True)
+
+    def claim(here: Here, _private: str, device: str, identity: str) -> Twin:
+        yield from here.mark("claimed", f"{device} {identity}")
+        return DONE
+
+    patch.setitem(TWINS, "claim-empty", claim)
+    stable, short = get(plan, "mount-destination").do.argv[1], "/dev/sdg1"
+    steps = []
+    for step in plan.steps:
+        argv = tuple(short if word == stable else word for word in step.do.argv)
+        steps.append(structs.replace(step, do=structs.replace(step.do, argv=argv)))
+    return structs.replace(plan, steps=tuple(steps))
+
+
+@noticed("lazy-unmount", "d2-stopped", "I8")
+def unmounts_lazily(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """``umount -l`` always works: the device is gone from the list of mounts, and held as long as someone uses it."""
+
+    def release(here: Here, device: str, _identity: str, private: str) -> Twin:
+        disk, there = here.device(device), here.node
+        top = there.mounted_at(private)
+        if disk is not None and top is not None and not vz.umount(here.world, there, private):
+            detached = structs.replace(top, point="(detached)", elsewhere=True)
+            there.mounts = tuple(detached if mount is top else mount for mount in there.mounts)
+        yield
+        yield from here.sync()
+        return DONE
+
+    patch.setitem(TWINS, "release-device", release)
+    return plan
