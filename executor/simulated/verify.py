@@ -11,6 +11,7 @@ from executor.simulated.explore import Report, explore, start_of
 from executor.simulated.loading import Truth
 from planner.model import Request
 from planner.plan import Outcome, Plan
+from planner.situation import Situation, read
 
 INVARIANTS: Final = {
     "I1": "a device is held read-write by one node at most",
@@ -81,6 +82,7 @@ def verify(
     Raises:
         NotSimulatedError: in simulation the plan does not even succeed where nothing fails.
     """
+    truth = truth if truth is not None else _believed(request)
     _succeeds(request, plan, truth)
     report = explore(request, plan, failures=failures, truth=truth, workers=workers)
     return verdict(plan, report, failures)
@@ -108,6 +110,17 @@ def verdict(plan: Plan, report: Report, failures: int) -> Verdict:
             unexplained=tuple(cell for cell, why in reasons.items() if why is None),
         ),
     )
+
+
+def _believed(request: Request) -> Truth | None:
+    """With ``--same-device`` the operator's word is the ground of the plan: in its world both names are one disk."""
+    at = read(request)
+    if not isinstance(at, Situation) or not request.asked.options.same_device:
+        return None
+    if at.source.device is None or at.destination.device is None:
+        return None
+    one, other = at.source.device.names[0], at.destination.device.names[0]
+    return Truth(same=(((at.source.node, one), (at.destination.node, other)),))
 
 
 def _succeeds(request: Request, plan: Plan, truth: Truth | None) -> None:

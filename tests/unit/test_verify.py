@@ -159,6 +159,11 @@ def test_what_the_simulation_does_not_know_is_not_called_verified(
     assert "--unverified" in err
 
 
+def test_a_word_for_one_device_is_the_ground_that_a_plan_is_verified_on() -> None:
+    request = WORLDS["d2-stopped-believed"]
+    assert verify(request, make_plan(request)).holds
+
+
 def _never_works() -> Twin:
     yield from ()
     return End(1, "unknown here")
