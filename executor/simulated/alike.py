@@ -65,6 +65,8 @@ def _past_key(trial: Trial) -> tuple[Hashable, ...]:
         past.taking_over,
         past.taken_up,
         past.untold,
+        past.adopted,
+        any(step.id in past.begun for step in trial.frozen),
     )
     stand = (*nodes, past.pivot, *told)
     if past.pivot is Pivot.PASSED:  # only forward: of the steps before it nothing is asked any more

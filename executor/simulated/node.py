@@ -200,7 +200,7 @@ def refusal(here: Here, verb: str) -> End | None:
     """How the wrapper ends instead of the verb, or None."""
     if here.folder not in here.node.tree:
         may = verb in ("own", "disown", "settle")
-        return None if may else End(TAKEN_OVER, "this run has no folder here")
+        return None if may else End(TAKEN_OVER, "this run has ended here")
     stored = int(here.note("generation") or 0)
     if verb == "settle":
         return (

@@ -200,6 +200,7 @@ class Trial:
         self.plan, self.world, self.armed = plan, world, armed
         self.line = " + ".join(map(str, armed))
         self.retiring = frozenset(s.id for s in plan.steps if s.zone is Zone.RETIRE)
+        self.frozen = tuple(s for s in plan.steps if s.zone is not Zone.PREPARE)
         self.undoable = frozenset(s.id for s in plan.steps if isinstance(s.undo, Compensation))
         self.past = Past(plan)
         self.entries: list[Entry] = [Opened(RUN, plan)]

@@ -110,7 +110,7 @@ vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
         case $verb in
             own) mkdir -p "$run/made" "$run/pids" || vzplan_refuse "cannot make $run" ;;
             disown) ;; # nothing was ever owned here, or it has been given up already
-            *) vzplan_taken_over "this run has no folder here: it has ended, and another controller saw to that" ;;
+            *) vzplan_taken_over "this run has ended here; another controller saw to that" ;;
         esac
     fi
     if [ -d "$run" ]; then

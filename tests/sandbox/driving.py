@@ -14,6 +14,7 @@ from msgspec import structs
 
 from executor import control
 from executor.control import Towards
+from executor.gather import Ask
 from executor.journal import Journal, new_run_id
 from executor.node import NodeOutcome
 from executor.signals import Signals
@@ -25,6 +26,9 @@ from tests.sandbox.nodes import REPOSITORY, Sandbox
 
 CTID: Final = 123
 PRIVATE: Final = f"/vz/private/{CTID}"
+
+ASKS: Final = dict.fromkeys(("hn1", "hn2"), Ask(expected=CTID))
+"""As ``control.look`` asks: the container's areas, also where it is not."""
 
 Hooks = Mapping[tuple[What, str], Callable[[], None]]
 """What to do just before a move goes out."""
@@ -68,7 +72,7 @@ class Driver:
         """Facts of both nodes, but for what changes by itself: free room; and the order of mounts."""
         site = self.site()
         try:
-            return {name: lasting(facts) for name, facts in site.facts("hn1", "hn2").items()}
+            return {name: lasting(facts) for name, facts in site.facts("hn1", "hn2", asks=ASKS).items()}
         finally:
             site.close()
 

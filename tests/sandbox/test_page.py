@@ -13,9 +13,12 @@ from typing import Final, NamedTuple
 import pytest
 
 from cli import main as cli_main
+from cli import verification
 from executor.journal import list_runs
+from executor.simulated.verify import Verdict, verify
 from planner import saga
-from planner.plan import Outcome, What
+from planner.model import Request
+from planner.plan import Outcome, Plan, What
 from tests.sandbox import Sandbox, cut_network, leftovers, restore_network
 from tests.sandbox.driving import CTID, PRIVATE, Driver
 from tests.sandbox.nodes import REPOSITORY
@@ -138,7 +141,15 @@ def test_what_the_page_says_is_what_is_said(
     story: list[Block], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VZPLAN_STATE", str(tmp_path))
+    patience = saga.PATIENCE_S
     monkeypatch.setattr(saga, "PATIENCE_S", (0,))  # nobody comes back while the test waits
+
+    def with_all_patience(request: Request, plan: Plan, *, failures: int = 1) -> Verdict:
+        with monkeypatch.context() as patch:
+            patch.setattr(saga, "PATIENCE_S", patience)
+            return verify(request, plan, failures=failures)
+
+    monkeypatch.setattr(verification, "verify", with_all_patience)
     with Sandbox("san") as box:
         # As on the page: on the source, where neither it nor the way to the other has to be said.
         box.hn1.sh(

@@ -209,8 +209,8 @@ def test_giving_up_leaves_what_other_runs_have(here: Here) -> None:
 def test_without_the_runs_folder_nothing_is_done(here: Here) -> None:
     node = here.session()
     made = here.tmp / "made"
-    assert fails(run(node, "make-dir", made, "0755"), "no folder here", TAKEN_OVER)
-    assert fails(run(node, "make-file", made, "0644", stdin="x"), "no folder here", TAKEN_OVER)
+    assert fails(run(node, "make-dir", made, "0755"), "this run has ended here", TAKEN_OVER)
+    assert fails(run(node, "make-file", made, "0644", stdin="x"), "this run has ended here", TAKEN_OVER)
     assert run(node, "settle") == Exited(0)
     assert not made.exists()
     assert not here.home.exists()
