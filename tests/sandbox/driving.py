@@ -27,8 +27,8 @@ from tests.sandbox.nodes import REPOSITORY, Sandbox
 CTID: Final = 123
 PRIVATE: Final = f"/vz/private/{CTID}"
 
-ASKS: Final = dict.fromkeys(("hn1", "hn2"), Ask(expected=CTID))
-"""As ``control.look`` asks: the container's areas, also where it is not."""
+ASKS: Final = {"hn2": Ask(expected=CTID)}
+"""As ``control.look`` asks: the container's areas at the destination, also where it is not yet."""
 
 Hooks = Mapping[tuple[What, str], Callable[[], None]]
 """What to do just before a move goes out."""
