@@ -92,8 +92,7 @@ def tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, upda
     if plan.runnable and case.verify:
         verdict = verification.verified(request, plan, failures=failures)
         said = verification.line(verdict)
-        against += [f"{v.invariant}: {v.schedule}\n{v.seen}" for v in verdict.violations]
-        against += [f"{cell}: without effect, and without a reason" for cell in verdict.cells.unexplained]
+        against += verification.against(verdict)
     return Found(folder.name, said, tuple(against))
 
 

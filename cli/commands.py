@@ -83,9 +83,7 @@ def verify(aim: Aim, *, failures: int, json: bool, junit: Path | None) -> int:
     said = verification.verified(request, plan, failures=failures)
     print(output.json_text(said) if json else verification.report(said, plan), end="")
     if junit is not None:
-        against = [f"{v.invariant}: {v.schedule}\n{v.seen}" for v in said.violations]
-        against += [f"{cell}: without effect, and without a reason" for cell in said.cells.unexplained]
-        verification.write_junit(junit, {plan.title: against})
+        verification.write_junit(junit, {plan.title: verification.against(said)})
     return ExitCode.OK if said.holds else ExitCode.DIFFERS
 
 

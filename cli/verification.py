@@ -48,6 +48,12 @@ def line(verdict: Verdict) -> str:
     )
 
 
+def against(verdict: Verdict) -> list[str]:
+    """What speaks against the plan, each in a few lines."""
+    found = [f"{v.invariant}: {v.schedule}\n{v.seen}" for v in verdict.violations]
+    return found + [f"{cell}: without effect, and without a reason" for cell in verdict.cells.unexplained]
+
+
 def report(verdict: Verdict, plan: Plan) -> str:
     """All of it, for a person."""
     how = {1: "of one failure", 2: "of up to two failures"}.get(

@@ -23,7 +23,7 @@ def adopted(plan: Plan, node: str, logs: Logs, generation: int) -> Adopted:
     nothing of a pivot never saw it.
     """
     counts = tuple((name, commands(log)) for name, log in sorted(logs.items()) if log is not None)
-    # A folder in which nothing ever owned the container was made by settling, after the run had ended there.
+    # A node on which the run never owned the container knows nothing of it, whatever folder is there.
     logs = {
         name: log for name, log in logs.items() if log is None or any(s.startswith("began own ") for s in log)
     }

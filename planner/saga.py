@@ -300,7 +300,7 @@ def may_go_back(past: Past) -> bool:
 
 
 def _knows(plan: Plan, past: Past, node: str) -> bool:
-    """Whether ``node`` may still know of the run; where it is forgotten, settling would only make it known again."""
+    """Whether ``node`` may still know of the run; where it is forgotten nobody can do anything for it any more."""
     forgotten = past.gone | {s.do.node for s in plan.steps if s.forgets and s.id in past.done}
     held = {
         s.do.node

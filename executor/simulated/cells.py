@@ -29,9 +29,6 @@ STARTS: Final = frozenset({"bring-up", "ensure-up", "restore-state"})
 UNMOUNTS: Final = frozenset({"stop-container", "release-device", "empty-claimed", *STARTS})
 MOUNTS: Final = frozenset({"mount-device", "empty-claimed", *STARTS})
 RUNS_HOOKS: Final = frozenset({"stop-container", *STARTS})
-REMOVES: Final = frozenset(
-    {"remove-made", "remove-made-tree", "remove-dir", "retire-area", "empty-claimed", "disown"}
-)
 
 PASSING: Final[dict[str, tuple[frozenset[str], str]]] = {
     "hooks-hide-failure": (RUNS_HOOKS, "runs no hook"),

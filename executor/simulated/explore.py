@@ -2,8 +2,9 @@
 
 ``explore`` puts every kind of failure at every command of the walk; with two, a second one at every moment that each of
 these leads to; with three, a third one at some of the moments after that. Moments with the same future (world, journal
-and what is still on its way) are tried once. ``troubles`` is between one and two: what it puts first are the plain
-troubles of ``TRIGGERS`` only. No randomness, no clock: the same plan gives the same report, on any number of cores.
+and what is still on its way) are tried once. ``single_faults`` is between one and two: what it puts first are the
+plain troubles of ``TRIGGERS`` only. No randomness, no clock: the same plan gives the same report, on any number
+of cores.
 """
 
 from __future__ import annotations
@@ -49,18 +50,13 @@ class Report(Struct):
     """What was tried, how it ended, and every violation that was found."""
 
     schedules: int = 0
-    merged: int = (
-        0  # schedules of which only the first part was played: from there on they are what another was
-    )
+    merged: int = 0  # schedules of which only the first part was played; then they are what another was
     moments: int = 0  # places in time at which failures were put
     alike: int = 0  # moments left out since their future is that of another
-    down_s: int = (
-        0  # the longest that the container was down in a run that ended by itself: pauses and deadlines
-    )
+    down_s: int = 0  # the longest that it was down in a run that ended by itself: pauses and deadlines
     waits: int = 0  # schedules after which a person has to recover
-    outcomes: Counter[str] = field(
-        default_factory=Counter
-    )  # how runs ended; "IN_DOUBT > UNWOUND": by one recover
+    # How runs ended; "IN_DOUBT > UNWOUND": by one recover.
+    outcomes: Counter[str] = field(default_factory=Counter)
     cells: dict[Cell, bool] = {}  # each that was met, and whether a fault there ever changed world or outcome
     violations: tuple[Violation, ...] = ()
 

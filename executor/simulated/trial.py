@@ -485,8 +485,9 @@ class Trial:
             stop = walk(self, self.nodes, until=self._looked, pause=_no_time_passes)
         self.awake = True
         # Beside another one that is at work neither knows all. And an open end may have been mended while it slept.
-        closed = isinstance(stop, Stop) and stop.outcome not in OPEN_ENDS and not self._ended_by_another()
-        if not sleeper.wakes and closed and isinstance(stop, Stop):
+        if isinstance(stop, Stop) and not (
+            sleeper.wakes or self._ended_by_another() or stop.outcome in OPEN_ENDS
+        ):
             self._check("I8", i8_outcome_is_true(self.view, stop))
         self.past, self.entries, self.generation, self.nodes, self.acting, self.compared = other
         self.view.intended = intended

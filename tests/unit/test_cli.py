@@ -13,31 +13,13 @@ import pytest
 from msgspec import structs
 
 from cli.exit_codes import OF_OUTCOME, ExitCode
-from cli.main import main
 from executor.facts_files import read_world, write_facts
 from executor.journal import Journal
 from planner.codec import decode_plan
 from planner.make import make_plan
 from planner.plan import Began, Ended, Exited, Opened, Outcome, What
+from tests.unit.conftest import Vzplan
 from tests.worlds import NODES, bundled
-
-Vzplan = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def vzplan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Vzplan:
-    """The command in this process: exit code, what it printed, what it complained of."""
-    monkeypatch.setenv("VZPLAN_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr("sys.stdin", io.StringIO(""))
-
-    def run(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        said = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, said.out, said.err
-
-    return run
 
 
 def test_every_outcome_has_an_exit_code_of_its_own() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -13,7 +11,6 @@ import pytest
 
 from cli import verification
 from cli.exit_codes import ExitCode
-from cli.main import main
 from executor.simulated import vz
 from executor.simulated.explore import explore, run_schedule
 from executor.simulated.twins import TWINS
@@ -23,27 +20,11 @@ from planner.make import make_plan
 from planner.model import State
 from planner.plan import Outcome
 from planner.verbs import NO, YES
+from tests.unit.conftest import Vzplan
 from tests.worlds import NODES, WORLDS, bundled
 
-Vzplan = Callable[..., tuple[int, str, str]]
 SAN = ("123", "hn2", "--simulate", NODES / "san")
 SHARED = ("123", "hn2", "--simulate", NODES / "shared")
-
-
-@pytest.fixture
-def vzplan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Vzplan:
-    """The command in this process: exit code, what it printed, what it complained of."""
-    monkeypatch.setenv("VZPLAN_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr("sys.stdin", io.StringIO(""))
-
-    def run(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        said = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, said.out, said.err
-
-    return run
 
 
 @pytest.fixture
