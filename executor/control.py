@@ -234,9 +234,21 @@ def _knows_all(site: LiveSite, journal: Journal, nodes: list[str], *, must_answe
     for node, kept in told.items():
         if must_answer and isinstance(kept, Lost):  # it has settled, and went away before it could be asked
             raise RecoverError(f"{node} cannot be asked what it was given ({kept.reason}); try again")
-    more = outrun(plan, journal.entries, {n: kept.log for n, kept in told.items() if isinstance(kept, Kept)})
+    logs = {
+        node: kept.log if isinstance(kept, Kept) else ()
+        for node, kept in told.items()
+        if not isinstance(kept, Lost)
+    }
+    more = outrun(plan, journal.entries, logs)
     if more is not None:
         node, given, known = more
+        if not given:
+            (other,) = {*plan.nodes} - {node}
+            raise RecoverError(
+                f"{node} knows nothing of this run any more: another controller went on there after it was adopted; "
+                f"remove its folder {journal.path.parent} and recover it with --adopt {other}, or see with "
+                f"'vzplan facts' where the container is if {other} knows nothing of it either"
+            )
         raise RecoverError(
             f"its journal here knows of {known} commands on {node}, and {node} was given {given}: it was cut, or is "
             f"an old copy, or was adopted before {node} could be asked; remove its folder {journal.path.parent} and "

@@ -43,7 +43,7 @@ def outrun(plan: Plan, entries: Sequence[Entry], logs: Logs) -> tuple[str, int, 
     """A node that was given more commands than a journal of ``entries`` knows of: its name, how many, how many known.
 
     Such a journal was cut, is an old copy, or was made anew while that node could not be asked, or while the controller
-    before was still at work.
+    before was still at work. That may have ended the run since on a node (empty ``logs``), which then knows of none.
     """
     moves = {(What.DO, step.id): step.do.node for step in plan.steps}
     moves |= {(What.UNDO, s.id): s.undo.do.node for s in plan.steps if isinstance(s.undo, Compensation)}
@@ -53,14 +53,27 @@ def outrun(plan: Plan, entries: Sequence[Entry], logs: Logs) -> tuple[str, int, 
         for entry in entries
         if isinstance(entry, Began) and entry.what is not What.SETTLE
     )
+    made_from: Counter[str] = Counter()
     for entry in entries:
         if isinstance(entry, Adopted):
-            known += Counter(dict(entry.logged))
+            made_from = Counter(dict(entry.logged))
+            known += made_from
+    given_up = _given_up(plan, entries)
     for node in plan.nodes:
         given = commands(logs.get(node) or ())
-        if given > known[node]:
+        ended_since = made_from[node] > 0 and logs.get(node) == () and node not in given_up
+        if given > known[node] or ended_since:
             return node, given, known[node]
     return None
+
+
+def _given_up(plan: Plan, entries: Sequence[Entry]) -> set[str]:
+    """Nodes that a journal itself may have made forget the run."""
+    moves = {(What.DO, step.id): step.do.node for step in plan.steps if step.forgets}
+    undos = ((step.id, step.undo) for step in plan.steps)
+    moves |= {(What.UNDO, at): u.do.node for at, u in undos if isinstance(u, Compensation) and u.forgets}
+    begun = ((entry.what, entry.at) for entry in entries if isinstance(entry, Began))
+    return {moves[move] for move in begun if move in moves}
 
 
 def line(command: Command) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from executor.simulated import vz
 from executor.simulated.tree import EMPTY, Data, Dir, File, Tree
@@ -55,10 +56,11 @@ def power_back(world: World) -> None:
 
 def auto_starts(node: NodeState) -> frozenset[int]:
     """Containers that the next boot would try to start, were the power cut now."""
-    disk = node.disk
-    if disk.will_start is None:
-        disk.will_start = frozenset(c for c in _configured(disk) if _starts(node, c))
-    return disk.will_start
+    return node.disk.once("starts", partial(_all_that_start, node))
+
+
+def _all_that_start(node: NodeState) -> frozenset[int]:
+    return frozenset(ctid for ctid in _configured(node.disk) if _starts(node, ctid))
 
 
 def _configured(disk: Tree) -> list[int]:
@@ -88,11 +90,8 @@ def boots_into(world: World, node: NodeState, ctid: int) -> Data | None:
         return None
     # Where it would be started depends on this alone; what is there, on what was written since.
     filled = tuple([lun.data != EMPTY for lun in world.luns.values()])
-    key = (ctid, node.stubborn, node.hushed, filled)
-    memo = node.disk.boots
-    if key not in memo:
-        memo[key] = _started_at(world, node, ctid)
-    place: Standing | None = memo[key]
+    key = ("boots into", ctid, node.stubborn, node.hushed, filled)
+    place = node.disk.once(key, partial(_started_at, world, node, ctid))
     if place is None:
         return None
     thing = world.luns[place.lun].data if place.lun is not None else node.disk.get(place.private + FILES)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from msgspec import Struct, field
@@ -37,7 +38,7 @@ TRIGGERS: Final = (
 )
 """Plain troubles that lead to where undos, probes, settles and recoveries happen."""
 
-PARTS: Final = 4
+PARTS: Final = 2
 """An exploration is cut into so many, each with a memory of its own: what is merged does not depend on the machine."""
 
 PAIRS: Final = 2
@@ -107,35 +108,31 @@ def explore(
     ``workers``: processes that share the work; None: as many as there are cores. The report is the same.
     """
     start = start_of(request, plan, truth=truth)
-    report, seen = Report(), set[Hashable]()
+    report, seen, rests = Report(), set[Hashable](), Rests()
     unharmed = start.fork(())
     moments = _borders(unharmed, seen, report)
     report.violations += tuple(unharmed.violations)
-    work: list[Callable[[], Report]] = [_part(moments[part::PARTS]) for part in range(PARTS)]
-    _share(work, workers, report)
-    if failures >= PAIRS:
+    if failures < PAIRS:
+        _share(moments, rests, workers, report)
+    else:
+        _play_all(moments, rests, report)  # what is learnt here spares much of what follows
         second = [
             found
             for moment in moments
             for each in faults(moment.effects)
             for found in _borders(moment.trial.fork((Armed(moment.place, each),)), seen, report)
         ]
-        _share([_part(second[part :: PARTS * 4]) for part in range(PARTS * 4)], workers, report)
+        _share(second, rests, workers, report)
         if failures > PAIRS:
-            third = _thirds(second, seen, report)
-            _share([_part(third[part :: PARTS * 4]) for part in range(PARTS * 4)], workers, report)
+            _share(_thirds(second, seen, report), rests, workers, report)
     report.violations = tuple(_shrunk(start, violation) for violation in report.violations)
     return report
 
 
-def _part(moments: list[Snapshot]) -> Callable[[], Report]:
-    def play() -> Report:
-        report, rests = Report(), Rests()
-        for moment in moments:
-            _play(moment, rests, report)
-        return report
-
-    return play
+def _play_all(moments: Sequence[Snapshot], rests: Rests, report: Report) -> Report:
+    for moment in moments:
+        _play(moment, rests, report)
+    return report
 
 
 def _play(moment: Snapshot, rests: Rests | None, report: Report) -> None:
@@ -164,9 +161,12 @@ def _thirds(second: list[Snapshot], seen: set[Hashable], report: Report) -> list
     return found
 
 
-def _share(work: list[Callable[[], Report]], workers: int | None, report: Report) -> None:
-    """Do all of it, in so many processes, and join what they found in the order of the work."""
-    workers = min(workers or len(os.sched_getaffinity(0)), len(work))
+def _share(moments: Sequence[Snapshot], rests: Rests, workers: int | None, report: Report) -> None:
+    """Play all of them, in so many processes, and join what they found in the order of the parts."""
+    workers = min(workers or len(os.sched_getaffinity(0)), PARTS)
+    work: list[Callable[[], Report]] = [
+        partial(_play_all, moments[part::PARTS], rests.copy(), Report()) for part in range(PARTS)
+    ]
     if workers == 1:
         found = [each() for each in work]
     else:

@@ -7,10 +7,10 @@ is on its way any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-from operator import is_
-from typing import Final
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from typing import Final, NamedTuple
 
 from executor.simulated import vz
 from executor.simulated.boot import auto_starts, boots_into
@@ -28,15 +28,24 @@ from planner.plan import (
     Ended,
     Entry,
     Exited,
+    Lost,
     NodeOff,
     Outcome,
     Plan,
+    Restarted,
     Stop,
     What,
 )
 
 OURS: Final = frozenset({"/var/lib/vzplan", HOME, OWNERS})
 """Folders of vzplan's own that stay."""
+
+
+LUNS, LEDGER, LOSSES, RAN, OTHERS = WORLD = (1, 2, 4, 8, 16)
+TREE, DISK, MOUNTS, RUNNING, STUBBORN, HUSHED = NODE = (32, 64, 128, 256, 512, 1024)
+"""What an invariant may look at: of the world, and of its nodes."""
+
+EVERYTHING: Final = -1
 
 
 class View:
@@ -53,19 +62,26 @@ class View:
         self.areas = {name: vz.areas(self.ctid, config, n.given.vz_conf) for name, n in world.nodes.items()}
         self.commands = _commands(plan)
         self.intended: set[Command] = set()  # begun, and not known to be over
+        self.others: frozenset[Command] = (
+            frozenset()
+        )  # what another controller has sent that may be on its way
         self.untold = False  # no node knows more of the run than that it was
         self.noted = False  # the former state is known to be on record
+        self.silent: Counter[str] = (
+            Counter()
+        )  # how often each could not settle of late, since something was in the way
         self.proved: dict[str, int] = {}  # node -> its boot count when the state was last made sure of there
         self.hindered = False  # something was in the way of the last command, if only for that long
         self.boots = 0  # of the node that the last command went to, when it went
         self.last = self.source  # that node
         self.off: frozenset[str] = frozenset()  # nodes that were said to be off
-        self.own_paths = self._own_paths()
+        own_paths = self._own_paths()
+        self.own = frozenset((path, self.was.tree[path]) for path in own_paths)
         self.bystanders = {
             name: frozenset(
                 (p, t)
                 for p, t in node.tree.items()
-                if not isinstance(t, Data) and (name != self.source or p not in self.own_paths)
+                if not isinstance(t, Data) and (name != self.source or p not in own_paths)
             )
             for name, node in self.start.nodes.items()
         }
@@ -77,14 +93,16 @@ class View:
         self.bystanding_luns = {
             name: lun.data for name, lun in self.start.luns.items() if name != self.lun and lun.data != EMPTY
         }
-        self.seen: dict[str, tuple[object, ...]] = {}
+        self.grounds = WORLD + NODE * len(self.nodes)
+        self.seen: tuple[object, ...] = ()  # the grounds of the invariants, when they were asked last
 
     def of(self, world: World) -> View:
         """The same memory, looking at a fork."""
         twin = View.__new__(View)
         twin.__dict__.update(self.__dict__)
         twin.world, twin.nodes = world, tuple(world.nodes.values())
-        twin.intended, twin.proved, twin.seen = set(self.intended), dict(self.proved), {}
+        twin.intended, twin.proved, twin.seen = set(self.intended), dict(self.proved), ()
+        twin.silent = self.silent.copy()
         return twin
 
     def in_the_way(self) -> bool:
@@ -94,7 +112,7 @@ class View:
 
     def key(self) -> tuple[object, ...]:
         """What is remembered and matters later: ``hindered`` and ``boots`` begin anew with every command."""
-        told = (self.noted, self.untold, self.off)
+        told = (self.noted, self.untold, self.off, frozenset(self.silent.items()))
         return (*told, frozenset(self.proved.items()), frozenset(self.intended))
 
     def note(self, entry: Entry) -> None:
@@ -108,8 +126,13 @@ class View:
             case Ended(what, at, Exited(status)):
                 command = self.commands[what, at]
                 self.intended.discard(command)
+                self.silent.pop(command.node, None)
                 if status == 0:
                     self._succeeded(what, command)
+            case Ended(What.SETTLE, node, Lost()) if self.hindered or self.in_the_way():
+                self.silent[node] += 1
+            case Restarted():
+                self.silent.clear()
             case NodeOff(node):
                 self.off |= {node}
             case Adopted(_, begun):
@@ -162,21 +185,20 @@ class View:
             self.plan.config.before if self.plan.config else "", "DISABLED"
         )
 
-    def nothing_new(self) -> bool:
-        """Whether the world is what it was when this was asked last, in all that is asked after every effect."""
+    def changed(self) -> int:
+        """The grounds (``WORLD``, ``NODE``) that are not what they were when this was asked last."""
         world = self.world
-        now: list[object] = []
+        now: list[object] = [world.luns, world.ledger, world.losses, world.ran, world.others]
         for n in self.nodes:
             now += (n.tree, n.disk, n.mounts, n.running, n.stubborn, n.hushed)
-        return self.unchanged("all", world.luns, world.ledger, world.losses, world.ran, *now)
-
-    def unchanged(self, name: str, *what: object) -> bool:
-        """Whether an invariant has already looked at exactly these things."""
-        old = self.seen.get(name)
-        if old is not None and all(map(is_, old, what)):
-            return True
-        self.seen[name] = what
-        return False
+        seen, self.seen = self.seen, tuple(now)
+        if not seen:
+            return EVERYTHING
+        found = 0
+        for old, new, ground in zip(seen, now, self.grounds, strict=True):
+            if old is not new:
+                found |= ground
+        return found
 
 
 def _lun_of(node: NodeState, config: str, where: vz.Areas | None) -> str | None:
@@ -217,8 +239,6 @@ def _text(tree: Tree, path: str) -> str | None:
 
 def i1_device_on_one_node(view: View) -> str | None:
     """A device is held read-write by at most one node."""
-    if view.unchanged("I1", *[n.mounts for n in view.nodes]):
-        return None
     holders: dict[str, str] = {}
     for node in view.nodes:
         for mount in node.mounts:
@@ -232,8 +252,6 @@ def i1_device_on_one_node(view: View) -> str | None:
 
 def i2_runs_on_one_node(view: View) -> str | None:
     """The container runs on at most one node, also if any node reboots at this instant."""
-    if view.unchanged("I2", *[x for n in view.nodes for x in (n.disk, n.running)]):
-        return None
     live = []
     for node in view.nodes:
         if view.ctid in node.running:
@@ -246,9 +264,6 @@ def i2_runs_on_one_node(view: View) -> str | None:
 def i3_acknowledged_writes_exist(view: View) -> str | None:
     """Every acknowledged write is in a copy that survives a power cut, and no boot starts an older one."""
     world = view.world
-    of_nodes = [x for n in view.nodes for x in (n.disk, n.running, n.stubborn, n.hushed)]
-    if view.unchanged("I3", world.luns, world.ledger, *of_nodes):
-        return None
     if not _durable(view):
         return f"the last acknowledged write of {view.ctid} is on no disk"
     for node in view.nodes:
@@ -284,18 +299,24 @@ def i5_bystanders_untouched(view: View) -> str | None:
         if view.world.luns[lun].data != was:
             return f"{lun} is not what it was"
     for name, node in view.world.nodes.items():
-        if view.unchanged(f"I5 {name}", node.tree):
-            continue
-        if not view.bystanders[name] <= node.tree.items():
-            lost = sorted(p for p, t in view.bystanders[name] if node.tree.get(p) != t)
-            if lost := [p for p in lost if not _only_layout_added(view, name, p)]:
-                return f"{lost[0]} on {name} is not what it was"
+        there, bystanders = node.tree, view.bystanders[name]
+        lost = there.once(("I5", bystanders), partial(_lost, there, bystanders))
+        if lost is not None:
+            return f"{lost} on {name} is not what it was"
     return None
 
 
-def _only_layout_added(view: View, node: str, path: str) -> bool:
+def _lost(tree: Tree, bystanders: frozenset[tuple[str, Thing]]) -> str | None:
+    """The first that is not what it was."""
+    if bystanders <= tree.items():
+        return None
+    lost = ((path, was) for path, was in bystanders if tree.get(path) != was)
+    return min((path for path, was in lost if not _only_layout_added(was, tree.get(path))), default=None)
+
+
+def _only_layout_added(thing: Thing, then: Thing | None) -> bool:
     """A container started at boot: vzctl itself wrote its layout down."""
-    was, now = _text(view.start.nodes[node].tree, path), _text(view.world.nodes[node].tree, path)
+    was, now = (t.text if isinstance(t, File) else None for t in (thing, then))
     return was is not None and now is not None and now.startswith(was) and _plain(now) == _plain(was)
 
 
@@ -306,22 +327,27 @@ def i6_only_own_things_deleted(view: View) -> str | None:
     """
     if view.lun is not None and view.world.luns[view.lun].data == EMPTY != view.start.luns[view.lun].data:
         return f"nothing is on {view.lun} any more"
-    node = view.world.nodes[view.source]
-    if view.unchanged("I6", node.tree, view.world.nodes[view.destination].disk, view.world.ran):
-        return None
-    kept: set[Thing] | None = None
-    for path in view.own_paths:
-        thing = view.was.tree[path]
-        if path in node.tree and (node.tree[path] == thing or not isinstance(thing, File)):
-            continue
-        if isinstance(thing, File):
-            if kept is None:
-                kept = {_bare(t) for p, t in node.tree.items() if p.startswith(CONF_DIR + "/")}
-            if _bare(thing) not in kept:
-                return f"{path} on {view.source} is gone"
-        elif not view.passed():
-            return f"{path} on {view.source} is gone before the pivot"
+    tree = view.world.nodes[view.source].tree
+    gone = tree.once(("I6", view.own), partial(_gone, tree, view.own))
+    if gone.file is not None:
+        return f"{gone.file} on {view.source} is gone"
+    if gone.other is not None and not view.passed():
+        return f"{gone.other} on {view.source} is gone before the pivot"
     return None
+
+
+class Gone(NamedTuple):
+    """Of the container's own things the first file that is nowhere in its folder, and the first other thing."""
+
+    file: str | None
+    other: str | None
+
+
+def _gone(tree: Tree, own: frozenset[tuple[str, Thing]]) -> Gone:
+    lost = [(p, t) for p, t in own if p not in tree or (isinstance(t, File) and tree[p] != t)]
+    kept = {_bare(t) for p, t in tree.items() if p.startswith(CONF_DIR + "/")} if lost else set()
+    files = (p for p, t in lost if isinstance(t, File) and _bare(t) not in kept)
+    return Gone(min(files, default=None), min((p for p, t in lost if not isinstance(t, File)), default=None))
 
 
 def _bare(thing: Thing) -> Thing:
@@ -341,7 +367,7 @@ def _plain(text: str) -> str:
 
 def i7_intent_before_effect(view: View, command: Command) -> str | None:
     """No effect of a command whose intent is not in the journal, or which is over by what the journal says."""
-    if command not in view.intended:
+    if command not in view.intended and command not in view.others:
         return f"{command.argv[0]} on {command.node} took effect, and the journal does not expect it"
     return None
 
@@ -356,6 +382,27 @@ AT_EVERY_EFFECT: Final[tuple[tuple[str, Invariant], ...]] = (
     ("I5", i5_bystanders_untouched),
     ("I6", i6_only_own_things_deleted),
 )
+
+GROUNDS: Final = {
+    "I1": MOUNTS,
+    "I2": DISK | RUNNING,
+    "I3": LUNS | LEDGER | DISK | RUNNING | STUBBORN | HUSHED,
+    "I4": LOSSES,
+    "I5": LUNS | OTHERS | TREE,
+    "I6": LUNS | RAN | TREE | DISK,
+}
+"""What each of them looks at: while that is the same, so is its answer."""
+
+
+def broken(view: View) -> Iterator[tuple[str, str]]:
+    """The invariants of every effect that do not hold, of those whose ground has changed; what is seen."""
+    changed = view.changed()
+    if changed == 0:
+        return
+    for name, invariant in AT_EVERY_EFFECT:
+        seen = invariant(view) if GROUNDS[name] & changed else None
+        if seen is not None:
+            yield name, seen
 
 
 # --- at the end -----------------------------------------------------------------------------------------------
@@ -385,11 +432,15 @@ def i8_outcome_is_true(view: View, stop: Stop) -> str | None:
             return None
 
 
+PATIENCE: Final = 6
+"""A node that could not settle so many times running may be given up, whatever becomes of it meanwhile."""
+
+
 def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
     """IN_DOUBT and DOWN are right only while something that is needed cannot be reached or will not do its part."""
     if stop.outcome not in (Outcome.IN_DOUBT, Outcome.DOWN):
         return None
-    if view.hindered or view.in_the_way() or view.off:
+    if view.hindered or view.in_the_way() or view.off or any(n >= PATIENCE for n in view.silent.values()):
         return None
     return f"{stop.outcome} with every node at hand: {stop.because}"
 
@@ -544,7 +595,7 @@ def _as_planned(view: View) -> str | None:
     left = sorted(node.tree.keys() - wanted - _not_ours_to_judge(view, node.name))
     if left:
         return f"{left[0]} is left on {view.destination}"
-    gone = view.own_paths
+    gone = frozenset(path for path, _ in view.own)
     if not view.plan.asked.options.remove_area:
         area = view.private(view.source)
         gone = frozenset(p for p in gone if p != area and not p.startswith(area + "/"))

@@ -96,6 +96,10 @@ class SimulatedNode:
             if verb != "settle" and here.folder in here.node.tree:
                 self.world.logged += ((self.name, line(late.command)),)
 
+    def is_broken(self) -> bool:
+        """Whether the node has booted since it last answered."""
+        return self.known_boots != self.world.nodes[self.name].boots
+
     def _connected(self) -> bool:
         """Whether the session's connection stands; a broken one is made anew for the next command."""
         node = self.world.nodes[self.name]

@@ -6,7 +6,10 @@ in thousands of schedules, so each tree remembers what came of it, and what was 
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Hashable
+from typing import Any, Final, NamedTuple, TypeVar
+
+R = TypeVar("R")
 
 
 class File(NamedTuple):
@@ -56,7 +59,7 @@ class Shape(NamedTuple):
 class Tree(dict[str, Thing]):
     """Path -> what is there."""
 
-    __slots__ = ("_after", "_children", "_shape", "boots", "will_start")
+    __slots__ = ("_after", "_children", "_found", "_shape")
 
     def __init__(self, things: dict[str, Thing]) -> None:
         """A tree of its own; nothing is remembered of another."""
@@ -64,9 +67,7 @@ class Tree(dict[str, Thing]):
         self._after: dict[tuple[object, ...], Tree] = {}
         self._children: dict[str, tuple[str, ...]] = {}
         self._shape: Shape | None = None
-        # Memos of ``boot``: these files are one node's.
-        self.will_start: frozenset[int] | None = None
-        self.boots: dict[tuple[object, ...], Any] = {}
+        self._found: dict[Hashable, Any] = {}
 
     def put(self, path: str, thing: Thing) -> Tree:
         """With ``thing`` at ``path``; a file is a new one, and no link of another."""
@@ -112,6 +113,13 @@ class Tree(dict[str, Thing]):
             )
             self._children[path] = tuple(names)
         return self._children[path]
+
+    def once(self, what: Hashable, find: Callable[[], R]) -> R:
+        """What ``find`` finds by looking at this tree, which is looked at once for ``what``."""
+        if what not in self._found:
+            self._found[what] = find()
+        found: R = self._found[what]
+        return found
 
     def shape(self) -> Shape:
         """See ``Shape``."""

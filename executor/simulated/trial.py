@@ -18,9 +18,9 @@ from executor.simulated.alike import rest_key
 from executor.simulated.boot import power_back
 from executor.simulated.faults import Dies, Fault, Scene, Then, fault
 from executor.simulated.invariants import (
-    AT_EVERY_EFFECT,
     AT_THE_END,
     View,
+    broken,
     i7_intent_before_effect,
     i8_outcome_is_true,
     i11_recover_ends_it,
@@ -167,6 +167,12 @@ class Rests:
         """Nothing yet."""
         self._numbers: dict[Hashable, int] = {}
         self._rests: dict[tuple[int, ...], Rest] = {}
+
+    def copy(self) -> Rests:
+        """The same memory; what is added to one is not known to the other."""
+        twin = Rests()
+        twin._numbers, twin._rests = dict(self._numbers), dict(self._rests)
+        return twin
 
     def key(self, trial: Trial) -> tuple[int, ...]:
         """Of the moment at which ``trial`` is. Numbers: there are many combinations of few different parts."""
@@ -328,7 +334,8 @@ class Trial:
         if not first_to(move, self.compared):
             return False
         settled = {*self.plan.nodes} - self.past.unsettled - self.past.off - self.compared
-        logs = {name: log for name, log in self._logs().items() if name in settled}
+        told = self._logs()
+        logs = {name: told.get(name, ()) for name in settled}
         if None in logs.values():
             raise ControllerGoneError  # it gives up: whoever recovers is told to try again
         if outrun(self.plan, self.entries, logs) is not None:
@@ -464,7 +471,7 @@ class Trial:
         sleeper, self.sleeper = self.sleeper, None
         other = (self.past, self.entries, self.generation, self.nodes, self.acting, self.compared)
         intended, self.acting = self.view.intended, None
-        self.view.intended = intended | sleeper.intended  # what the other has sent may still be on its way
+        self.view.intended, self.view.others = set(sleeper.intended), frozenset(intended)
         # Copies: other trials that were forked off since wake the same one.
         self.past, self.entries, self.generation = (
             sleeper.past.copy(),
@@ -490,7 +497,7 @@ class Trial:
         ):
             self._check("I8", i8_outcome_is_true(self.view, stop))
         self.past, self.entries, self.generation, self.nodes, self.acting, self.compared = other
-        self.view.intended = intended
+        self.view.intended, self.view.others = intended, frozenset()
 
     def _looked(self, move: Run) -> bool:
         """Before each of its moves; True: it gives up, since a node knows more than its journal."""
@@ -534,12 +541,8 @@ class Trial:
             self.down_s += round(seconds)
 
     def _look(self) -> None:
-        if self.view.nothing_new():
-            return
-        for name, invariant in AT_EVERY_EFFECT:
-            seen = invariant(self.view)
-            if seen is not None:
-                self._check(name, seen)
+        for name, seen in broken(self.view):
+            self._check(name, seen)
 
     def _check(self, name: str, seen: str | None) -> None:
         if seen is not None and all(v.invariant != name for v in self.violations):
@@ -568,8 +571,10 @@ class _Tapped:
     def run(self, command: Command) -> NodeOutcome:
         """As ``SimulatedNode.run``."""
         trial = self.trial
+        broken = self.inner.is_broken()
         outcome = self.inner.run(command)
         if isinstance(outcome, Lost):
+            trial.view.hindered = trial.view.hindered or broken
             # A copy ends by itself once nothing moves any more (rsync's --timeout, verbs/copy-tree.sh).
             trial.passes(STALLED_S if command.argv[0] == "copy-tree" else command.deadline_s)
         if trial.on_end is not None:

@@ -49,6 +49,15 @@ marker() { # PATH -> the file that says this run made PATH
     printf '%s/made/%s' "$run" "$(printf '%s' "$1" | checksum)"
 }
 
+same_file() { [ "$(stat -c %d:%i "$1")" = "$(stat -c %d:%i "$2")" ]; }
+
+disclaim() { # PATH: what another made between this run's mark and its own making is not this run's
+    if [ -f "$(marker "$1")" ] && [ -f "$(beside "$1")" ] && there "$1" && ! same_file "$(beside "$1")" "$1"; then
+        rm -f "$(marker "$1")" "$(beside "$1")"
+        sync
+    fi
+}
+
 beside() { # PATH -> a name in the same directory that only this run uses
     printf '%s/.vzplan-%s-%s' "${1%/*}" "$VZPLAN_RUN" "${1##*/}"
 }

@@ -2,6 +2,7 @@
 # make-file PATH MODE <CONTENT
 made=$(marker "$1")
 new=$(beside "$1")
+disclaim "$1"
 rm -f "$new"
 (set -C && cat >"$new") && chmod "$2" "$new" || die "$new cannot be written"
 if there "$1"; then

@@ -1,6 +1,7 @@
 # shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
 # remove-made PATH
 made=$(marker "$1")
+disclaim "$1"
 rm -f "$(beside "$1")"
 [ -f "$made" ] || { sync; exit 0; }
 if [ -d "$1" ] && [ ! -L "$1" ]; then

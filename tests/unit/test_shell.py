@@ -489,6 +489,22 @@ def test_what_someone_else_made_is_neither_changed_nor_removed(here: Here, owned
     assert link.is_symlink()
 
 
+def test_what_another_made_between_this_runs_mark_and_its_own_making_is_left(
+    here: Here, owned: ShellNode
+) -> None:
+    for number, again in enumerate((True, False)):
+        file = here.tmp / f"file{number}"
+        beside = here.tmp / f".vzplan-{RUN}-{file.name}"
+        assert run(owned, "make-file", file, "0644", stdin="ours") == Exited(0)
+        file.rename(beside)  # as if it had been killed before the file got its name
+        file.write_text("theirs")
+        if again:
+            assert fails(run(owned, "make-file", file, "0644", stdin="ours"), "did not make it")
+        assert run(owned, "remove-made", file) == Exited(0)
+        assert file.read_text() == "theirs"
+        assert not beside.exists()
+
+
 def test_what_another_run_made_is_not_this_runs(here: Here, owned: ShellNode) -> None:
     second = here.session("run-2")
     assert run(second, "own", "4000000002") == Exited(0)

@@ -16,6 +16,7 @@ def make_file(here: Here, path: str, mode: str) -> Twin:
     node, new, made = here.node, here.beside(path), here.marker(path)
     if path.rpartition("/")[0] not in node.tree:
         return die(f"{new} cannot be written")
+    yield from _disclaim(here, path)
     node.put(new, File(here.stdin, int(mode, 8)))
     yield
     if path in node.tree:
@@ -34,6 +35,17 @@ def make_file(here: Here, path: str, mode: str) -> Twin:
     yield
     yield from here.sync()
     return DONE
+
+
+def _disclaim(here: Here, path: str) -> Generator[None, None, None]:
+    """What another made between this run's mark and its own making is not this run's."""
+    tree, made, new = here.node.tree, here.marker(path), here.beside(path)
+    if made in tree and new in tree and path in tree and tree[new] is not tree[path]:
+        here.node.drop(made)
+        yield
+        here.node.drop(new)
+        yield
+        yield from here.sync()
 
 
 def make_dir(here: Here, path: str, mode: str) -> Twin:
@@ -57,6 +69,7 @@ def make_dir(here: Here, path: str, mode: str) -> Twin:
 def remove_made(here: Here, path: str) -> Twin:
     """Only with the marker; a directory by rmdir, never through a mount point."""
     node, made = here.node, here.marker(path)
+    yield from _disclaim(here, path)
     if here.beside(path) in node.tree:
         node.drop(here.beside(path))
         yield

@@ -1,0 +1,63 @@
+"""Every pair of failures, of one plan of each way: the second at every moment that the first leads to."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import pytest
+
+from executor.simulated.explore import explore, run_schedule
+from executor.simulated.verify import verdict
+from planner.make import make_plan
+from planner.plan import Outcome
+from tests.exhaustive import durable
+from tests.worlds import TRUTHS, WORLDS
+
+PAIRED: Final = (
+    tuple(WORLDS)
+    if os.environ.get("VZPLAN_SOAK") == "1"
+    else ("a-stopped-area-kept", "b-mounted", "c-running-by-config", "d1-stopped", "d2-running")
+)
+
+FOUND: Final = {
+    # A node is given up by its controller and is back a moment later.
+    "fence:off-after + settle/hn1#5:reboot-after": "IN_DOUBT > UNWOUND",
+    "note-state:off-after + undo/make-private:peer-reboot": "IN_DOUBT > UNWOUND",
+    "own-hn1:busy + undo/mount-source#2:reboot-after": "IN_DOUBT > UNWOUND",
+    "enable:off-half-6 + settle/hn2#5:reboot-after": "IN_DOUBT > MIGRATED",
+    # Whoever slept is refused what the other one has on its way.
+    "prove-released-hn1:sleeps-longer + undo/hide-config:late-3": "UNWOUND",
+    "release-source:sleeps-longer + undo/mount-source:killed-late-2": "UNWOUND",
+    # The run ends on a node between its adoption and the first command there.
+    "disown-hn1:killed-late-1 + settle/hn1:sleeps-before": "MIGRATED",
+    "disown-hn1:late-1 + settle/hn1:journal-lost-before": "MIGRATED",
+    # Killed between a file's mark and the file; then another makes one of that name.
+    "stage-config:killed-half-forward-2 + stage-config#2:another-makes-it": "UNWOUND",
+}
+"""Pairs that broke an invariant once, in d2-stopped, and how they end."""
+
+
+@pytest.mark.parametrize("world", PAIRED)
+def test_no_pair_of_failures_breaks_an_invariant(world: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = durable.watch(monkeypatch)
+    report = explore(WORLDS[world], failures=2, truth=TRUTHS.get(world), workers=1)
+    print(report)
+    assert not report.violations, "\n".join(map(str, report.violations[:10]))
+    assert {verb: left for verb, left in ended.items() if left} == {}
+    assert {"own", "disown", "make-file", "remove-made", "release-lock", "settle"} <= ended.keys()
+    # All of it was tried: far more moments than the plan has steps, every end was met, each failure made a difference.
+    plan = make_plan(WORLDS[world])
+    assert report.moments > 100 * len(plan.steps)
+    ends = {word for line in report.outcomes for word in line.split(" > ")}
+    assert ends >= {outcome.value for outcome in Outcome} - {Outcome.REFUSED}
+    said = verdict(plan, report, 2)
+    assert said.cells.unexplained == ()
+    assert said.cells.changed > 10 * len(said.cells.without_effect)
+
+
+@pytest.mark.parametrize("line", FOUND)
+def test_what_pairs_have_found_stays_mended(line: str) -> None:
+    trial = run_schedule(WORLDS["d2-stopped"], line)
+    assert not trial.violations, "\n".join(map(str, trial.violations))
+    assert " > ".join(trial.outcomes) == FOUND[line]
