@@ -180,6 +180,7 @@ class Past:
                 self.unwinding = f"{self._steps[at].title} on {self._steps[at].do.node}: {words(failed)}"
             case What.SETTLE if good:
                 self.unsettled.discard(at)
+                self.failures.pop((what, at), None)  # it is there again: patience begins anew
             case _:
                 pass
 

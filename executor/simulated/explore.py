@@ -9,9 +9,11 @@ of cores.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
@@ -116,12 +118,13 @@ def explore(
         _share(moments, rests, workers, report)
     else:
         _play_all(moments, rests, report)  # what is learnt here spares much of what follows
-        second = [
-            found
-            for moment in moments
-            for each in faults(moment.effects)
-            for found in _borders(moment.trial.fork((Armed(moment.place, each),)), seen, report)
-        ]
+        with _no_collections():
+            second = [
+                found
+                for moment in moments
+                for each in faults(moment.effects)
+                for found in _borders(moment.trial.fork((Armed(moment.place, each),)), seen, report)
+            ]
         _share(second, rests, workers, report)
         if failures > PAIRS:
             _share(_thirds(second, seen, report), rests, workers, report)
@@ -130,9 +133,22 @@ def explore(
 
 
 def _play_all(moments: Sequence[Snapshot], rests: Rests, report: Report) -> Report:
-    for moment in moments:
-        _play(moment, rests, report)
+    with _no_collections():
+        for moment in moments:
+            _play(moment, rests, report)
     return report
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """A trial that has run breaks its own cycles: looking for others takes a tenth of the time, and finds none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _play(moment: Snapshot, rests: Rests | None, report: Report) -> None:

@@ -3,12 +3,12 @@
 made=$(marker "$1")
 new=$(beside "$1")
 disclaim "$1"
-rm -f "$new"
-(set -C && cat >"$new") && chmod "$2" "$new" || die "$new cannot be written"
 if there "$1"; then
-    [ -f "$made" ] || { rm -f "$new"; die "$1 is there already, and this run did not make it"; }
-    cmp -s "$new" "$1" || { rm -f "$new"; die "$1 was changed since this run made it"; }
+    [ -f "$made" ] || die "$1 is there already, and this run did not make it"
+    cmp -s - "$1" || die "$1 was changed since this run made it"
 else
+    rm -f "$new"
+    (set -C && cat >"$new") && chmod "$2" "$new" || die "$new cannot be written"
     printf '%s\n' "$1" | dd of="$made" conv=fsync 2>/dev/null || die "cannot write $made"
     sync
     ln "$new" "$1" || die "$1 cannot be made"

@@ -14,18 +14,15 @@ from planner.verbs import ANY_CONTENT
 def make_file(here: Here, path: str, mode: str) -> Twin:
     """The content beside it first, then the marker, then the name, which never replaces another's file."""
     node, new, made = here.node, here.beside(path), here.marker(path)
-    if path.rpartition("/")[0] not in node.tree:
-        return die(f"{new} cannot be written")
     yield from _disclaim(here, path)
-    node.put(new, File(here.stdin, int(mode, 8)))
-    yield
     if path in node.tree:
-        mine, same = made in node.tree, node.text(path) == here.stdin
-        if not mine or not same:
-            node.drop(new)
-            yield
+        if made not in node.tree or node.text(path) != here.stdin:
             return die(f"{path} is there already, and this run did not make it so")
     else:
+        if path.rpartition("/")[0] not in node.tree:
+            return die(f"{new} cannot be written")
+        node.put(new, File(here.stdin, int(mode, 8)))
+        yield
         node.put(made, File(path, 0o600))
         yield
         yield from here.sync()
