@@ -61,6 +61,11 @@ bench: ## how long things take, and how much memory; as root also on real nodes
 	@$(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.bench_exploration
 
+.PHONY: figures
+figures: ## measure what docs/figures.md promises, and write it there; an hour
+	@scripts/bootstrap test
+	@$(BIN)/python -m tests.figures
+
 .PHONY: sandbox
 sandbox: ## start two nodes in namespaces of this machine (as root)
 	@scripts/bootstrap test

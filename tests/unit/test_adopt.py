@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from planner.adopt import adopted, line, outrun
 from planner.make import make_plan
-from planner.plan import Began, Opened, What
+from planner.plan import Began, Entry, Opened, What
 from tests.worlds import WORLDS
 
 PLAN = make_plan(WORLDS["d2-stopped"])
 LOGS = {node: tuple(line(step.do) for step in PLAN.steps if step.do.node == node) for node in PLAN.nodes}
-ADOPTED = [Opened("run", PLAN), adopted(PLAN, "hn1", LOGS, 1)]
+ADOPTED: list[Entry] = [Opened("run", PLAN), adopted(PLAN, "hn1", LOGS, 1)]
 
 
 def test_a_journal_made_of_the_logs_knows_all_that_is_in_them() -> None:
@@ -37,5 +37,5 @@ def test_a_node_that_this_journal_has_given_up_may_have_forgotten_the_run() -> N
 
 
 def test_a_journal_that_was_not_adopted_may_be_ahead_of_a_node_that_knows_nothing() -> None:
-    entries = [Opened("run", PLAN), Began(What.DO, "own-hn1")]
+    entries: list[Entry] = [Opened("run", PLAN), Began(What.DO, "own-hn1")]
     assert outrun(PLAN, entries, {"hn1": ()}) is None

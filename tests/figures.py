@@ -1,0 +1,131 @@
+"""``make figures``: measure what docs/figures.md promises, and write it there (``python -m tests.figures NAME...``: these).
+
+
+What is not measured anew keeps what stands there. Speed is the machine's affair: nothing here is asserted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from statistics import median
+from typing import Final, NamedTuple
+from xml.etree import ElementTree as ET
+
+from executor.simulated.explore import Report, explore
+from executor.simulated.verify import verdict
+from planner.make import make_plan
+from tests.bench import CTID, vzplan
+from tests.bench_exploration import USUAL, explored
+from tests.exhaustive.test_pairs import PAIRED
+from tests.sandbox.nodes import REPOSITORY
+from tests.worlds import NODES, TRUTHS, WORLDS
+
+PAGE: Final = REPOSITORY / "docs" / "figures.md"
+COLD: Final = 9
+SITE: Final = ("--simulate", str(NODES / "san"))
+
+HEAD: Final = """# Figures
+
+Written by `make figures` (tests/figures.py), each from a run on the day that stands beside it; nobody types them in.
+
+| figure | aim | measured | on |
+|---|---|---|---|
+"""
+
+
+class Figure(NamedTuple):
+    """A row of the page: what it is called, what it is to be, and how it is measured."""
+
+    title: str
+    aim: str
+    measure: Callable[[], str]
+
+
+def schedules() -> str:
+    rates = []
+    for world in USUAL:
+        report, seconds = explored(world)
+        rates.append(report.schedules / seconds * 60)
+    return f"{min(rates):,.0f} to {max(rates):,.0f} ({len(rates)} plans)"
+
+
+def cold(*words: str) -> str:
+    return f"{median(vzplan(*words, str(CTID), 'hn2', *SITE).seconds for _ in range(COLD)):.2f} s (median of {COLD})"
+
+
+def tried(worlds: tuple[str, ...], failures: int) -> str:
+    """How often, how it ended, and what of it no reason is known for."""
+    whole, unexplained = Report(), set[str]()
+    for world in worlds:
+        report = explore(WORLDS[world], failures=failures, truth=TRUTHS.get(world))
+        unexplained |= set(verdict(make_plan(WORLDS[world]), report, failures).cells.unexplained)
+        whole.join(report)
+    doubts = sum(count for ends, count in whole.outcomes.items() if ends.split(" > ")[0] == "IN_DOUBT")
+    changed = Counter(whole.cells.values())
+    return (
+        f"{whole.schedules:,} schedules ({whole.merged:,} merged) of {len(worlds)} plans: {len(whole.violations)} "
+        f"violations; {doubts:,} first end IN_DOUBT; {changed[True]:,} cells changed something, {changed[False]:,} "
+        f"need not, {len(unexplained)} unexplained"
+    )
+
+
+def bugs() -> str:
+    report = REPOSITORY / ".bugs.xml"
+    words = ["-q", "tests/exhaustive/test_deliberate_bugs.py", f"--junitxml={report}"]
+    subprocess.run([sys.executable, "-m", "pytest", *words], cwd=REPOSITORY, check=False, capture_output=True)
+    suite = ET.parse(report).getroot()[0]  # noqa: S314 # written by pytest just now
+    report.unlink()
+    cases = [case for case in suite.iter("testcase") if "[" in case.attrib["name"]]
+    missed = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
+    slowest = max(float(case.attrib["time"]) for case in cases)
+    return f"{len(cases) - len(missed)} of {len(cases)}, the slowest in {slowest:.1f} s"
+
+
+def whole_test() -> str:
+    began = time.monotonic()
+    done = subprocess.run(["make", "test"], cwd=REPOSITORY, check=False, capture_output=True, text=True)
+    last = re.findall(r"(\d+ (?:passed|failed)[^=]*?) in ", done.stdout)
+    return f"{(time.monotonic() - began) / 60:.1f} minutes, {last[-1] if last else 'no test ran'}"
+
+
+FIGURES: Final = {
+    "schedules": Figure("schedules a minute and core", "40,000", schedules),
+    "verify": Figure("`verify --faults 1` of one plan, cold", "< 1 s", lambda: cold("verify")),
+    "show": Figure("`show` with its line of verification, cold", "< 0.8 s", lambda: cold("show")),
+    "singles": Figure(
+        "every single failure of every bundled world", "0 violations", lambda: tried(tuple(WORLDS), 1)
+    ),
+    "pairs": Figure("every pair of failures of one plan a way", "0 violations", lambda: tried(PAIRED, 2)),
+    "bugs": Figure("deliberate bugs caught, each within 10 s", "all of at least 40", bugs),
+    "test": Figure("`make test` in all", "< 20 minutes", whole_test),
+}
+
+
+def rows() -> dict[str, str]:
+    """What stands on the page: by title, what was measured and when."""
+    if not PAGE.exists():
+        return {}
+    return dict(re.findall(r"(?m)^\| (.*?) \| .*? \| (.* \| \S+) \|$", PAGE.read_text()))
+
+
+def main(names: tuple[str, ...]) -> None:
+    """Measure, print, and write the page after each."""
+    os.chdir(REPOSITORY)
+    for name in names or tuple(FIGURES):
+        figure = FIGURES[name]
+        found = figure.measure()
+        print(f"{figure.title}: {found} (aim: {figure.aim})", flush=True)
+        known = {**rows(), figure.title: f"{found} | {datetime.now(UTC).date()}"}
+        table = (f"| {f.title} | {f.aim} | {known.get(f.title, 'not yet | -')} |\n" for f in FIGURES.values())
+        PAGE.write_text(HEAD + "".join(table))
+
+
+if __name__ == "__main__":
+    main(tuple(sys.argv[1:]))
