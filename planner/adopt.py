@@ -16,6 +16,10 @@ Logs = Mapping[str, tuple[str, ...] | None]
 """By node, its log's lines; None: it cannot be asked. A node that knows nothing of the run has no entry."""
 
 
+Moves = Mapping[tuple[What, str], str]
+"""Moves of a plan, and the node that each goes to."""
+
+
 def adopted(plan: Plan, node: str, logs: Logs, generation: int) -> Adopted:
     """The entry that stands for the journal of a run of ``plan``; ``node``: where request and plan come from.
 
@@ -27,9 +31,9 @@ def adopted(plan: Plan, node: str, logs: Logs, generation: int) -> Adopted:
     logs = {
         name: log for name, log in logs.items() if log is None or any(s.startswith("began own ") for s in log)
     }
-    telling = _telling(plan)
+    told_by = telling(plan)
     begun = [step for step in plan.steps[: plan.pivot + 1] if _may_have_begun(step, logs)]
-    undone = [step for step in begun if _taken_back(step, plan, telling, logs.get(step.do.node) or ())]
+    undone = [step for step in begun if _taken_back(step, plan, told_by, logs.get(step.do.node) or ())]
     gone = tuple(name for name in plan.nodes if name not in logs)
     return Adopted(node, tuple(s.id for s in begun), tuple(s.id for s in undone), generation, counts, gone)
 
@@ -45,26 +49,34 @@ def outrun(plan: Plan, entries: Sequence[Entry], logs: Logs) -> tuple[str, int, 
     Such a journal was cut, is an old copy, or was made anew while that node could not be asked, or while the controller
     before was still at work. That may have ended the run since on a node (empty ``logs``), which then knows of none.
     """
-    moves = {(What.DO, step.id): step.do.node for step in plan.steps}
-    moves |= {(What.UNDO, s.id): s.undo.do.node for s in plan.steps if isinstance(s.undo, Compensation)}
-    moves |= {(What.PROBE, s.id): s.probe.do.node for s in plan.steps if s.probe is not None}
-    known = Counter(
-        moves[entry.what, entry.at]
-        for entry in entries
-        if isinstance(entry, Began) and entry.what is not What.SETTLE
-    )
-    made_from: Counter[str] = Counter()
-    for entry in entries:
-        if isinstance(entry, Adopted):
-            made_from = Counter(dict(entry.logged))
-            known += made_from
+    known = known_commands(moves(plan), entries)
+    made_from = {
+        node for entry in entries if isinstance(entry, Adopted) for node, logged in entry.logged if logged
+    }
     given_up = _given_up(plan, entries)
     for node in plan.nodes:
         given = commands(logs.get(node) or ())
-        ended_since = made_from[node] > 0 and logs.get(node) == () and node not in given_up
+        ended_since = node in made_from and logs.get(node) == () and node not in given_up
         if given > known[node] or ended_since:
             return node, given, known[node]
     return None
+
+
+def moves(plan: Plan) -> Moves:
+    """Every move of a plan but for settling."""
+    found = {(What.DO, step.id): step.do.node for step in plan.steps}
+    found |= {(What.UNDO, s.id): s.undo.do.node for s in plan.steps if isinstance(s.undo, Compensation)}
+    return found | {(What.PROBE, s.id): s.probe.do.node for s in plan.steps if s.probe is not None}
+
+
+def known_commands(moves: Moves, entries: Sequence[Entry]) -> Counter[str]:
+    """How many commands a journal of ``entries`` knows of, by node."""
+    begun = (e for e in entries if isinstance(e, Began) and e.what is not What.SETTLE)
+    known = Counter(moves[entry.what, entry.at] for entry in begun)
+    for entry in entries:
+        if isinstance(entry, Adopted):
+            known += Counter(dict(entry.logged))
+    return known
 
 
 def _given_up(plan: Plan, entries: Sequence[Entry]) -> set[str]:
@@ -91,14 +103,14 @@ def _may_have_begun(step: Step, logs: Logs) -> bool:
     return log is None or line(step.do) in log
 
 
-def _telling(plan: Plan) -> dict[str, str]:
+def telling(plan: Plan) -> dict[str, str]:
     """By step, how its node's log names its undo; only those that nothing else done there is named like."""
     undos = {step.id: step.undo.do for step in plan.steps if isinstance(step.undo, Compensation)}
     named = Counter((c.node, line(c)) for c in (*(step.do for step in plan.steps), *undos.values()))
     return {step: line(undo) for step, undo in undos.items() if named[undo.node, line(undo)] == 1}
 
 
-def _taken_back(step: Step, plan: Plan, telling: dict[str, str], log: tuple[str, ...]) -> bool:
+def _taken_back(step: Step, plan: Plan, told_by: dict[str, str], log: tuple[str, ...]) -> bool:
     """Whether it has been, for all that its node's log tells; what is not sure is taken back once more.
 
     The state of before is made sure of in any case: a boot, which no log tells of, takes it away again, and what that
@@ -107,10 +119,10 @@ def _taken_back(step: Step, plan: Plan, telling: dict[str, str], log: tuple[str,
     """
     if isinstance(step.undo, Compensation) and step.undo.do.argv[0] == "restore-state":
         return False  # a boot since, of which no log tells, may have stopped the container again
-    if step.id in telling:
-        return _succeeded(telling[step.id], log)
+    if step.id in told_by:
+        return _succeeded(told_by[step.id], log)
     before = plan.steps[: plan.steps.index(step)]
-    further = {telling[s.id] for s in before if s.id in telling and s.do.node == step.do.node}
+    further = {told_by[s.id] for s in before if s.id in told_by and s.do.node == step.do.node}
     return isinstance(step.undo, Compensation) and step.undo.blocking and not further.isdisjoint(log)
 
 

@@ -1,5 +1,4 @@
-"""``make figures``: measure what docs/figures.md promises, and write it there (``python -m tests.figures NAME...``: these).
-
+"""``make figures``: measures what docs/figures.md promises and writes it there; ``python -m tests.figures NAME``: one.
 
 What is not measured anew keeps what stands there. Speed is the machine's affair: nothing here is asserted.
 """

@@ -6,11 +6,12 @@ a reason that stands beside it: a key that says too little hides what it was mad
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from itertools import pairwise
+from collections.abc import Hashable, Iterator
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from executor.simulated.faults import Then
+from planner.adopt import known_commands
 from planner.plan import Exited, Lost, What
 from planner.saga import Pivot
 
@@ -35,12 +36,25 @@ def moment_key(trial: Trial) -> tuple[Hashable, ...]:
 
 
 def logs_key(trial: Trial) -> Hashable:
-    """What the nodes' own logs say, as far as whoever adopts the run asks: of each command how it last ended."""
-    nexts: dict[tuple[str, str], str | None] = {}
+    """What the nodes' own logs say, as far as whoever adopts the run asks, and how much more than the journal knows.
+
+    Of a command it asks whether it was begun; and how it ended only where that tells that a step was taken back.
+    """
+    found: dict[tuple[str, str], str | None] = {}
+    more = known_commands(trial.moves, trial.entries)
+    for at, said, after in _told(trial):
+        if said.startswith("began "):
+            more[at] -= 1
+            if said not in trial.probing:
+                found[at, said] = after if said in trial.telling else None
+    return (frozenset(found.items()), frozenset(more.items()))
+
+
+def _told(trial: Trial) -> Iterator[tuple[str, str, str | None]]:
+    """Each line of a node's log, and the next one there."""
     for node in trial.plan.nodes:
         log = [said for at, said in trial.world.logged if at == node]
-        nexts.update(((node, said), after) for said, after in pairwise([*log, None]) if said is not None)
-    return frozenset(nexts.items())
+        yield from zip(repeat(node), log, [*log[1:], None], strict=False)
 
 
 def rest_key(trial: Trial) -> tuple[Hashable, ...]:

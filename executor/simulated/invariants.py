@@ -125,7 +125,8 @@ class View:
                 self.hindered = False
             case Ended(what, at, Exited(status)):
                 command = self.commands[what, at]
-                self.intended.discard(command)
+                if status == 0 or command.argv[0] != "copy-tree":  # else its other end may still be at work
+                    self.intended.discard(command)
                 self.silent.pop(command.node, None)
                 if status == 0:
                     self._succeeded(what, command)
@@ -143,7 +144,12 @@ class View:
 
     def _succeeded(self, what: What, command: Command) -> None:
         if what is What.SETTLE:
-            self.intended = {other for other in self.intended if other.node != command.node}
+            self.intended = {
+                other
+                for other in self.intended
+                if other.node != command.node
+                and not (other.argv[0] == "copy-tree" and other.argv[5] == command.node)
+            }
         if command.argv[0] == "note-state":
             self.noted = True
         if command.argv[0] in ("restore-state", "ensure-up", "bring-up"):

@@ -325,10 +325,10 @@ def derive(world: World, node: NodeState) -> NodeFacts:
         boot_id=node.boot_id,
         containers=containers,
         conf_names=names,
-        scripts=tuple(_script(node, name) for name in names if name.rpartition(".")[2] in HOOKS),
+        scripts=tuple(_script(node, name) for name in names if _is_script(name)),
         devices=tuple(_device(world, node, d) for d in node.given.devices),
         mounts=mounts,
-        paths=tuple(_path(node, path) for path in _looked_at(node, containers)),
+        paths=tuple(_path(world, node, path) for path in _looked_at(node, containers)),
         locks=tuple(_lock(node, lockdir, n) for n in node.children(lockdir) if n.endswith(".lck")),
         owners=tuple(_owner(node, name) for name in node.children(OWNERS)),
         reboots=_reboots(node),
@@ -338,6 +338,11 @@ def derive(world: World, node: NodeState) -> NodeFacts:
 
 def _container(node: NodeState, ctid: int) -> Container:
     return Container(ctid, vz.state_of(node, ctid), node.text(vz.config_path(ctid)))
+
+
+def _is_script(name: str) -> bool:
+    """As the node's shell lists them: what begins with a dot is none."""
+    return name.rpartition(".")[2] in HOOKS and not name.startswith(".")
 
 
 def _script(node: NodeState, name: str) -> Script:
@@ -409,7 +414,7 @@ def _looked_at(node: NodeState, containers: tuple[Container, ...]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _path(node: NodeState, path: str) -> Path:
+def _path(world: World, node: NodeState, path: str) -> Path:
     listed = next((p.entries is not None for p in node.given.paths if p.path == path), False)
     thing = node.tree.get(path)
     if thing is None:
@@ -419,8 +424,11 @@ def _path(node: NodeState, path: str) -> Path:
     if isinstance(thing, File):
         return Path(path, PathKind.FILE, path, None, None)
     names = [n for n in node.children(path) if n not in ("files", "...", "lost+found")]
-    mounted = node.mounted_at(path) is not None or path in node.roots.values()
-    full = mounted or any(n != "lost+found" for n in node.children(path))
+    if node.lun_at(path) is not None:
+        full = world.content(node, path) is not None
+    else:
+        mounted = node.mounted_at(path) is not None or path in node.roots.values()
+        full = mounted or any(n != "lost+found" for n in node.children(path))
     return Path(path, PathKind.DIRECTORY, path, not full, tuple(names) if listed else None)
 
 

@@ -28,7 +28,7 @@ from executor.simulated.invariants import (
 from executor.simulated.node import SimulatedNode
 from executor.simulated.twins.here import HOME
 from executor.simulated.world import World
-from planner.adopt import adopted, outrun
+from planner.adopt import adopted, line, moves, outrun, telling
 from planner.model import State
 from planner.plan import (
     Began,
@@ -207,6 +207,8 @@ class Trial:
         self.line = " + ".join(map(str, armed))
         self.retiring = frozenset(s.id for s in plan.steps if s.zone is Zone.RETIRE)
         self.frozen = tuple(s for s in plan.steps if s.zone is not Zone.PREPARE)
+        self.moves, self.telling = moves(plan), frozenset(telling(plan).values())
+        self.probing = frozenset(line(s.probe.do) for s in plan.steps if s.probe is not None)
         self.undoable = frozenset(s.id for s in plan.steps if isinstance(s.undo, Compensation))
         self.past = Past(plan)
         self.entries: list[Entry] = [Opened(RUN, plan)]

@@ -89,9 +89,10 @@ if [ "$pass" = first ]; then
     # The wait: where times are whole seconds, what is written in the stamp's own second would not look newer.
     [ -f "$stamp" ] || { : >"$stamp" && sleep 1; }
     copy --delete --stats && acls
-    status=$?
-    [ "$status" != 24 ] || status=0 # files vanished meanwhile, as they do while a container runs
-    exit "$status"
+    case $? in
+        0 | 24) exit 0 ;; # 24: files vanished meanwhile, as they do while a container runs
+        *) exit 1 ;; # what rsync ends with has other meanings here
+    esac
 fi
 copy --delete --stats || exit 1
 if [ ! -f "$stamp" ]; then

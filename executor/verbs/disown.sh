@@ -8,10 +8,10 @@ fi
 held=$(mounts_within "$run")
 [ -z "$held" ] || die "still mounted: $held"
 # All that is known of the run goes at once: with half of it somebody might take a wrong turn.
-gone=$VZPLAN_HOME/node/.gone-$VZPLAN_RUN
-[ ! -d "$run" ] || mv "$run" "$gone" || die "$run cannot be removed"
+[ ! -d "$run" ] || mv "$run" "$VZPLAN_HOME/node/.gone-$VZPLAN_RUN" || die "$run cannot be removed"
 sync
-rm -rf "$gone" || die "$gone cannot be removed"
+# Also what others left when they were killed just here: nobody asks for it any more.
+rm -rf "$VZPLAN_HOME"/node/.gone-* || die "$VZPLAN_HOME/node/.gone-* cannot be removed"
 # What this run leaves empty goes too; what others use stays.
 rmdir "$VZPLAN_HOME/owners" "$VZPLAN_HOME/node" 2>/dev/null
 sync

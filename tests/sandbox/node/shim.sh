@@ -1,9 +1,10 @@
 #!/bin/sh
-# Stands before mount, umount, rsync and vzctl and makes them fail where a switch in /run/faults says so:
+# Stands before mount, umount, rsync, sync and vzctl and makes them fail where a switch in /run/faults says so:
 # mount-fails and umount-fails list paths, one a line; vzctl-start-fails (or another verb) need only exist.
 # With rsync-slow a copy that is sent from here takes its time, with rsync-hangs one that is taken in says nothing. At a
 # pipe vzctl-start-waits vzctl says "here" before it starts anything, at vzctl-start-returns when that is done, and goes
-# on once something is written into the pipe.
+# on once something is written into the pipe. With a number in sync-kills the sync that is so manieth from then on ends the
+# command that calls it, before it has synced anything.
 wait_at() { # PIPE
     [ ! -p "$1" ] || { echo here >"$1" && read -r _ <"$1"; }
 }
@@ -26,6 +27,14 @@ case $tool in
         fi
         [ ! -e /run/faults/rsync-hangs ] || exec cat >/dev/null
         exec /usr/bin/rsync "$@"
+        ;;
+    sync)
+        if read -r left 2>/dev/null </run/faults/sync-kills; then
+            rm /run/faults/sync-kills
+            [ "$left" -gt 1 ] || kill -s KILL 0 # timeout(1) has made a group of the verb
+            echo "$((left - 1))" >/run/faults/sync-kills
+        fi
+        exec /bin/sync "$@"
         ;;
     vzctl)
         for word; do

@@ -1,0 +1,205 @@
+"""Verb by verb: each command of a plan, on real nodes and on simulated ones, in good order and in bad.
+
+After every command the exit status must be the same, and all facts: when it is its turn, when it has been done already,
+when it has been taken back, when what it rests on is not there, and when it was killed at any of its syncs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from executor import control
+from executor.node import Node, NodeOutcome
+from executor.simulated.node import SimulatedNode
+from executor.simulated.world import NodeState, World
+from executor.site import SimulatedSite
+from planner.make import make_plan
+from planner.model import State
+from planner.plan import Command, Compensation, Exited, Lost, Plan, Step, Zone
+from tests.sandbox import Sandbox
+from tests.sandbox.driving import changes
+from tests.sandbox.test_conformance import comparable, simulated
+from tests.sandbox.test_every_step import Watcher, watching
+from tests.sandbox.test_moves import WAYS, in_state
+
+RUN: Final = "20260101-000000-abcdef"
+CONTROL: Final = "simulated"  # the word of simulated nodes for whoever is at work there
+
+
+def undo(step: Step) -> list[Command]:
+    return [step.undo.do] if isinstance(step.undo, Compensation) else []
+
+
+def up_to_the_pivot(plan: Plan) -> list[Step]:
+    return [step for step in plan.steps if step.zone is not Zone.RETIRE]
+
+
+def each_twice(plan: Plan) -> Iterator[Command]:
+    """There; and every command once more when it has been done already."""
+    for step in plan.steps:
+        yield step.do
+        yield step.do
+        if step.probe is not None:
+            yield step.probe.do
+
+
+def each_taken_back_twice(plan: Plan) -> Iterator[Command]:
+    """Every undo before its step was done, after it, and once more; then the step again, and all of it back."""
+    steps = up_to_the_pivot(plan)[:-1]
+    for step in steps:
+        if not (isinstance(step.undo, Compensation) and step.undo.forgets):
+            yield from undo(step)
+        yield step.do
+        if not (isinstance(step.undo, Compensation) and step.undo.forgets):
+            yield from undo(step)
+            yield from undo(step)
+            yield step.do
+    for step in reversed(steps):
+        yield from undo(step)
+
+
+def each_too_early(plan: Plan) -> Iterator[Command]:
+    """Every step one too early: when what it rests on is not there; then in its turn."""
+    steps = up_to_the_pivot(plan)
+    owns = [step for step in steps if step.do.argv[0] == "own"]
+    rest = [step for step in steps if step not in owns]
+    yield from (step.do for step in owns)
+    for step, following in zip(rest, [*rest[1:], None], strict=True):
+        if following is not None and following.zone is not Zone.PIVOT:
+            yield following.do
+            yield from undo(following)
+        yield step.do
+
+
+ORDERS: Final[dict[str, Callable[[Plan], Iterator[Command]]]] = {
+    "twice": each_twice,
+    "taken-back": each_taken_back_twice,
+    "too-early": each_too_early,
+}
+
+CASES: Final = [
+    (way, state, order) for way in WAYS for state in (State.RUNNING, State.STOPPED) for order in ORDERS
+]
+
+
+HALVES: Final = [(way, state) for way in WAYS for state in (State.RUNNING, State.STOPPED)]
+SYNCS: Final = range(1, 5)
+"""At its first one, then at its second one, and so on until it ends by itself."""
+
+
+AT_ONCE: Final = {
+    "copy-tree": "it syncs at its other end; what becomes of a copy that is cut off is in test_failures",
+    "disown": "it renames the run's folder and then deletes it; what is left of that, the next disown deletes",
+}
+"""Verbs of which some syncs are not those of their twins, and why that is all the same."""
+
+
+class KilledError(Exception):
+    """The twin ends at this sync."""
+
+
+@dataclass
+class Both:
+    """One run's nodes, real and simulated."""
+
+    box: Sandbox
+    watcher: Watcher
+    plan: Plan
+    real: Mapping[str, Node]
+    simulation: Mapping[str, Node]
+    twins: SimulatedSite
+    number: int = 0
+
+    def run(self, command: Command) -> None:
+        """On both; what comes of it must be the same."""
+        where = f"{self.number}: {' '.join(command.argv)} on {command.node}"
+        self.number += 1
+        said, expected = self.real[command.node].run(command), self.simulation[command.node].run(command)
+        assert status(said) == status(expected), (where, said, expected)
+        self.compare(where)
+
+    def compare(self, where: str) -> None:
+        there, told = comparable(self.watcher.facts()), comparable(self.twins.facts("hn1", "hn2"))
+        assert "\n".join(changes(told, there)) == "", where
+
+    def run_killed_at(self, sync: int, command: Command, patch: pytest.MonkeyPatch) -> bool:
+        """Kill it on both at its so manieth sync, and settle; False: it did not come so far, and ended."""
+        switch = self.box.nodes[0 if command.node == "hn1" else 1].path("/run/faults/sync-kills")
+        switch.write_text(f"{sync}\n")
+        said = self.real[command.node].run(command)
+        switch.unlink(missing_ok=True)
+        left, synced = [sync], World.sync
+
+        def kills(world: World, node: NodeState) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                raise KilledError
+            synced(world, node)
+
+        twin = self.simulation[command.node]
+        expected: NodeOutcome = Lost("killed")
+        with patch.context() as killing, suppress(KilledError):
+            killing.setattr(World, "sync", kills)
+            expected = twin.run(command)
+        where = f"{self.number}: {' '.join(command.argv)} on {command.node}, killed at sync {sync}: {said}, {expected}"
+        assert isinstance(said, Lost) == isinstance(expected, Lost), where
+        if isinstance(said, Exited):
+            assert status(said) == status(expected), where
+            self.compare(where)
+            return False
+        assert isinstance(twin, SimulatedNode)
+        twin.generation += 1  # as a session's that was lost
+        self.run(self.plan.settle_on(command.node))
+        return True
+
+
+@contextmanager
+def both(way: str, state: State, folder: Path) -> Iterator[Both]:
+    """A container on real nodes, and the simulated ones that their facts tell of."""
+    with in_state(way, state) as box, watching(box, folder / "state") as watcher:
+        for node in box.nodes:
+            node.sh("cp /usr/sbin/mount /usr/sbin/sync")  # the one that can be made to fail (node/shim.sh)
+        request = watcher.look(options=WAYS[way].there)
+        plan, live = make_plan(request), watcher.site()
+        twins = simulated(request, folder / "nodes")
+        opened = control.opened(request, plan, live, RUN, "test")
+        try:
+            real, simulation = live.nodes(opened, CONTROL, 1), twins.nodes(opened, CONTROL, 1)
+            yield Both(box, watcher, plan, real, simulation, twins)
+        finally:
+            live.close()
+
+
+def status(outcome: NodeOutcome) -> int | str:
+    return outcome.status if isinstance(outcome, Exited) else outcome.reason
+
+
+@pytest.mark.parametrize(("way", "state", "order"), CASES, ids=[f"{w}-{s}-{o}" for w, s, o in CASES])
+def test_a_verb_does_to_real_nodes_what_its_twin_does_to_simulated_ones(
+    way: str, state: State, order: str, tmp_path: Path
+) -> None:
+    with both(way, state, tmp_path) as nodes:
+        for command in ORDERS[order](nodes.plan):
+            nodes.run(command)
+
+
+@pytest.mark.parametrize(("way", "state"), HALVES, ids=[f"{way}-{state}" for way, state in HALVES])
+def test_a_verb_that_was_killed_at_a_sync_has_done_what_its_twin_has(
+    way: str, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = 0
+    with both(way, state, tmp_path) as nodes:
+        for step in nodes.plan.steps:
+            for sync in SYNCS if step.do.argv[0] not in AT_ONCE else ():
+                if not nodes.run_killed_at(sync, step.do, monkeypatch):
+                    break
+                killed += 1
+            else:
+                nodes.run(step.do)
+    assert killed > len(nodes.plan.steps)
