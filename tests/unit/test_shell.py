@@ -453,6 +453,16 @@ def test_a_file_that_is_made_again_is_left_as_it_is(here: Here, owned: ShellNode
     assert sorted(p.name for p in here.tmp.iterdir()) == ["bin", "home"]
 
 
+def test_what_a_run_left_that_was_killed_while_it_was_forgotten_goes_with_the_next(
+    here: Here, owned: ShellNode
+) -> None:
+    left = here.tmp / "home" / "node" / ".gone-run-0"
+    left.mkdir()
+    (left / "log").write_text("began own 1\n")
+    assert run(owned, "disown", CTID) == Exited(0)
+    assert not left.exists()
+
+
 def test_operands_arrive_as_they_are(here: Here, owned: ShellNode) -> None:
     top = here.tmp / "top"
     for name in ODD_NAMES:
