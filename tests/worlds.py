@@ -212,13 +212,7 @@ EXPLORED: Final = (
     tuple(WORLDS)
     if os.environ.get("VZPLAN_SOAK") == "1"
     else (
-        "a-running",
-        "a-stopped-area-kept",
-        "b-mounted",
-        "c-running-by-config",
-        "d1-stopped",
-        "d2-running",
-        "d2-stopped",
+        "b-running-two-disks",
         "d2-running-own-hooks",
     )
 )

@@ -18,12 +18,17 @@ def found(report: Report) -> set[tuple[str, str]]:
 
 
 SOAK: Final = os.environ.get("VZPLAN_SOAK") == "1"
-"""Without merging each schedule is played to its end; all of these take minutes."""
+"""Without merging each schedule is played to its end; all of them take minutes."""
+
+AFTER: Final = (None,) if SOAK else ("", "copy-last:killed-after", "enable:lost-after")
+"""What every schedule begins with; None: nothing, or any plain trouble."""
 
 
+@pytest.mark.parametrize("after", AFTER)
 @pytest.mark.parametrize("world", ["a-stopped-area-kept", *(["d2-mounted", "b-running"] if SOAK else [])])
-def test_every_run_ends_as_it_does_when_each_is_played_to_its_end(world: str) -> None:
-    merged, played = single_faults(WORLDS[world]), single_faults(WORLDS[world], merge=False)
+def test_every_run_ends_as_it_does_when_each_is_played_to_its_end(world: str, after: str | None) -> None:
+    merged = single_faults(WORLDS[world], after=after)
+    played = single_faults(WORLDS[world], after=after, merge=False)
     assert merged.outcomes == played.outcomes
     assert found(merged) == found(played)
     # And it was worth it.
@@ -34,7 +39,9 @@ def test_every_run_ends_as_it_does_when_each_is_played_to_its_end(world: str) ->
 @pytest.mark.parametrize("name", ["N02", "N05"] if SOAK else ["N05"])
 def test_a_bug_is_found_in_the_very_same_schedules(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bug, world = BUGS[name].put_in, BUGS[name].world
+    after = None if SOAK else BUGS[name].after
     plan = bug(monkeypatch, make_plan(WORLDS[world]))
-    merged, played = single_faults(WORLDS[world], plan), single_faults(WORLDS[world], plan, merge=False)
+    merged = single_faults(WORLDS[world], plan, after=after)
+    played = single_faults(WORLDS[world], plan, after=after, merge=False)
     assert merged.outcomes == played.outcomes
     assert found(merged) == found(played) != set()
