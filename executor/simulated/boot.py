@@ -26,7 +26,7 @@ def lose_power(world: World, node: NodeState, *, keeps_all: bool = False) -> Non
     node.tree, node.cached = node.disk, {}
     node.mounts = node.lasting
     node.running, node.roots, node.living, node.busy = {}, {}, frozenset(), frozenset()
-    world.late = tuple(late for late in world.late if late.node != node.name)
+    world.late = tuple(late for late in world.late if node.name not in late.ends)
     node.boots += 1
     node.dark = True
 

@@ -56,6 +56,11 @@ class Late(NamedTuple):
     after: int
     goes_on: bool = False  # it is the rest of a copy
 
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """Nodes with whose power it ends: of a copy that is under way, its other end too."""
+        return (self.node, self.command.argv[5]) if self.goes_on else (self.node,)
+
 
 class NodeState:
     """One node. See the module's text for the rule that makes ``fork`` cheap."""

@@ -60,7 +60,7 @@ def settle(here: Here) -> Twin:
     name, world = here.node.name, here.world
     if any(late.run == here.run for late in world.late):
         for late in world.late:
-            if late.goes_on and name in (late.node, late.command.argv[5]):
+            if late.goes_on and name in late.ends:
                 world.nodes[late.command.argv[5]].busy -= {late.command.argv[6]}
         world.late = tuple(
             late
