@@ -134,6 +134,14 @@ def test_nothing_goes_to_a_node_that_has_not_settled() -> None:
     expect(move(*lost, *ran(What.SETTLE, "src")), What.UNDO, "stop")
 
 
+def test_a_node_that_has_settled_is_waited_for_anew_when_it_goes_away_again() -> None:
+    almost = ran(What.SETTLE, "src", LOST, len(PATIENCE_S) - 1)
+    back = [*done("own"), *ran(What.DO, "stop", LOST), *almost, *ran(What.SETTLE, "src")]
+    again = [*back, *ran(What.UNDO, "stop", LOST), *almost]
+    assert expect(move(*again), What.SETTLE, "src").after_s == PATIENCE_S[-1]
+    stopped(move(*again, *ran(What.SETTLE, "src", LOST)), Outcome.IN_DOUBT)
+
+
 def test_the_other_node_needs_no_settling() -> None:
     lost = [
         *done("own", "stop", "look"),
