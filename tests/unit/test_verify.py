@@ -269,6 +269,16 @@ def test_what_does_not_go_together_is_said(vzplan: Vzplan, words: tuple[str, ...
     assert said in err
 
 
+def test_a_device_that_has_further_names_is_mounted_again_as_it_was() -> None:
+    request = WORLDS["d2-running"]
+    named = (
+        structs.replace(d, names=("/dev/block/8:1", *d.names)) if "/dev/sda1" in d.names else d
+        for d in request.source.devices
+    )
+    request = structs.replace(request, source=structs.replace(request.source, devices=tuple(named)))
+    assert run_schedule(request, "stop:fails-after").violations == []
+
+
 @pytest.mark.parametrize("node", ["source", "destination"])
 def test_what_another_run_or_a_vzctl_that_died_left_there_keeps_nothing_from_being_verified(
     node: str,
