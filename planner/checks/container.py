@@ -229,7 +229,7 @@ def _areas(at: Situation) -> list[Finding]:
 
 
 def _below(at: Situation) -> list[Finding]:
-    """What is mounted below the private area is not copied; it keeps a device that is handed over from being released."""
+    """What is mounted below the private area is not copied, and keeps a device from being released."""
     side = at.source
     then = "keep the device from being released" if at.handed_over else "not be copied"
     top = side.facts.resolved(side.private) + "/"
