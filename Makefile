@@ -61,6 +61,11 @@ bench: ## how long things take, and how much memory; as root also on real nodes
 	@$(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.bench_exploration
 
+.PHONY: soak
+soak: ## hours: a million steps of whatever may come between a run's commands, and every pair of failures in every world
+	@scripts/bootstrap test
+	@$(BIN)/python -m tests.soak
+
 .PHONY: sandbox
 sandbox: ## start two nodes in namespaces of this machine (as root)
 	@scripts/bootstrap test

@@ -369,8 +369,9 @@ def held(draw: st.DrawFn, world: World) -> World:
 def _stacked(world: World, side: str, below: Device, above: Device) -> World:
     """``above`` is built on ``below``, and mounted where that was."""
     facts = world.facts(side)
+    mapped = next(name for name in above.names if name.startswith("/dev/mapper/"))
     mounts = tuple(
-        structs.replace(m, device=above.number, source=above.names[0]) if m.device == below.number else m
+        structs.replace(m, device=above.number, source=mapped) if m.device == below.number else m
         for m in facts.mounts
     )
     devices = tuple(d for d in facts.devices if d.number != below.number)

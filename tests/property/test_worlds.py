@@ -329,6 +329,16 @@ def tidied(facts: NodeFacts) -> NodeFacts:
 # --- failures
 
 
+def named_by_order(plan: Plan) -> bool:
+    """Whether a disk of the destination has no name but one of the order in which disks were found.
+
+    When that comes to another disk nothing can be proved of the right one by its old name, and the run waits for a
+    person until it has that name again: neither R12 nor I11 hold then.
+    """
+    there = (step.do.argv for step in plan.steps if step.do.node == plan.asked.destination)
+    return any(re.fullmatch(r"/dev/sd[a-z]+[0-9]+", word) for argv in there for word in argv)
+
+
 @holds(
     core=250,
     fresh=60,
@@ -337,14 +347,17 @@ def tidied(facts: NodeFacts) -> NodeFacts:
 )
 def test_no_failures_in_any_world_break_an_invariant(world: World, places: list[tuple[int, int]]) -> None:
     """Up to three, each at a moment to which those before it have led."""
-    trial = start_of(world.request, told(world, make_plan(world.request)), truth=world.truth)
+    plan = told(world, make_plan(world.request))
+    trial = start_of(world.request, plan, truth=world.truth)
     harmed = trial.fork(())
     for where, which in places:
         moments = [moment for moment in _borders(trial, set(), Report()) if not moment.told]
         if not moments:
             break  # after the one before there was nothing left to do
         moment = moments[where % len(moments)]
-        fitting = faults(moment.effects)
+        fitting = [
+            f for f in faults(moment.effects) if f.kind.name != "names-move" or not named_by_order(plan)
+        ]
         armed = Armed(moment.place, fitting[which % len(fitting)])
         trial, harmed = moment.trial.fork((armed,)), moment.trial.fork((armed,))
     harmed.run()
