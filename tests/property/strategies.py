@@ -238,7 +238,7 @@ def more_names(draw: st.DrawFn, world: World) -> World:
             f"/dev/disk/by-path/pci-0000:04:00.0-fc-0x{uuid}-part1",
             f"/dev/disk/by-uuid/{uuid}",
             "/dev/disk/by-label/\\x2fvz",
-            "/dev/caf\u00e9 disk",
+            "/dev/caf\u00e9",
             f"/dev/disk/by-id/scsi-1{uuid}",
         )
         more = draw(st.lists(st.sampled_from(offered), min_size=1, unique=True))
