@@ -66,6 +66,11 @@ figures: ## measure what docs/figures.md promises, and write it there; an hour
 	@scripts/bootstrap test
 	@$(BIN)/python -m tests.figures
 
+.PHONY: soak
+soak: ## hours: a million steps of whatever may come between a run's commands, and every pair of failures in every world
+	@scripts/bootstrap test
+	@$(BIN)/python -m tests.soak
+
 .PHONY: sandbox
 sandbox: ## start two nodes in namespaces of this machine (as root)
 	@scripts/bootstrap test

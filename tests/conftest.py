@@ -1,12 +1,13 @@
 """How Hypothesis runs here: the same examples each time, so that a red test is red for everyone.
 
 ``VZPLAN_SEED=NUMBER`` explores instead: other examples, the same ones for the same number; ``VZPLAN_EXAMPLES=NUMBER``
-says how many, of every property that does not say so itself.
+says how many, of every property that does not say so itself. Properties of whole worlds
+(``tests/property/examples.py``) are tried on some examples of a fresh seed as well; the header names it, and so does
+each failure.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -17,13 +18,13 @@ from executor.simulated.verify import Verdict, verify
 from planner.codec import encode
 from planner.model import Request
 from planner.plan import Plan
-
-SEED = os.environ.get("VZPLAN_SEED")
-EXAMPLES = int(os.environ.get("VZPLAN_EXAMPLES") or 100)
+from tests.seeds import EXAMPLES, SEED, repeated_by
 
 # No deadline: how long an example takes is the machine's affair, not a property of the code.
 settings.register_profile("same-each-time", derandomize=True, deadline=None, print_blob=True)
-settings.register_profile("explore", derandomize=False, deadline=None, max_examples=EXAMPLES, print_blob=True)
+settings.register_profile(
+    "explore", derandomize=False, deadline=None, max_examples=EXAMPLES or 100, print_blob=True
+)
 settings.load_profile("explore" if SEED else "same-each-time")
 
 
@@ -32,6 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Before Hypothesis looks: the seed as if it had been given by --hypothesis-seed."""
     if SEED:
         config.option.hypothesis_seed = SEED
+
+
+def pytest_report_header() -> str:
+    """What is new in this run can be seen again."""
+    return f"hypothesis: {repeated_by()}"
 
 
 @pytest.fixture(autouse=True, scope="session")

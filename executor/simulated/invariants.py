@@ -77,11 +77,14 @@ class View:
         self.off: frozenset[str] = frozenset()  # nodes that were said to be off
         own_paths = self._own_paths()
         self.own = frozenset((path, self.was.tree[path]) for path in own_paths)
+        self.stale = {name: _stale_lock(n, self.ctid) for name, n in self.start.nodes.items()}
         self.bystanders = {
             name: frozenset(
                 (p, t)
                 for p, t in node.tree.items()
-                if not isinstance(t, Data) and (name != self.source or p not in own_paths)
+                if not isinstance(t, Data)
+                and p != self.stale[name]
+                and (name != self.source or p not in own_paths)
             )
             for name, node in self.start.nodes.items()
         }
@@ -211,6 +214,13 @@ def _lun_of(node: NodeState, config: str, where: vz.Areas | None) -> str | None:
     """The LUN that a stopped container owns."""
     device = node.devices.get(where.hook_device) if where is not None and where.hook_device else None
     return node.luns[device.number] if device is not None and value(config, "VE_DEVICE") else None
+
+
+def _stale_lock(node: NodeState, ctid: int) -> str | None:
+    """vzctl's lock on the container, if its process is dead: it holds nothing, and whoever comes next removes it."""
+    where = vz.areas(ctid, "", node.given.vz_conf)
+    lock = f"{where.lockdir}/{ctid}.lck" if where is not None else ""
+    return lock if lock in node.tree and node.text(lock) not in node.living else None
 
 
 def _roots(node: NodeState) -> frozenset[str]:
@@ -571,7 +581,7 @@ def _not_ours_to_judge(view: View, node: str) -> frozenset[str]:
 def _tree_differs(view: View, name: str, was: Tree, now: Tree) -> str | None:
     for path in sorted(was.keys() | (now.keys() - _not_ours_to_judge(view, name))):
         old, new = was.get(path), now.get(path)
-        if old == new:
+        if old == new or (new is None and path == view.stale[name]):
             continue
         if isinstance(old, Data) and isinstance(new, Data):
             continue  # written on meanwhile; the oracle judges that

@@ -169,6 +169,8 @@ def _tree(given: NodeFacts) -> dict[str, Thing]:
     for lock in given.locks:
         alive = "pid" if lock.alive is not Known.NO else "dead pid"
         tree[f"{_lockdir(given)}/{lock.ctid}.lck"] = File(f"{alive} of {lock.ctid}", 0o644)
+    if given.owners:  # as vzplan makes its folders, whichever run it is that made them
+        tree |= {OWNERS.rpartition("/")[0]: Dir(0o700), OWNERS: Dir(0o700)}
     for owner in given.owners:
         tree[f"{OWNERS}/{owner.ctid}"] = File(f"{owner.run} {owner.control}", 0o600)
     for ctid in given.reboots or ():

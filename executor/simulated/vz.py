@@ -113,7 +113,11 @@ def mount(world: World, node: NodeState, device: Device, point: str) -> bool:
     ):
         return False
     kind = device.filesystem.type if device.filesystem is not None else "ext4"
-    new = Mount(point, device.number, "/", kind, canonical(device), read_only=False, elsewhere=False)
+    # What it was called when it was mounted before is what mount(8) will call it again.
+    before = next((m.source for m in node.given.mounts if m.device == device.number), None)
+    new = Mount(
+        point, device.number, "/", kind, before or canonical(device), read_only=False, elsewhere=False
+    )
     node.mounts += (new,)
     lun = node.luns[device.number]
     known = world.luns[lun]

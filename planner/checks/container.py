@@ -229,16 +229,15 @@ def _areas(at: Situation) -> list[Finding]:
 
 
 def _below(at: Situation) -> list[Finding]:
-    """What is mounted below the private area is not copied, and would be missing at the destination."""
-    if at.handed_over:
-        return []
+    """What is mounted below the private area is not copied, and keeps a device from being released."""
     side = at.source
+    then = "keep the device from being released" if at.handed_over else "not be copied"
     top = side.facts.resolved(side.private) + "/"
     return [
         error(
             "mounted-below",
             f"{side.node}:{mount.point}",
-            "it is a filesystem of its own below the private area, and would not be copied",
+            f"it is a filesystem of its own below the private area, and would {then}",
             "unmount it, or let an action script mount it below VE_ROOT",
         )
         for mount in side.facts.mounts

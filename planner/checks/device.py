@@ -93,7 +93,8 @@ def _at_source(at: Situation, device: Device) -> list[Finding]:
             )
         )
     if mount is None and not at.up:
-        found += _unused(device, f"{side.node}:{_called(at, side)}")
+        subject = f"{side.node}:{_called(at, side)}"
+        found += [*_free(side.facts, device, subject), *_unused(device, subject)]
     private, root = side.facts.resolved(side.private), side.facts.resolved(side.root)
     found += [
         error(
@@ -209,7 +210,7 @@ def _others(at: Situation, device: Device, side: Side) -> list[Finding]:
     found = []
     for facts in at.request.others:
         for other in facts.devices:
-            if same_disk(device, other, believed=at.options.same_device):
+            if same_disk(device, other, believed=at.options.same_device) and not _is_path(facts, other):
                 subject = f"{facts.node}:{min(other.names, key=len)}"
                 found += [*_free(facts, other, subject), *_by_itself(facts, other)]
     return found
@@ -241,7 +242,8 @@ def _copied_onto(at: Situation, target: Device) -> list[Finding]:
         found += _unused(target, subject)
     here = at.source.facts
     for seen in here.devices:
-        if same_disk(seen, target) or (seen in look_alikes(target, here) and here.mounts_of(seen)):
+        alike = same_disk(seen, target) or (seen in look_alikes(target, here) and here.mounts_of(seen))
+        if alike and not _is_path(here, seen):
             found += _free(here, seen, f"{here.node}:{min(seen.names, key=len)}")
     found += _clones(at, at.source.device) if at.source.device is not None else []
     filesystem = target.filesystem
@@ -326,6 +328,13 @@ def _free(facts: NodeFacts, device: Device, subject: str) -> list[Finding]:
     )
     remedy = "look in other mount namespaces ('grep DEVICE /proc/*/mountinfo')"
     return [error("device-busy", subject, sure, remedy)]
+
+
+def _is_path(facts: NodeFacts, device: Device) -> bool:
+    """Whether only multipath holds it: what is built on it is the same disk, and is asked in its own right."""
+    above = [facts.device("/dev/" + holder.replace("!", "/")) for holder in device.holders]
+    paths = bool(above) and all(held is not None and same_disk(held, device) for held in above)
+    return paths and not facts.mounts_of(device)
 
 
 def _unused(device: Device, subject: str) -> list[Finding]:

@@ -1041,17 +1041,14 @@ def test_a_config_beside_it_that_cannot_be_read_is_refused(ctid: int) -> None:
     assert said(changed, "config-unreadable") == [(ERROR, f"{where}:/etc/vz/conf/{ctid}.conf")]
 
 
-def test_what_is_mounted_below_an_area_is_not_copied_and_so_not_moved() -> None:
-    for request in (SHARED, ONTO, TO_SHARED, OTHER):
+def test_what_is_mounted_below_an_area_is_not_copied_or_holds_its_device_and_so_is_not_moved() -> None:
+    for request in (SHARED, ONTO, TO_SHARED, OTHER, SAN):
         below = at_source(request, with_mount(f"{PRIVATE}/a/b", "8:99"))
         assert said(below, "mounted-below") == [(ERROR, f"hn1:{PRIVATE}/a/b")]
         for point in (f"{PRIVATE}4", "/vz/root/123/a"):
             assert said(at_source(request, with_mount(point, "8:99")), "mounted-below") == []
         elsewhere = with_mount(f"{PRIVATE}/a", "8:99", elsewhere=True)
         assert said(at_source(request, elsewhere), "mounted-below") == []
-    assert (
-        said(at_source(SAN, with_mount(f"{PRIVATE}/a", "8:99")), "mounted-below") == []
-    )  # nothing is copied
 
 
 def test_a_device_that_a_container_at_the_destination_owns_is_not_handed_over() -> None:
@@ -1117,6 +1114,15 @@ def test_a_device_that_is_not_there_is_named_as_the_operator_did() -> None:
     assert said(by_mount, "device-missing") == [(ERROR, f"hn1:{PRIVATE}")]
 
 
+def test_a_device_of_a_container_that_is_down_must_be_held_by_nothing() -> None:
+    for request in (stopped(SAN), stopped(OTHER), stopped(TO_SHARED)):
+        for held in (NO, UNKNOWN):
+            changed = at_source(request, device("/dev/sda1", exclusive=held))
+            assert said(changed, "device-busy") == [(ERROR, "hn1:/dev/sda1")]
+        hidden = at_source(request, with_mount("/mnt", "8:1", elsewhere=True))
+        assert said(hidden, "device-busy") == [(ERROR, "hn1:/dev/sda1")]
+
+
 # --- third nodes
 
 
@@ -1131,6 +1137,22 @@ def third(*changes: Change) -> Request:
 def test_who_names_all_nodes_that_see_it_is_not_warned() -> None:
     assert found(third()) == ()
     assert make_plan(third()).runnable
+
+
+def test_a_path_that_only_multipath_holds_is_no_use_of_it_by_a_named_node() -> None:
+    def multipath(facts: NodeFacts) -> NodeFacts:
+        above = structs.replace(lun(SAN), names=("/dev/dm-3",), number="253:3", exclusive=YES)
+        return structs.replace(facts, devices=(*facts.devices, above))
+
+    path = device("/dev/sdq1", holders=("dm-3",), exclusive=NO)
+    assert found(third(path, multipath)) == ()
+    assert said(third(path, multipath, with_mount("/mnt", "253:3")), "device-busy") == [
+        (ERROR, "hn3:/dev/dm-3")
+    ]
+    assert said(third(path, multipath, with_mount("/mnt", "65:1")), "device-busy") == [
+        (ERROR, "hn3:/dev/sdq1")
+    ]
+    assert said(third(path), "device-busy") == [(ERROR, "hn3:/dev/sdq1")]  # what holds it is not known
 
 
 def test_a_named_node_that_uses_it_or_would_is_refused() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from msgspec import structs
 
 from cli import verification
 from cli.exit_codes import ExitCode
@@ -17,7 +18,8 @@ from executor.simulated.twins import TWINS
 from executor.simulated.twins.here import End, Here, Twin
 from executor.simulated.verify import NotSimulatedError, Verdict, verify
 from planner.make import make_plan
-from planner.model import State
+from planner.model import Known, Lock, Owner, PathKind, State
+from planner.model import Path as Place
 from planner.plan import Outcome
 from planner.verbs import NO, YES
 from tests.unit.conftest import Vzplan
@@ -265,3 +267,32 @@ def test_what_does_not_go_together_is_said(vzplan: Vzplan, words: tuple[str, ...
     code, _, err = vzplan("verify", *words)
     assert code == ExitCode.USAGE
     assert said in err
+
+
+def test_a_device_that_has_further_names_is_mounted_again_as_it_was() -> None:
+    request = WORLDS["d2-running"]
+    named = (
+        structs.replace(d, names=("/dev/block/8:1", *d.names)) if "/dev/sda1" in d.names else d
+        for d in request.source.devices
+    )
+    request = structs.replace(request, source=structs.replace(request.source, devices=tuple(named)))
+    assert run_schedule(request, "stop:fails-after").violations == []
+
+
+@pytest.mark.parametrize("node", ["source", "destination"])
+def test_what_another_run_or_a_vzctl_that_died_left_there_keeps_nothing_from_being_verified(
+    node: str,
+) -> None:
+    request = WORLDS["d2-running"]
+    facts = getattr(request, node)
+    lock = Place("/vz/lock/123.lck", PathKind.FILE, "/vz/lock/123.lck", None, None)
+    left = structs.replace(
+        facts,
+        owners=(Owner(12, "20250101-000000-abcdef", "elsewhere:/var/lib/vzplan"),),
+        locks=(Lock(123, Known.NO),),
+        paths=(*facts.paths, lock),
+    )
+    request = structs.replace(request, **{node: left})
+    report = explore(request, workers=1)
+    assert not report.violations, "\n".join(map(str, report.violations[:10]))
+    assert run_schedule(request, "").outcomes == [Outcome.MIGRATED]

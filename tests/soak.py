@@ -1,0 +1,85 @@
+"""``make soak``: hours of what the tests do for seconds; prints what was tried, and ends with 1 if anything was found.
+
+``VZPLAN_SEED`` and ``VZPLAN_EXAMPLES`` as for the tests; of the machine so many runs, each of up to ``STEPS`` steps.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from typing import Final
+
+from hypothesis import Verbosity, seed
+from hypothesis.stateful import run_state_machine_as_test
+
+from executor.simulated.explore import explore
+from planner.make import make_plan
+from tests.property.examples import chosen
+from tests.property.test_machine import AnyRun
+from tests.seeds import EXAMPLES, FRESH, repeated_by
+from tests.worlds import TRUTHS, WORLDS
+
+STEPS: Final = 50
+RUNS: Final = EXAMPLES or 20_000
+"""A million steps."""
+
+
+class Counted(AnyRun):
+    """And how many runs and rules there were."""
+
+    runs = steps = 0
+
+    def __init__(self) -> None:
+        """One more."""
+        super().__init__()
+        type(self).runs += 1
+
+    def nothing_is_broken(self) -> None:
+        """Asked after every rule."""
+        type(self).steps += 1
+        super().nothing_is_broken()
+
+
+def main() -> None:
+    """Everything, whatever is found on the way."""
+    print(repeated_by())
+    found = [*machine(), *pairs()]
+    print("\n".join(found) or "nothing was found")
+    sys.exit(1 if found else 0)
+
+
+def machine() -> list[str]:
+    """Runs with whatever comes in between."""
+    began = time.process_time()
+    how = chosen("soak", 0, RUNS, stateful_step_count=STEPS, verbosity=Verbosity.normal)
+    try:
+        run_state_machine_as_test(seed(int(FRESH))(Counted), settings=how)
+    except Exception:  # noqa: BLE001 # whatever it is, it is told, and the pairs are tried as well
+        return [traceback.format_exc()]
+    finally:
+        say(f"machine: {Counted.steps:,} steps in {Counted.runs:,} runs", began)
+    return []
+
+
+def pairs() -> list[str]:
+    """Every pair of failures in every world."""
+    found: list[str] = []
+    schedules = 0
+    for name, request in WORLDS.items():
+        began = time.process_time()
+        report = explore(request, make_plan(request), failures=2, truth=TRUTHS.get(name))
+        schedules += report.schedules
+        say(f"pairs in {name}: {report.schedules:,} schedules, {len(report.violations)} violations", began)
+        found += (f"{name}: {violation}" for violation in report.violations)
+    print(f"pairs: {schedules:,} schedules in {len(WORLDS)} worlds")
+    return found
+
+
+def say(what: str, began: float) -> None:
+    """One line, at once."""
+    print(f"{what} ({time.process_time() - began:.0f} s of CPU here)", flush=True)
+
+
+if __name__ == "__main__":
+    main()
