@@ -61,6 +61,14 @@ bench: ## how long things take, and how much memory; as root also on real nodes
 	@$(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.bench_exploration
 
+# All mutants take hours on one core; of every tenth it takes some minutes. EVERY=1: all.
+EVERY = 10
+
+.PHONY: mutation
+mutation: ## change the source in one place at a time; does a test notice? (EVERY=10: every tenth)
+	@scripts/bootstrap test
+	nice $(BIN)/python -m tests.mutation --every $(EVERY)
+
 .PHONY: sandbox
 sandbox: ## start two nodes in namespaces of this machine (as root)
 	@scripts/bootstrap test
@@ -78,5 +86,5 @@ fmt: ## format, and mend what ruff can mend by itself
 
 .PHONY: clean
 clean: ## remove the environment, caches and builds
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .mutation.json build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
