@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from tests.mutation.mutants import Mutant, mutants_of
-from tests.mutation.trial import Seen, first_that_fails, functions_in, run_once
+from tests.mutation.trial import Seen, first_that_fails, forget, functions_in, run_once
 
 ROOT: Final = Path(__file__).parent.parent.parent
 SURVIVORS: Final = Path(__file__).parent / "survivors.txt"
@@ -70,6 +70,7 @@ class Campaign:
         seconds = {test: seen.seconds for test, seen in known.items()}
         executing = _executing(known)
         functions = functions_in(where)
+        forget(where)
         # Were they not to pass in a fork, every mutant would seem to be killed.
         if first_that_fails([items[test] for test in _enough(set(items), seconds)], seconds, []) is not None:
             raise pytest.UsageError("the tests fail in a fork, although nothing is changed")

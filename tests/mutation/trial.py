@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import resource
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import _lru_cache_wrapper
 from types import CodeType, FunctionType
 from typing import Final, NamedTuple
 
@@ -30,7 +32,7 @@ class Seen(NamedTuple):
     lines: dict[str, list[int]]
 
 
-def run_once(items: Sequence[pytest.Item], files: dict[str, str]) -> dict[str, Seen]:
+def run_once(items: Sequence[pytest.Item], files: Mapping[str, str]) -> dict[str, Seen]:
     """Run every test, and see what it executes of ``files`` (by where they lie, their names).
 
     Raises:
@@ -55,7 +57,14 @@ def run_once(items: Sequence[pytest.Item], files: dict[str, str]) -> dict[str, S
     return seen
 
 
-def functions_in(files: dict[str, str]) -> dict[tuple[str, str], list[FunctionType]]:
+def forget(files: Mapping[str, str]) -> None:
+    """Empty the caches of functions of ``files``: what the tests made of them while they were collected is there."""
+    for thing in gc.get_objects():
+        if isinstance(thing, _lru_cache_wrapper) and inspect.getfile(thing.__wrapped__) in files:
+            thing.cache_clear()
+
+
+def functions_in(files: Mapping[str, str]) -> dict[tuple[str, str], list[FunctionType]]:
     """The functions that exist of ``files``, by name of the file and their own qualified name."""
     found: dict[tuple[str, str], list[FunctionType]] = {}
     for thing in gc.get_objects():
@@ -68,7 +77,11 @@ def functions_in(files: dict[str, str]) -> dict[tuple[str, str], list[FunctionTy
 def first_that_fails(
     items: Sequence[pytest.Item], seconds: dict[str, float], changed: list[tuple[FunctionType, CodeType]]
 ) -> int | None:
-    """Which of the tests is the first that fails, or takes too long, with the changed functions; None if none does."""
+    """Which of the tests is the first that fails, or takes too long, with the changed functions; None if none does.
+
+    Raises:
+        RuntimeError: the functions could not be changed.
+    """
     reading, writing = os.pipe()
     with tempfile.TemporaryDirectory(prefix="vzplan-mutant-") as folder:
         child = os.fork()
@@ -80,7 +93,9 @@ def first_that_fails(
         _end_what_is_left(child)
         begun = len(os.read(reading, len(items)))  # a pipe holds more than that
         os.close(reading)
-    return None if status == 0 else max(begun - 1, 0)
+    if status and not begun:
+        raise RuntimeError("a fork ended before its first test began")
+    return begun - 1 if status else None
 
 
 def _try(
@@ -117,7 +132,7 @@ def _try(
 
 
 def _pairs(items: Sequence[pytest.Item]) -> Iterator[tuple[pytest.Item, pytest.Item | None]]:
-    return zip(items, [*items[1:], None], strict=True)
+    return zip(items, [*items[1:], None], strict=False)  # of none there are none
 
 
 def _end_what_is_left(group: int) -> None:
