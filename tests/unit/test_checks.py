@@ -18,6 +18,7 @@ from planner.make import make_plan
 from planner.model import (
     Activation,
     Asked,
+    Container,
     Device,
     Journal,
     Known,
@@ -513,6 +514,23 @@ def test_another_container_on_the_same_area_or_device_is_named(line: str) -> Non
     assert said(changed, "device-shared-by") == [(ERROR, "hn1:/etc/vz/conf/101.conf")]
 
 
+def with_container(ctid: int, text: str | None) -> Change:
+    new = Container(ctid, State.RUNNING, text)
+    return lambda facts: structs.replace(
+        facts, containers=tuple(sorted((*facts.containers, new), key=lambda c: c.ctid))
+    )
+
+
+def test_every_other_container_is_looked_at_whatever_its_number() -> None:
+    shares = 'VE_DEVICE="/dev/sda1"\n'
+    for ctid in (100, 122, 124, 9999):
+        changed = at_source(SAN, with_container(ctid, shares))
+        assert said(changed, "device-shared-by") == [(ERROR, f"hn1:/etc/vz/conf/{ctid}.conf")]
+    behind = at_source(SAN, with_container(124, None), with_container(9999, shares))
+    assert said(behind, "config-unreadable") == [(ERROR, "hn1:/etc/vz/conf/124.conf")]
+    assert said(behind, "device-shared-by") == [(ERROR, "hn1:/etc/vz/conf/9999.conf")]
+
+
 # --- the destination
 
 
@@ -561,6 +579,12 @@ def test_an_empty_directory_serves_as_mount_point_but_not_as_a_place_to_copy_int
     for full in (False, None):
         changed = at_destination(SAN, path(PRIVATE, kind=PathKind.DIRECTORY, empty=full))
         assert said(changed, "area-exists") == [(ERROR, f"hn2:{PRIVATE}")]
+
+
+def test_that_the_one_area_is_in_order_says_nothing_of_the_other() -> None:
+    empty = path(PRIVATE, kind=PathKind.DIRECTORY, empty=True)
+    changed = at_destination(SAN, empty, path("/vz/root/123", kind=PathKind.FILE))
+    assert said(changed, "area-exists") == [(ERROR, "hn2:/vz/root/123")]
 
 
 def test_something_mounted_where_an_area_is_to_be_is_in_the_way() -> None:
@@ -693,6 +717,16 @@ def test_what_mounts_another_device_is_no_matter() -> None:
         assert make_plan(at_destination(SAN, by(what))).runnable
 
 
+def test_what_mounts_a_device_by_itself_is_told_with_the_place_if_that_is_known() -> None:
+    for point, place in (("/srv/web", "at /srv/web,"), ("", "at some place,")):
+        (finding,) = (
+            f
+            for f in found(at_source(SAN, with_mounter("/etc/auto.misc", UUID, point)))
+            if f.code == "device-mounter"
+        )
+        assert place in finding.summary
+
+
 @pytest.mark.parametrize("tag", ["PARTUUID", "PARTLABEL"])
 def test_a_source_that_is_mounted_by_its_partition_is_refused(tag: str) -> None:
     names = (f"/dev/disk/by-{tag.lower()}/4f5a-01", *lun(SAN).names)
@@ -763,6 +797,14 @@ def test_a_physical_volume_of_a_group_that_lvm_activates_is_refused() -> None:
 
 def facts_have(request: Request, name: str) -> bool:
     return request.destination.device(name) is not None
+
+
+def test_what_is_built_on_a_device_is_found_where_its_name_has_a_slash() -> None:
+    built = structs.replace(spare("/dev/sdz"), names=("/dev/cciss/c0d0", *VOLUME), number="104:0", wwid="v")
+    held = at_destination(ONTO, device(SPARE, holders=("cciss!c0d0",)), with_device(built))
+    assert said(at_destination(held, activating("vg-san")), "device-activated") == [
+        (ERROR, "hn2:/etc/lvm/lvm.conf")
+    ]
 
 
 def test_devices_that_hold_each_other_end_the_search() -> None:
@@ -915,8 +957,11 @@ def test_only_ext_with_its_own_journal_is_handed_over(
 
     assert make_plan(both(SAN)).runnable == good
     assert said(both(SAN), "filesystem-not-movable") == ([] if good else [(ERROR, "hn1:/dev/sda1")])
-    remedies = [f.remedy for f in found(both(SAN)) if f.code == "filesystem-not-movable"]
-    assert all("--dst-device" in remedy for remedy in remedies)
+    for finding in found(both(SAN)):
+        if finding.code == "filesystem-not-movable":
+            assert finding.summary.startswith(type_)
+            assert ("without an internal journal" in finding.summary) == (type_ in {"ext3", "ext4"})
+            assert "--dst-device" in finding.remedy
     # Copied from, it may be anything.
     assert make_plan(at_source(OTHER, filesystem("/dev/sda1", type=type_, journal=journal))).way == "d1"
 
