@@ -358,6 +358,11 @@ def test_no_code_of_the_table_is_left_out() -> None:
     assert CASES.keys() == CODES.keys()
 
 
+def test_a_code_that_the_table_does_not_have_cannot_be_used() -> None:
+    with pytest.raises(ValueError, match="'no-such-thing' is not in the table"):
+        Finding("no-such-thing", ERROR, "hn1", "", "")
+
+
 @pytest.mark.parametrize("code", CASES)
 def test_a_world_that_has_it_is_found_out(code: str) -> None:
     case = CASES[code]
@@ -1232,6 +1237,7 @@ def test_the_bundled_hooks_are_the_wikis() -> None:
         (LOUD_HOOK, Kind.LOUD),
         ("mount $VE_DEVICE $VE_PRIVATE", Kind.LOUD),
         ("mount /dev/disk/by-id/x ${VE_PRIVATE}\n", Kind.LOUD),
+        ("from=$VE_DEVICE\nto=$VE_PRIVATE\nmount $from $to\n", Kind.LOUD),
         ("set -e\n/bin/mount $VE_DEVICE $VE_PRIVATE\n", Kind.LOUD),
         ("mount $VE_DEVICE $VE_PRIVATE\nexit $?\n", Kind.LOUD),
         ("mount $VE_DEVICE $VE_PRIVATE\nexit 0\n", Kind.SWALLOWS),
@@ -1424,6 +1430,18 @@ def test_macs_are_compared_whatever_their_case() -> None:
     own = at_source(SHARED, config(NETIF.format("00:18:51:AB:CD:EF", CTID, "00:18:51:00:00:02")))
     changed = at_destination(own, config(NETIF.format("00:18:51:ab:cd:ef", 202, "00:18:51:00:00:03"), 202))
     assert said(changed, "address-in-use") == [(ERROR, "hn2:/etc/vz/conf/202.conf")]
+
+
+def test_what_is_shared_is_taken_away_by_the_flag_for_it() -> None:
+    shared = at_source(SHARED, config(NETIF.format("00:18:51:00:00:01", CTID, "00:18:51:00:00:02")))
+    shared = at_destination(
+        shared,
+        config("2001:db8::123", 202, instead_of="192.0.2.202"),
+        config(NETIF.format("00:18:51:00:00:01", 202, "00:18:51:00:00:03"), 202),
+    )
+    address, mac = (f.remedy for f in found(shared) if f.code == "address-in-use")
+    assert "'vzctl set 202 --ipdel 2001:db8::123 --save'" in address
+    assert "'vzctl set 202 --netif_del IFNAME --save'" in mac
 
 
 # --- room
