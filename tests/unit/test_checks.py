@@ -425,6 +425,12 @@ def test_of_many_tools_each_that_is_missing_is_named() -> None:
     assert len(said(shared, "tool-missing")) == 7  # no device, no tools for one
 
 
+def test_where_there_is_no_such_container_those_that_are_there_are_named() -> None:
+    for facts, named in ((having(), "there are: 101, 123"), (having(containers=()), "there are: none")):
+        (finding,) = found(at_source(structs.replace(SHARED, asked=Asked(999, "hn1", "hn2")), facts))
+        assert finding.summary.endswith(named)
+
+
 def test_an_owner_record_of_another_container_does_no_harm() -> None:
     assert said(at_source(SHARED, having(owners=(Owner(101, "r", "c:/s"),))), "run-open") == []
 
