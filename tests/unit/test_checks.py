@@ -38,7 +38,7 @@ from planner.model import (
 from planner.model import Path as Place
 from planner.parse.config import FENCE
 from planner.parse.probe import facts as read_probe
-from planner.situation import TOLD_ONCE
+from planner.situation import TOLD_ONCE, areas, unseen
 from tests.worlds import CTID, REFUSED, WORLDS, asking, bundled, mounted, stopped
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
@@ -483,6 +483,16 @@ def test_only_simfs_is_moved(layout: str, good: bool) -> None:
     assert make_plan(at_source(SHARED, config("", instead_of='VE_LAYOUT="simfs"\n'))).runnable  # the default
 
 
+def test_an_image_in_the_private_area_is_refused_whatever_the_config_says() -> None:
+    image = at_source(SHARED, path(f"{PRIVATE}/root.hdd", kind=PathKind.DIRECTORY))
+    (finding,) = found(image)
+    assert (finding.code, finding.subject) == ("layout-not-movable", f"hn1:{CONF}")
+    assert finding.summary.startswith("there is a root.hdd in it")
+    assert found(at_source(image, config('VE_LAYOUT="ploop"', instead_of='VE_LAYOUT="simfs"')))[
+        0
+    ].summary.startswith("the layout is ploop")
+
+
 @pytest.mark.parametrize(("alive", "good"), [(YES, False), (UNKNOWN, False), (NO, True)])
 def test_a_lock_counts_unless_its_process_is_known_to_be_gone(alive: Known, good: bool) -> None:
     assert make_plan(at_source(SHARED, having(locks=(Lock(CTID, alive),)))).runnable == good
@@ -604,6 +614,17 @@ def test_something_mounted_where_an_area_is_to_be_is_in_the_way() -> None:
             SAN, path(point, kind=PathKind.DIRECTORY, empty=True), with_mount(point, "8:99")
         )
         assert said(changed, "area-exists") == [(ERROR, f"hn2:{point}")]
+
+
+def test_what_must_be_looked_at_there_are_the_areas_the_dump_and_what_they_lie_in() -> None:
+    dump = ("/vz/dump/Dump.123", "/vz/dump")
+    expected = (PRIVATE, "/vz/private", "/vz/root/123", "/vz/root", *dump)
+    assert areas(SHARED) == expected
+    assert areas(at_source(SHARED, container(CTID, config=None))) == ()
+    assert unseen(SHARED) == ()
+    assert unseen(at_destination(SHARED, having(paths=()))) == expected
+    at_top = config("VE_ROOT=/root123", instead_of='VE_ROOT="/vz/root/$VEID"')
+    assert areas(at_source(SHARED, at_top)) == (PRIVATE, "/vz/private", "/root123", "/", *dump)
 
 
 def test_a_parent_that_is_a_link_to_a_directory_is_one() -> None:

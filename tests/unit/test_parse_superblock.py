@@ -64,3 +64,11 @@ def test_no_bytes_make_it_fail_or_say_less_than_nothing(
     read, magic, at = form
     found = read(junk[:at] + magic + junk[at + len(magic) :])
     assert found.free_bytes is None or found.free_bytes >= 0
+
+
+@pytest.mark.parametrize(("used", "free"), [(100, 0), (101, 0), (99, 1), (0, 100)])
+def test_a_full_btrfs_has_no_bytes_left(used: int, free: int) -> None:
+    head = bytes(64) + b"_BHRfS_M" + bytes(40)
+    assert (
+        btrfs(head + (100).to_bytes(8, "little") + used.to_bytes(8, "little") + bytes(16)).free_bytes == free
+    )
