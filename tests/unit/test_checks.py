@@ -36,7 +36,7 @@ from planner.model import (
     Usage,
 )
 from planner.model import Path as Place
-from planner.parse.config import FENCE
+from planner.parse.config import FENCE, without
 from planner.parse.probe import facts as read_probe
 from planner.situation import TOLD_ONCE, areas, unseen
 from tests.worlds import CTID, REFUSED, WORLDS, asking, bundled, mounted, stopped
@@ -433,6 +433,12 @@ def test_where_there_is_no_such_container_those_that_are_there_are_named() -> No
 
 def test_an_owner_record_of_another_container_does_no_harm() -> None:
     assert said(at_source(SHARED, having(owners=(Owner(101, "r", "c:/s"),))), "run-open") == []
+
+
+def test_a_script_with_a_nul_byte_is_no_text() -> None:
+    for text in ("a\0b", "\0", "#!/bin/sh\n\0"):
+        odd = at_source(SHARED, script("123.mount", text))
+        assert said(odd, "script-unreadable") == [(ERROR, "hn1:/etc/vz/conf/123.mount")]
 
 
 # --- the container
@@ -1092,6 +1098,22 @@ def test_a_device_that_another_container_owns_is_not_copied_onto() -> None:
     assert make_plan(by_name_only).runnable
 
 
+def test_another_container_may_own_another_device() -> None:
+    beside = structs.replace(spare("/dev/sdz1"), number="65:9", wwid="another")
+    for side, ctid in ((at_source, 101), (at_destination, 202)):
+        changed = side(SAN, with_device(beside), config('VE_DEVICE="/dev/sdz1"\n', ctid))
+        assert said(changed, "device-shared-by") == []
+        assert make_plan(changed).runnable
+
+
+def test_a_device_that_nothing_identifies_is_the_containers_own_under_each_of_its_names() -> None:
+    names = ("/dev/sda1", "/dev/disk/by-path/x")
+    changed = at_source(
+        TO_SHARED, device("/dev/sda1", wwid=None, names=names), config(f'VE_DEVICE="{names[1]}"\n', 101)
+    )
+    assert said(changed, "device-shared-by") == [(ERROR, "hn1:/etc/vz/conf/101.conf")]
+
+
 def test_a_device_that_a_container_at_the_source_owns_is_not_copied_onto() -> None:
     seen = structs.replace(spare("/dev/sdq1"), number="65:1")
     changed = at_source(ONTO, with_device(seen), config('VE_DEVICE="/dev/sdq1"\n', 101))
@@ -1109,6 +1131,16 @@ def test_an_area_within_another_is_not_moved(ctid: int, line: str) -> None:
         changed = side(request, config(f"{line}\n", ctid, instead_of=old))
         assert said(changed, "device-shared-by") == [(ERROR, f"{where}:/etc/vz/conf/{ctid}.conf")]
     assert make_plan(side(SHARED, config("VE_PRIVATE=/vz/private/1234\n", ctid, instead_of=old))).runnable
+
+
+def test_where_no_config_says_where_anothers_areas_are_they_are_where_vzctl_has_them() -> None:
+    unsaid = at_source(
+        SHARED,
+        config("", 101, instead_of='VE_PRIVATE="/vz/private/$VEID"\n'),
+        config('VE_PRIVATE="/vz/private/101"', instead_of='VE_PRIVATE="/vz/private/$VEID"'),
+        lambda facts: structs.replace(facts, vz_conf=without(facts.vz_conf or "", "VE_PRIVATE")),
+    )
+    assert said(unsaid, "device-shared-by") == [(ERROR, "hn1:/etc/vz/conf/101.conf")]
 
 
 @pytest.mark.parametrize("ctid", [101, 202])
@@ -1433,6 +1465,12 @@ def test_an_address_is_the_same_in_any_spelling(theirs: str, shared: bool) -> No
 def test_each_shared_address_is_named_on_either_node() -> None:
     both = at_source(SHARED, config("192.0.2.123 2001:db8::123", 101, instead_of="192.0.2.101"))
     assert said(both, "address-in-use") == [(ERROR, "hn1:/etc/vz/conf/101.conf")] * 2
+
+
+@pytest.mark.parametrize("ctid", [100, 124])
+def test_an_address_is_compared_with_those_of_all_others_whatever_their_numbers(ctid: int) -> None:
+    shared = at_source(SHARED, with_container(ctid, 'IP_ADDRESS="192.0.2.123"\n'))
+    assert said(shared, "address-in-use") == [(ERROR, f"hn1:/etc/vz/conf/{ctid}.conf")]
 
 
 NETIF: Final = 'NETIF="ifname=eth0,bridge=vzbr0,mac={},host_ifname=veth{}.0,host_mac={}"\n'
