@@ -1297,6 +1297,7 @@ def test_the_bundled_hooks_are_the_wikis() -> None:
         ("mount $VE_DEVICE $VE_PRIVATE", Kind.LOUD),
         ("mount /dev/disk/by-id/x ${VE_PRIVATE}\n", Kind.LOUD),
         ("from=$VE_DEVICE\nto=$VE_PRIVATE\nmount $from $to\n", Kind.LOUD),
+        ("mount /dev/a /srv\nmount /dev/b $VE_PRIVATE\n", Kind.LOUD),
         ("set -e\n/bin/mount $VE_DEVICE $VE_PRIVATE\n", Kind.LOUD),
         ("mount $VE_DEVICE $VE_PRIVATE\nexit $?\n", Kind.LOUD),
         ("mount $VE_DEVICE $VE_PRIVATE\nexit 0\n", Kind.SWALLOWS),

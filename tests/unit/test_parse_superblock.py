@@ -72,3 +72,11 @@ def test_a_full_btrfs_has_no_bytes_left(used: int, free: int) -> None:
     assert (
         btrfs(head + (100).to_bytes(8, "little") + used.to_bytes(8, "little") + bytes(16)).free_bytes == free
     )
+
+
+@each
+def test_what_is_asked_for_is_all_that_must_be_there(case: str) -> None:
+    data, read = captured(case), READERS[case]
+    end = 152 if case == "xfs" else 144
+    assert read(data[:end]) == read(data) != NOT_READ
+    assert read(data[: end - 1]) == NOT_READ

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 from msgspec import structs
 
@@ -31,7 +33,7 @@ from planner.plan import (
     Wish,
     Zone,
 )
-from planner.saga import PATIENCE_S, PAUSES_S, Past, next_move
+from planner.saga import PATIENCE_S, PAUSES_S, Past, may_go_back, may_go_forward, next_move
 from planner.verbs import NO, NOT_UP, TAKEN_OVER, UNFIT, UNPROVED, YES
 
 OK = Exited(0)
@@ -671,3 +673,73 @@ def test_what_is_not_taken_back_on_a_node_that_is_off_is_told() -> None:
     off = [*done("own", "stop", "look", "mount"), Wish(Want.UNWIND, "asked"), NodeOff("dst")]
     end = stopped(move(*off, *ran(What.UNDO, "stop"), *ran(What.UNDO, "own")), Outcome.UNWOUND_NOT_CLEANED)
     assert end.left == (command("dst", "disown"),)
+
+
+def test_nothing_that_is_noted_in_a_copy_is_known_to_the_other() -> None:
+    past = Past(OWNED)
+    for entry in [*done("own-src"), *ran(What.DO, "own-dst", FAILED)]:
+        past.note(entry)
+    before, twin = deepcopy(vars(past)), past.copy()
+    later = [
+        *ran(What.UNDO, "own-dst", LOST),
+        *ran(What.SETTLE, "dst"),
+        *ran(What.UNDO, "own-dst"),
+        *done("stop", "mount"),
+        NodeOff("dst"),
+    ]
+    for entry in later:
+        twin.note(entry)
+    assert vars(past) == before
+    assert vars(twin) != before
+
+
+def test_of_an_adopted_run_the_pivot_is_asked_unless_it_was_taken_back() -> None:
+    begun = ("own-src", "own-dst", "stop", "mount", "start")
+    settled = [*ran(What.SETTLE, "src"), *ran(What.SETTLE, "dst")]
+    expect(owned(Adopted("src", begun, (), 2), *settled), What.PROBE, "start")
+    expect(owned(Adopted("src", begun, ("start",), 2), *settled), What.UNDO, "mount")
+    expect(owned(Adopted("src", begun[:-1], (), 2), *settled), What.UNDO, "mount")
+
+
+@pytest.mark.parametrize(
+    ("entries", "forward", "back"),
+    [
+        ([], True, True),
+        (done("own", "stop"), True, True),
+        ([*done("own"), *ran(What.DO, "stop", FAILED)], False, True),
+        ([*done("own", "stop", "look", "mount"), Began(What.DO, "start")], True, False),
+        (done("own", "stop", "look", "mount", "start"), True, False),
+        (
+            [
+                *done("own", "stop", "look", "mount"),
+                *ran(What.DO, "start", FAILED),
+                *ran(What.PROBE, "start", Exited(NO)),
+            ],
+            False,
+            True,
+        ),
+    ],
+    ids=["nothing", "under way", "taken back", "in the pivot", "behind it", "it never was"],
+)
+def test_a_run_that_is_taken_up_goes_on_or_back_as_far_as_that_is_possible(
+    entries: list[Entry], forward: bool, back: bool
+) -> None:
+    past = Past(PLAN)
+    for entry in entries:
+        past.note(entry)
+    assert (may_go_forward(past), may_go_back(past)) == (forward, back)
+
+
+def test_what_halts_the_way_back_is_told_with_what_led_to_it() -> None:
+    halted = [*done("own"), *ran(What.DO, "stop", FAILED), *ran(What.UNDO, "stop", FAILED, len(PAUSES_S))]
+    end = stopped(move(*halted), Outcome.IN_DOUBT)
+    assert end.because == "stop on src: it broke; then 'undo stop' on src: it broke"
+    not_up = Exited(NOT_UP, err="no memory")
+    down = [*done("own"), *ran(What.DO, "stop", FAILED), *ran(What.UNDO, "stop", not_up, len(PAUSES_S))]
+    end = stopped(move(*down), Outcome.DOWN)
+    assert end.because == (
+        "stop on src: it broke; the data is safe on src, released elsewhere, but 'undo stop' did not work"
+    )
+    silent = [*done("own"), *ran(What.DO, "stop", LOST), *ran(What.SETTLE, "src", LOST, len(PATIENCE_S))]
+    end = stopped(move(*silent), Outcome.IN_DOUBT)
+    assert end.because.endswith("then 'undo stop' on src: src cannot be settled")
