@@ -252,6 +252,28 @@ def test_a_journal_with_any_single_byte_changed_is_refused_and_left_as_it_is(tmp
             assert path.read_bytes() == damaged
 
 
+@pytest.mark.parametrize("end", [b"x", b" ", b"\0", b"\r"])
+def test_a_last_record_whose_end_is_damaged_is_refused_and_not_taken_for_one_that_was_torn(
+    tmp_path: Path, end: bytes
+) -> None:
+    path = written(tmp_path)
+    damaged = path.read_bytes()[:-1] + end
+    path.write_bytes(damaged)
+    for look in (lambda: Journal.open(folder_of(tmp_path)), lambda: read_journal(tmp_path, RUN)):
+        with pytest.raises(JournalError, match=r"the last record's end is damaged; .*--adopt NODE"):
+            look()
+    assert path.read_bytes() == damaged
+
+
+def test_what_is_refused_is_left_as_it_is_with_the_record_that_was_torn(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    torn = journal_module._record(0, Restarted()) + b"1 torn"
+    path.write_bytes(torn)
+    with pytest.raises(JournalError, match="does not begin with a plan"):
+        Journal.open(folder_of(tmp_path))
+    assert path.read_bytes() == torn
+
+
 @pytest.mark.parametrize(
     "order",
     [(0, 2, 3), (0, 1, 3), (1, 2, 3), (0, 1, 1, 2, 3), (0, 2, 1, 3), (1, 0, 2, 3), (0, 1, 2, 3, 3)],

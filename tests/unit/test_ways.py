@@ -461,6 +461,16 @@ def test_it_ends_in_the_state_in_which_it_began(world: str) -> None:
     assert [s.id for s in plan.steps if s.forgets] == ["disown-hn1", "disown-hn2"]
 
 
+@pytest.mark.parametrize(
+    ("world", "down", "up"),
+    [("a-running", "stop 123", "start 123"), ("a-mounted", "unmount 123", "mount 123")],
+)
+def test_what_takes_it_down_and_brings_it_up_is_called_as_it_is(world: str, down: str, up: str) -> None:
+    plan = plan_of(world)
+    assert next(s.title for s in plan.steps if s.id == "stop") == down
+    assert plan.steps[plan.pivot].title == up
+
+
 @pytest.mark.parametrize("passes", [0, 1, 2, 7])
 def test_it_is_copied_as_often_as_was_asked_for(passes: int) -> None:
     for world in ("a-running", "b-mounted", "c-running", "d1-mounted"):
