@@ -71,6 +71,14 @@ soak: ## hours: a million steps of whatever may come between a run's commands, a
 	@scripts/bootstrap test
 	@$(BIN)/python -m tests.soak
 
+# All mutants take hours on one core; of every tenth it takes some minutes. EVERY=1: all.
+EVERY = 10
+
+.PHONY: mutation
+mutation: ## change the source in one place at a time; does a test notice? (EVERY=10: every tenth)
+	@scripts/bootstrap test
+	nice $(BIN)/python -m tests.mutation --every $(EVERY)
+
 .PHONY: sandbox
 sandbox: ## start two nodes in namespaces of this machine (as root)
 	@scripts/bootstrap test
@@ -88,5 +96,5 @@ fmt: ## format, and mend what ruff can mend by itself
 
 .PHONY: clean
 clean: ## remove the environment, caches and builds
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .mutation.json build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

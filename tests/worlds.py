@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -11,8 +12,10 @@ from msgspec import structs
 from executor.facts_files import read_world
 from executor.simulated.loading import Truth
 from planner import model
+from planner.make import make_plan
 from planner.model import Asked, Container, Known, NodeFacts, Options, Request, Script, State
 from planner.parse.config import without
+from planner.plan import Plan
 
 NODES: Final = Path(__file__).parent.parent / "fixtures" / "nodes"
 CTID: Final = 123
@@ -202,6 +205,13 @@ WORLDS: Final = {
     "d2-stopped-believed": asking(stopped(bundled("no-identity")), same_device=True, dst_device="/dev/sdm1"),
 }
 """All ways and states, started at boot or not, with and without a history, and the flags."""
+
+
+@cache
+def plan_of(world: str) -> Plan:
+    """The plan for one of ``WORLDS``, made when the first test asks for it."""
+    return make_plan(WORLDS[world])
+
 
 _ONE_DISK: Final = Truth(same=((("hn1", "/dev/sda1"), ("hn2", "/dev/sdm1")),))
 

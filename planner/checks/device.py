@@ -124,8 +124,7 @@ def _in_part(mount: Mount, subject: str, called: str) -> Finding:
 
 def _handed_over(at: Situation) -> list[Finding]:
     device, peer = at.source.device, at.destination.device
-    if device is None:
-        return []
+    assert device is not None  # who owns one that is not there is told so, and no more
     subject = f"{at.source.node}:{_called(at, at.source)}"
     found = [*_writable(device, subject), *_shows_use(device.filesystem, subject)]
     clones = _clones(at, device)

@@ -18,6 +18,7 @@ from planner.make import make_plan
 from planner.model import (
     Activation,
     Asked,
+    Container,
     Device,
     Journal,
     Known,
@@ -35,9 +36,9 @@ from planner.model import (
     Usage,
 )
 from planner.model import Path as Place
-from planner.parse.config import FENCE
+from planner.parse.config import FENCE, without
 from planner.parse.probe import facts as read_probe
-from planner.situation import TOLD_ONCE
+from planner.situation import TOLD_ONCE, areas, unseen
 from tests.worlds import CTID, REFUSED, WORLDS, asking, bundled, mounted, stopped
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
@@ -357,6 +358,11 @@ def test_no_code_of_the_table_is_left_out() -> None:
     assert CASES.keys() == CODES.keys()
 
 
+def test_a_code_that_the_table_does_not_have_cannot_be_used() -> None:
+    with pytest.raises(ValueError, match="'no-such-thing' is not in the table"):
+        Finding("no-such-thing", ERROR, "hn1", "", "")
+
+
 @pytest.mark.parametrize("code", CASES)
 def test_a_world_that_has_it_is_found_out(code: str) -> None:
     case = CASES[code]
@@ -419,8 +425,20 @@ def test_of_many_tools_each_that_is_missing_is_named() -> None:
     assert len(said(shared, "tool-missing")) == 7  # no device, no tools for one
 
 
+def test_where_there_is_no_such_container_those_that_are_there_are_named() -> None:
+    for facts, named in ((having(), "there are: 101, 123"), (having(containers=()), "there are: none")):
+        (finding,) = found(at_source(structs.replace(SHARED, asked=Asked(999, "hn1", "hn2")), facts))
+        assert finding.summary.endswith(named)
+
+
 def test_an_owner_record_of_another_container_does_no_harm() -> None:
     assert said(at_source(SHARED, having(owners=(Owner(101, "r", "c:/s"),))), "run-open") == []
+
+
+def test_a_script_with_a_nul_byte_is_no_text() -> None:
+    for text in ("a\0b", "\0", "#!/bin/sh\n\0"):
+        odd = at_source(SHARED, script("123.mount", text))
+        assert said(odd, "script-unreadable") == [(ERROR, "hn1:/etc/vz/conf/123.mount")]
 
 
 # --- the container
@@ -471,6 +489,16 @@ def test_only_simfs_is_moved(layout: str, good: bool) -> None:
     assert make_plan(at_source(SHARED, config("", instead_of='VE_LAYOUT="simfs"\n'))).runnable  # the default
 
 
+def test_an_image_in_the_private_area_is_refused_whatever_the_config_says() -> None:
+    image = at_source(SHARED, path(f"{PRIVATE}/root.hdd", kind=PathKind.DIRECTORY))
+    (finding,) = found(image)
+    assert (finding.code, finding.subject) == ("layout-not-movable", f"hn1:{CONF}")
+    assert finding.summary.startswith("there is a root.hdd in it")
+    assert found(at_source(image, config('VE_LAYOUT="ploop"', instead_of='VE_LAYOUT="simfs"')))[
+        0
+    ].summary.startswith("the layout is ploop")
+
+
 @pytest.mark.parametrize(("alive", "good"), [(YES, False), (UNKNOWN, False), (NO, True)])
 def test_a_lock_counts_unless_its_process_is_known_to_be_gone(alive: Known, good: bool) -> None:
     assert make_plan(at_source(SHARED, having(locks=(Lock(CTID, alive),)))).runnable == good
@@ -511,6 +539,23 @@ def test_another_container_on_the_same_area_or_device_is_named(line: str) -> Non
         SAN, config(text, 101, instead_of='VE_PRIVATE="/vz/private/$VEID"\n' if "PRIVATE" in line else "")
     )
     assert said(changed, "device-shared-by") == [(ERROR, "hn1:/etc/vz/conf/101.conf")]
+
+
+def with_container(ctid: int, text: str | None) -> Change:
+    new = Container(ctid, State.RUNNING, text)
+    return lambda facts: structs.replace(
+        facts, containers=tuple(sorted((*facts.containers, new), key=lambda c: c.ctid))
+    )
+
+
+def test_every_other_container_is_looked_at_whatever_its_number() -> None:
+    shares = 'VE_DEVICE="/dev/sda1"\n'
+    for ctid in (100, 122, 124, 9999):
+        changed = at_source(SAN, with_container(ctid, shares))
+        assert said(changed, "device-shared-by") == [(ERROR, f"hn1:/etc/vz/conf/{ctid}.conf")]
+    behind = at_source(SAN, with_container(124, None), with_container(9999, shares))
+    assert said(behind, "config-unreadable") == [(ERROR, "hn1:/etc/vz/conf/124.conf")]
+    assert said(behind, "device-shared-by") == [(ERROR, "hn1:/etc/vz/conf/9999.conf")]
 
 
 # --- the destination
@@ -563,12 +608,29 @@ def test_an_empty_directory_serves_as_mount_point_but_not_as_a_place_to_copy_int
         assert said(changed, "area-exists") == [(ERROR, f"hn2:{PRIVATE}")]
 
 
+def test_that_the_one_area_is_in_order_says_nothing_of_the_other() -> None:
+    empty = path(PRIVATE, kind=PathKind.DIRECTORY, empty=True)
+    changed = at_destination(SAN, empty, path("/vz/root/123", kind=PathKind.FILE))
+    assert said(changed, "area-exists") == [(ERROR, "hn2:/vz/root/123")]
+
+
 def test_something_mounted_where_an_area_is_to_be_is_in_the_way() -> None:
     for point in (PRIVATE, "/vz/root/123"):
         changed = at_destination(
             SAN, path(point, kind=PathKind.DIRECTORY, empty=True), with_mount(point, "8:99")
         )
         assert said(changed, "area-exists") == [(ERROR, f"hn2:{point}")]
+
+
+def test_what_must_be_looked_at_there_are_the_areas_the_dump_and_what_they_lie_in() -> None:
+    dump = ("/vz/dump/Dump.123", "/vz/dump")
+    expected = (PRIVATE, "/vz/private", "/vz/root/123", "/vz/root", *dump)
+    assert areas(SHARED) == expected
+    assert areas(at_source(SHARED, container(CTID, config=None))) == ()
+    assert unseen(SHARED) == ()
+    assert unseen(at_destination(SHARED, having(paths=()))) == expected
+    at_top = config("VE_ROOT=/root123", instead_of='VE_ROOT="/vz/root/$VEID"')
+    assert areas(at_source(SHARED, at_top)) == (PRIVATE, "/vz/private", "/root123", "/", *dump)
 
 
 def test_a_parent_that_is_a_link_to_a_directory_is_one() -> None:
@@ -693,6 +755,16 @@ def test_what_mounts_another_device_is_no_matter() -> None:
         assert make_plan(at_destination(SAN, by(what))).runnable
 
 
+def test_what_mounts_a_device_by_itself_is_told_with_the_place_if_that_is_known() -> None:
+    for point, place in (("/srv/web", "at /srv/web,"), ("", "at some place,")):
+        (finding,) = (
+            f
+            for f in found(at_source(SAN, with_mounter("/etc/auto.misc", UUID, point)))
+            if f.code == "device-mounter"
+        )
+        assert place in finding.summary
+
+
 @pytest.mark.parametrize("tag", ["PARTUUID", "PARTLABEL"])
 def test_a_source_that_is_mounted_by_its_partition_is_refused(tag: str) -> None:
     names = (f"/dev/disk/by-{tag.lower()}/4f5a-01", *lun(SAN).names)
@@ -763,6 +835,14 @@ def test_a_physical_volume_of_a_group_that_lvm_activates_is_refused() -> None:
 
 def facts_have(request: Request, name: str) -> bool:
     return request.destination.device(name) is not None
+
+
+def test_what_is_built_on_a_device_is_found_where_its_name_has_a_slash() -> None:
+    built = structs.replace(spare("/dev/sdz"), names=("/dev/cciss/c0d0", *VOLUME), number="104:0", wwid="v")
+    held = at_destination(ONTO, device(SPARE, holders=("cciss!c0d0",)), with_device(built))
+    assert said(at_destination(held, activating("vg-san")), "device-activated") == [
+        (ERROR, "hn2:/etc/lvm/lvm.conf")
+    ]
 
 
 def test_devices_that_hold_each_other_end_the_search() -> None:
@@ -915,8 +995,11 @@ def test_only_ext_with_its_own_journal_is_handed_over(
 
     assert make_plan(both(SAN)).runnable == good
     assert said(both(SAN), "filesystem-not-movable") == ([] if good else [(ERROR, "hn1:/dev/sda1")])
-    remedies = [f.remedy for f in found(both(SAN)) if f.code == "filesystem-not-movable"]
-    assert all("--dst-device" in remedy for remedy in remedies)
+    for finding in found(both(SAN)):
+        if finding.code == "filesystem-not-movable":
+            assert finding.summary.startswith(type_)
+            assert ("without an internal journal" in finding.summary) == (type_ in {"ext3", "ext4"})
+            assert "--dst-device" in finding.remedy
     # Copied from, it may be anything.
     assert make_plan(at_source(OTHER, filesystem("/dev/sda1", type=type_, journal=journal))).way == "d1"
 
@@ -1015,6 +1098,22 @@ def test_a_device_that_another_container_owns_is_not_copied_onto() -> None:
     assert make_plan(by_name_only).runnable
 
 
+def test_another_container_may_own_another_device() -> None:
+    beside = structs.replace(spare("/dev/sdz1"), number="65:9", wwid="another")
+    for side, ctid in ((at_source, 101), (at_destination, 202)):
+        changed = side(SAN, with_device(beside), config('VE_DEVICE="/dev/sdz1"\n', ctid))
+        assert said(changed, "device-shared-by") == []
+        assert make_plan(changed).runnable
+
+
+def test_a_device_that_nothing_identifies_is_the_containers_own_under_each_of_its_names() -> None:
+    names = ("/dev/sda1", "/dev/disk/by-path/x")
+    changed = at_source(
+        TO_SHARED, device("/dev/sda1", wwid=None, names=names), config(f'VE_DEVICE="{names[1]}"\n', 101)
+    )
+    assert said(changed, "device-shared-by") == [(ERROR, "hn1:/etc/vz/conf/101.conf")]
+
+
 def test_a_device_that_a_container_at_the_source_owns_is_not_copied_onto() -> None:
     seen = structs.replace(spare("/dev/sdq1"), number="65:1")
     changed = at_source(ONTO, with_device(seen), config('VE_DEVICE="/dev/sdq1"\n', 101))
@@ -1032,6 +1131,16 @@ def test_an_area_within_another_is_not_moved(ctid: int, line: str) -> None:
         changed = side(request, config(f"{line}\n", ctid, instead_of=old))
         assert said(changed, "device-shared-by") == [(ERROR, f"{where}:/etc/vz/conf/{ctid}.conf")]
     assert make_plan(side(SHARED, config("VE_PRIVATE=/vz/private/1234\n", ctid, instead_of=old))).runnable
+
+
+def test_where_no_config_says_where_anothers_areas_are_they_are_where_vzctl_has_them() -> None:
+    unsaid = at_source(
+        SHARED,
+        config("", 101, instead_of='VE_PRIVATE="/vz/private/$VEID"\n'),
+        config('VE_PRIVATE="/vz/private/101"', instead_of='VE_PRIVATE="/vz/private/$VEID"'),
+        lambda facts: structs.replace(facts, vz_conf=without(facts.vz_conf or "", "VE_PRIVATE")),
+    )
+    assert said(unsaid, "device-shared-by") == [(ERROR, "hn1:/etc/vz/conf/101.conf")]
 
 
 @pytest.mark.parametrize("ctid", [101, 202])
@@ -1209,6 +1318,8 @@ def test_the_bundled_hooks_are_the_wikis() -> None:
         (LOUD_HOOK, Kind.LOUD),
         ("mount $VE_DEVICE $VE_PRIVATE", Kind.LOUD),
         ("mount /dev/disk/by-id/x ${VE_PRIVATE}\n", Kind.LOUD),
+        ("from=$VE_DEVICE\nto=$VE_PRIVATE\nmount $from $to\n", Kind.LOUD),
+        ("mount /dev/a /srv\nmount /dev/b $VE_PRIVATE\n", Kind.LOUD),
         ("set -e\n/bin/mount $VE_DEVICE $VE_PRIVATE\n", Kind.LOUD),
         ("mount $VE_DEVICE $VE_PRIVATE\nexit $?\n", Kind.LOUD),
         ("mount $VE_DEVICE $VE_PRIVATE\nexit 0\n", Kind.SWALLOWS),
@@ -1379,6 +1490,12 @@ def test_each_shared_address_is_named_on_either_node() -> None:
     assert said(both, "address-in-use") == [(ERROR, "hn1:/etc/vz/conf/101.conf")] * 2
 
 
+@pytest.mark.parametrize("ctid", [100, 124])
+def test_an_address_is_compared_with_those_of_all_others_whatever_their_numbers(ctid: int) -> None:
+    shared = at_source(SHARED, with_container(ctid, 'IP_ADDRESS="192.0.2.123"\n'))
+    assert said(shared, "address-in-use") == [(ERROR, f"hn1:/etc/vz/conf/{ctid}.conf")]
+
+
 NETIF: Final = 'NETIF="ifname=eth0,bridge=vzbr0,mac={},host_ifname=veth{}.0,host_mac={}"\n'
 
 
@@ -1401,6 +1518,18 @@ def test_macs_are_compared_whatever_their_case() -> None:
     own = at_source(SHARED, config(NETIF.format("00:18:51:AB:CD:EF", CTID, "00:18:51:00:00:02")))
     changed = at_destination(own, config(NETIF.format("00:18:51:ab:cd:ef", 202, "00:18:51:00:00:03"), 202))
     assert said(changed, "address-in-use") == [(ERROR, "hn2:/etc/vz/conf/202.conf")]
+
+
+def test_what_is_shared_is_taken_away_by_the_flag_for_it() -> None:
+    shared = at_source(SHARED, config(NETIF.format("00:18:51:00:00:01", CTID, "00:18:51:00:00:02")))
+    shared = at_destination(
+        shared,
+        config("2001:db8::123", 202, instead_of="192.0.2.202"),
+        config(NETIF.format("00:18:51:00:00:01", 202, "00:18:51:00:00:03"), 202),
+    )
+    address, mac = (f.remedy for f in found(shared) if f.code == "address-in-use")
+    assert "'vzctl set 202 --ipdel 2001:db8::123 --save'" in address
+    assert "'vzctl set 202 --netif_del IFNAME --save'" in mac
 
 
 # --- room

@@ -164,3 +164,12 @@ def test_what_never_ends_at_its_trailer_or_behind_it_is_not_kept(endless: bytes)
     assert stream.trailer is not None
     assert len(stream.trailer) <= 64
     assert stream.said() == b"out"
+
+
+def test_what_stands_behind_a_nonce_may_be_64_bytes_long_and_its_end_may_come_later() -> None:
+    for words, heard_of in ((b"9" * 63, b"9" * 63), (b"9" * 64, b"9" * 63)):
+        stream = Stream(NONCE, KEEP)
+        stream.feed(b"out\n" + NONCE + b" " + words)
+        assert (stream.trailer is None) == (words == heard_of)
+        stream.feed(b"\n")
+        assert (stream.trailer, stream.said()) == (heard_of, b"out")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -250,6 +252,28 @@ def test_a_journal_with_any_single_byte_changed_is_refused_and_left_as_it_is(tmp
             assert path.read_bytes() == damaged
 
 
+@pytest.mark.parametrize("end", [b"x", b" ", b"\0", b"\r"])
+def test_a_last_record_whose_end_is_damaged_is_refused_and_not_taken_for_one_that_was_torn(
+    tmp_path: Path, end: bytes
+) -> None:
+    path = written(tmp_path)
+    damaged = path.read_bytes()[:-1] + end
+    path.write_bytes(damaged)
+    for look in (lambda: Journal.open(folder_of(tmp_path)), lambda: read_journal(tmp_path, RUN)):
+        with pytest.raises(JournalError, match=r"the last record's end is damaged; .*--adopt NODE"):
+            look()
+    assert path.read_bytes() == damaged
+
+
+def test_what_is_refused_is_left_as_it_is_with_the_record_that_was_torn(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    torn = journal_module._record(0, Restarted()) + b"1 torn"
+    path.write_bytes(torn)
+    with pytest.raises(JournalError, match="does not begin with a plan"):
+        Journal.open(folder_of(tmp_path))
+    assert path.read_bytes() == torn
+
+
 @pytest.mark.parametrize(
     "order",
     [(0, 2, 3), (0, 1, 3), (1, 2, 3), (0, 1, 1, 2, 3), (0, 2, 1, 3), (1, 0, 2, 3), (0, 1, 2, 3, 3)],
@@ -489,7 +513,7 @@ def test_two_runs_never_have_the_same_name(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("executor.journal.time.strftime", lambda *_: "20260101-120000-")
     names = {new_run_id() for _ in range(50)}
     assert len(names) == 50
-    assert all(name.startswith("20260101-120000-") for name in names)
+    assert all(re.fullmatch("20260101-120000-[0-9a-f]{6}", name) for name in names)
 
 
 @pytest.mark.parametrize(
@@ -542,3 +566,126 @@ def test_a_journal_that_cannot_be_begun_is_let_go_of(tmp_path: Path, monkeypatch
         with pytest.raises(JournalError):
             Journal.create(folder_of(tmp_path), OPENED)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_whoever_looked_at_a_journal_or_was_refused_it_has_let_go_of_it(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    before = open_files()
+    read_journal(tmp_path, RUN)
+    Journal.open(folder_of(tmp_path)).close()
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+    for look in (lambda: Journal.open(folder_of(tmp_path)), lambda: read_journal(tmp_path, RUN)):
+        with pytest.raises(JournalError):
+            look()
+    path.unlink()
+    path.mkdir()
+    for look in (lambda: Journal.open(folder_of(tmp_path)), lambda: read_journal(tmp_path, RUN)):
+        with pytest.raises(JournalError):
+            look()
+    assert open_files() == before
+
+
+@pytest.mark.parametrize("call", ["ftruncate", "fsync", "lseek"])
+def test_a_torn_record_that_cannot_be_cut_off_is_told_and_the_journal_let_go_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path = written(tmp_path)
+    path.write_bytes(path.read_bytes() + b"4 torn")
+    before = open_files()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fails)
+        with pytest.raises(JournalError) as refused:
+            Journal.open(folder_of(tmp_path))
+    assert str(refused.value) == f"{path}: {os.strerror(errno.EIO)}"
+    assert open_files() == before
+    assert entries_of(folder_of(tmp_path)) == list(ENTRIES)
+
+
+def test_a_journal_that_cannot_be_read_is_told_and_let_go_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: int) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    written(tmp_path)
+    before = open_files()
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_module, "_whole", fails)
+        with pytest.raises(JournalError, match=rf"{os.strerror(errno.EIO)}; 'vzplan runs' lists"):
+            read_journal(tmp_path, RUN)
+    assert open_files() == before
+
+
+def test_the_state_folder_is_made_with_all_above_it(tmp_path: Path) -> None:
+    deep = tmp_path / "a" / "b" / "state"
+    Journal.create(folder_of(deep), OPENED).close()
+    assert entries_of(folder_of(deep)) == [OPENED]
+
+
+def test_who_only_looks_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path)
+    looks = os.open(folder_of(tmp_path) / "journal", os.O_RDONLY)
+    fcntl.flock(looks, fcntl.LOCK_SH)
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            os.close(looks)
+
+    monkeypatch.setattr("executor.journal.time.sleep", wait)
+    assert entries_of(folder_of(tmp_path)) == list(ENTRIES)
+    assert len(waits) == 3
+    assert all(0 < seconds < 1 for seconds in waits)
+
+
+LOCKS = """\
+1: POSIX  ADVISORY  WRITE 11 {file} 0 EOF
+2: FLOCK  ADVISORY  WRITE 12 {file}1 0 EOF
+3: FLOCK  ADVISORY  WRITE 4242 {file} 0 EOF
+3: -> FLOCK  ADVISORY  WRITE 13 {file} 0 EOF
+"""
+
+
+@pytest.mark.parametrize(
+    ("locks", "stat", "said"),
+    [
+        (LOCKS, "4242 (vzplan (x) T) S 1 2 3", "at work (process 4242); wait"),
+        (LOCKS, "4242 (vzplan) T 1 2 3", "at work (process 4242, which is stopped); wait"),
+        (LOCKS.replace("FLOCK", "POSIX"), "4242 (vzplan) T 1 2 3", "at work; wait"),
+        ("", "", "at work; wait"),
+        ("1: FLOCK\n", "", "at work; wait"),
+        (LOCKS, None, "at work; wait"),
+        (None, None, "at work; wait"),
+    ],
+    ids=["works", "stopped", "another lock", "none is told", "cut short", "it is gone", "no such file"],
+)
+def test_who_is_refused_a_journal_is_told_which_process_holds_it_if_that_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: str | None, stat: str | None, said: str
+) -> None:
+    path = written(tmp_path)
+    about = path.stat()
+    file = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}"
+    told = {"/proc/locks": locks and locks.format(file=file), "/proc/4242/stat": stat}
+    read = Path.read_text
+
+    def read_text(self: Path) -> str:
+        if str(self) not in told:
+            return read(self)
+        text = told[str(self)]
+        if text is None:
+            raise FileNotFoundError(self)
+        return text
+
+    monkeypatch.setattr("executor.journal.time.sleep", lambda _: None)
+    monkeypatch.setattr(Path, "read_text", read_text)
+    with Journal.open(folder_of(tmp_path)), pytest.raises(JournalError) as refused:
+        Journal.open(folder_of(tmp_path))
+    assert said in str(refused.value)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from planner.make import make_plan
 from planner.plan import Compensation, Plan, Step, Zone
-from tests.worlds import WORLDS
+from tests.worlds import WORLDS, plan_of
 
-PLANS = {world: make_plan(request) for world, request in WORLDS.items()}
-HANDED_OVER = [world for world, plan in PLANS.items() if plan.way == "d2"]
-COPIED = [world for world, plan in PLANS.items() if plan.way != "d2"]
+HANDED_OVER = [world for world in WORLDS if world.startswith("d2-")]
+COPIED = [world for world in WORLDS if world not in HANDED_OVER]
 UP = [world for world in WORLDS if "stopped" not in world]
 
 
@@ -33,7 +31,7 @@ def verbs(steps: tuple[Step, ...]) -> list[str]:
 def test_release_is_proved_after_the_config_is_hidden_and_nothing_stands_between_that_and_the_mount(
     world: str,
 ) -> None:
-    plan = PLANS[world]
+    plan = plan_of(world)
     hidden = hiding(plan)
     assert place(plan, "release-device", "hn1") < hidden
     follow = plan.steps[hidden + 1 : hidden + 4]
@@ -47,7 +45,7 @@ def test_release_is_proved_after_the_config_is_hidden_and_nothing_stands_between
 
 @pytest.mark.parametrize("world", HANDED_OVER)
 def test_the_challenge_is_seen_before_anything_is_mounted_at_the_destination(world: str) -> None:
-    plan = PLANS[world]
+    plan = plan_of(world)
     seen = place(plan, "see-mounted", "hn2")
     assert seen < place(plan, "prove-released", "hn2")
     if world in UP:
@@ -59,7 +57,7 @@ def test_the_challenge_is_seen_before_anything_is_mounted_at_the_destination(wor
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_locks_guards_and_fence_come_before_anything_goes_down(world: str) -> None:
-    plan = PLANS[world]
+    plan = plan_of(world)
     freeze = tuple(step for step in plan.steps if step.zone is Zone.FREEZE)
     assert verbs(freeze)[:5] == ["hold-lock", "hold-lock", "guard-source", "guard-destination", "fence"]
     assert verbs(freeze)[5:] == (["stop-container"] if world in UP else [])
@@ -68,7 +66,7 @@ def test_locks_guards_and_fence_come_before_anything_goes_down(world: str) -> No
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_owners_come_first_and_the_records_go_last(world: str) -> None:
-    plan = PLANS[world]
+    plan = plan_of(world)
     assert verbs(plan.steps[:3]) == ["own", "own", "note-state"]
     assert verbs(plan.steps[-2:]) == ["disown", "disown"]
     for step in plan.steps[:2]:
@@ -79,7 +77,7 @@ def test_owners_come_first_and_the_records_go_last(world: str) -> None:
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_the_destination_is_made_sure_of_before_anything_of_the_source_goes(world: str) -> None:
-    plan = PLANS[world]
+    plan = plan_of(world)
     retire = plan.steps[plan.pivot + 1 :]
     ensures = [step.id for step in retire if step.ensures]
     assert ensures == (["allow-start", "ensure-up"] if world in UP else ["allow-start"])
@@ -90,7 +88,7 @@ def test_the_destination_is_made_sure_of_before_anything_of_the_source_goes(worl
 def test_the_last_copy_is_made_while_the_container_is_down_and_fenced_and_before_its_config_goes(
     world: str,
 ) -> None:
-    plan = PLANS[world]
+    plan = plan_of(world)
     last = next(n for n, step in enumerate(plan.steps) if step.id == "copy-last")
     assert place(plan, "fence") < last < hiding(plan)
     if world in UP:
@@ -105,7 +103,7 @@ def test_the_last_copy_is_made_while_the_container_is_down_and_fenced_and_before
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_until_the_config_is_hidden_at_the_source_it_has_a_name_that_vzctl_does_not_read(world: str) -> None:
-    plan = PLANS[world]
+    plan = plan_of(world)
     active = [
         n
         for n, step in enumerate(plan.steps)

@@ -82,3 +82,7 @@ def test_no_table_makes_it_fail(bytes_lines: list[str], inode_lines: list[str]) 
     for room in rooms(bytes_lines, inode_lines):
         assert room.size_bytes >= 0
         assert room.free_bytes >= 0
+
+
+def test_a_filesystem_of_no_size_has_no_percentage_and_no_room() -> None:
+    assert rooms(["/dev/sda1 0 0 0 - /mnt/none"], []) == (kib("/mnt/none", 0, 0, None),)

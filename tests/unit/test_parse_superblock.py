@@ -64,3 +64,19 @@ def test_no_bytes_make_it_fail_or_say_less_than_nothing(
     read, magic, at = form
     found = read(junk[:at] + magic + junk[at + len(magic) :])
     assert found.free_bytes is None or found.free_bytes >= 0
+
+
+@pytest.mark.parametrize(("used", "free"), [(100, 0), (101, 0), (99, 1), (0, 100)])
+def test_a_full_btrfs_has_no_bytes_left(used: int, free: int) -> None:
+    head = bytes(64) + b"_BHRfS_M" + bytes(40)
+    assert (
+        btrfs(head + (100).to_bytes(8, "little") + used.to_bytes(8, "little") + bytes(16)).free_bytes == free
+    )
+
+
+@each
+def test_what_is_asked_for_is_all_that_must_be_there(case: str) -> None:
+    data, read = captured(case), READERS[case]
+    end = 152 if case == "xfs" else 144
+    assert read(data[:end]) == read(data) != NOT_READ
+    assert read(data[: end - 1]) == NOT_READ

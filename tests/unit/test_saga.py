@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 from msgspec import structs
 
@@ -31,7 +33,7 @@ from planner.plan import (
     Wish,
     Zone,
 )
-from planner.saga import PATIENCE_S, PAUSES_S, Past, next_move
+from planner.saga import PATIENCE_S, PAUSES_S, Past, may_go_back, may_go_forward, next_move
 from planner.verbs import NO, NOT_UP, TAKEN_OVER, UNFIT, UNPROVED, YES
 
 OK = Exited(0)
@@ -215,7 +217,9 @@ def test_yes_goes_forward_and_a_proved_no_takes_the_pivot_back_first() -> None:
 @pytest.mark.parametrize("answer", [Exited(UNPROVED), Exited(1), Exited(0), Exited(137)])
 def test_any_other_answer_is_no_answer(answer: Exited) -> None:
     asked = [*BEFORE, *ran(What.DO, "start", FAILED), *ran(What.PROBE, "start", answer, len(PAUSES_S))]
-    stopped(move(*asked), Outcome.IN_DOUBT)
+    doubt = stopped(move(*asked), Outcome.IN_DOUBT)
+    said = "not known whether 'start' took effect on dst; nothing is started anywhere until it is"
+    assert (doubt.because, doubt.left) == (said, (command("dst", "probe-pivot"),))
 
 
 def test_after_the_pivot_a_failure_is_repeated_never_undone() -> None:
@@ -224,6 +228,11 @@ def test_after_the_pivot_a_failure_is_repeated_never_undone() -> None:
     expect(move(*passed, *ran(What.DO, "tidy", LOST)), What.SETTLE, "src")
     end = stopped(move(*passed, *ran(What.DO, "tidy", FAILED, len(PAUSES_S))), Outcome.MIGRATED_NOT_CLEANED)
     assert end.left == (command("src"),)
+    assert end.because == "'tidy' on src: it broke"
+    silent = [*ran(What.DO, "tidy", LOST), *ran(What.SETTLE, "src", LOST, len(PATIENCE_S))]
+    assert stopped(move(*passed, *silent), Outcome.MIGRATED_NOT_CLEANED).because.startswith(
+        "'tidy' on src: no answer"
+    )
 
 
 def test_migrated_is_not_claimed_before_the_destination_is_ensured() -> None:
@@ -361,7 +370,7 @@ def test_what_is_noted_in_a_copy_stays_there() -> None:
     ("steps", "rule"),
     [
         ((), "no steps"),
-        ((PLAN.steps[0], PLAN.steps[0], *PLAN.steps[1:]), "not unique"),
+        ((PLAN.steps[0], PLAN.steps[0], *PLAN.steps[1:]), r"not unique: \['own', 'own'\]"),
         ((PLAN.steps[1], PLAN.steps[0], *PLAN.steps[2:]), "out of order"),
         (PLAN.steps[:4], "0 pivots"),
         ((*PLAN.steps[:4], step("start", "dst", Zone.PIVOT)), "no probe"),
@@ -551,3 +560,194 @@ def test_a_node_that_knew_nothing_when_the_run_was_adopted_is_settled_only_to_ti
     asked = [*adopted, *ran(What.SETTLE, "dst"), *ran(What.PROBE, "start", Exited(YES)), *done("ensure")]
     expect(owned(*asked), What.SETTLE, "src")
     expect(owned(*asked, *ran(What.SETTLE, "src")), What.DO, "disown-src")
+
+
+def frozen_by(*freeze: Step) -> Plan:
+    return plan(owning("own-src", "src"), owning("own-dst", "dst"), *freeze, *PLAN.steps[4:])
+
+
+def next_of(made: Plan, *entries: Entry) -> Run | Stop:
+    past = Past(made)
+    for entry in entries:
+        past.note(entry)
+    return next_move(made, past)
+
+
+def test_who_goes_on_looks_again_unless_something_is_frozen() -> None:
+    made = frozen_by(
+        step("lock", "src", Zone.FREEZE),
+        step("guard", "src", Zone.FREEZE, must=None),
+        step("fence", "src", Zone.FREEZE, must=True),
+        step("stop", "src", Zone.FREEZE, must=True),
+    )
+    on = [Restarted(forward=True), *ran(What.SETTLE, "src"), *ran(What.SETTLE, "dst")]
+    owned_ = done("own-src", "own-dst")
+    expect(next_of(made, *owned_, *done("lock", "guard"), *on), What.DO, "lock")
+    expect(next_of(made, *owned_, *done("lock", "guard", "fence"), *on), What.DO, "stop")
+
+
+def test_before_the_freeze_a_node_that_says_nothing_keeps_the_other_from_nothing() -> None:
+    made = plan(
+        owning("own-src", "src"),
+        owning("own-dst", "dst"),
+        step("note", "src", Zone.PREPARE, must=True),
+        step("stop", "src", Zone.FREEZE, must=True),
+        *PLAN.steps[4:],
+    )
+    silent = [*ran(What.SETTLE, "src"), *ran(What.SETTLE, "dst", LOST, len(PATIENCE_S))]
+    expect(next_of(made, *done("own-src", "own-dst", "note"), Restarted(), *silent), What.UNDO, "note")
+    frozen = [*done("own-src", "own-dst", "note"), Began(What.DO, "stop"), Restarted(), *silent]
+    stopped(next_of(made, *frozen), Outcome.IN_DOUBT)
+
+
+def test_who_was_at_work_all_the_time_takes_the_source_back_whatever_is_left_at_the_other_end() -> None:
+    copy = structs.replace(
+        step("copy", "src", Zone.TRANSFER, must=None),
+        do=command("src", "copy-tree", "123", "/p", "-", "-", "dst", "/p", "-", "-", "last", "ssh", "-"),
+    )
+    made = frozen_by(step("stop", "src", Zone.FREEZE, must=True), copy)
+    failed = [*done("own-src", "own-dst", "stop"), *ran(What.DO, "copy", FAILED)]
+    expect(next_of(made, *failed), What.UNDO, "stop")
+    expect(next_of(made, *failed, *ran(What.UNDO, "stop")), What.SETTLE, "dst")
+
+
+def test_once_all_have_settled_a_node_that_is_lost_again_is_settled_when_it_is_needed() -> None:
+    made = plan(
+        owning("own-src", "src"),
+        owning("own-dst", "dst"),
+        step("make", "dst", Zone.PREPARE),
+        step("stop", "src", Zone.FREEZE, must=True),
+        *PLAN.steps[4:],
+    )
+    lost = ran(What.UNDO, "make", LOST)
+    settled = ran(What.SETTLE, "dst")
+    entries = [
+        *done("own-src", "own-dst", "make"),
+        Restarted(),
+        *ran(What.SETTLE, "src"),
+        *settled,
+        *lost,
+        *settled,
+        *lost,
+        *settled,
+        *lost,
+    ]
+    expect(next_of(made, *entries), What.UNDO, "own-src")
+
+
+def test_a_run_of_which_only_the_records_are_known_ends_as_refused_or_in_doubt() -> None:
+    adopted = [
+        Adopted("src", ("own-src", "own-dst"), (), 2),
+        *ran(What.SETTLE, "src"),
+        *ran(What.SETTLE, "dst"),
+    ]
+    taken_back = [*ran(What.UNDO, "own-dst"), *ran(What.UNDO, "own-src")]
+    end = stopped(owned(*adopted, *taken_back), Outcome.REFUSED)
+    assert "see where the container is" in end.because
+    left = [*ran(What.UNDO, "own-dst", FAILED, len(PAUSES_S)), *ran(What.UNDO, "own-src")]
+    assert stopped(owned(*adopted, *left), Outcome.IN_DOUBT).left == (command("dst", "disown"),)
+    more = [Adopted("src", ("own-src", "own-dst", "stop"), ("stop",), 2), *adopted[1:]]
+    stopped(owned(*more, *taken_back), Outcome.UNWOUND)
+
+
+def test_what_a_node_that_knew_nothing_had_to_do_in_the_end_is_done() -> None:
+    tidying = plan(*OWNED.steps[:6], step("tidy", "src", Zone.RETIRE, must=None), *OWNED.steps[6:])
+    begun = ("own-src", "own-dst", "stop", "mount", "start")
+    asked = [
+        Adopted("dst", begun, (), 2, (), ("src",)),
+        *ran(What.SETTLE, "dst"),
+        *ran(What.PROBE, "start", Exited(YES)),
+        *done("ensure"),
+        *ran(What.SETTLE, "src"),
+    ]
+    expect(next_of(tidying, *asked), What.DO, "disown-src")
+
+
+def test_why_the_pivot_failed_is_told_although_another_controller_asks() -> None:
+    died = [
+        *BEFORE,
+        *ran(What.DO, "start", FAILED),
+        Restarted(),
+        *ran(What.SETTLE, "dst"),
+        *ran(What.SETTLE, "src"),
+    ]
+    past = Past(PLAN)
+    for entry in [*died, *ran(What.PROBE, "start", Exited(NO))]:
+        past.note(entry)
+    assert past.unwinding == "start on dst: it broke"
+
+
+def test_what_is_not_taken_back_on_a_node_that_is_off_is_told() -> None:
+    off = [*done("own", "stop", "look", "mount"), Wish(Want.UNWIND, "asked"), NodeOff("dst")]
+    end = stopped(move(*off, *ran(What.UNDO, "stop"), *ran(What.UNDO, "own")), Outcome.UNWOUND_NOT_CLEANED)
+    assert end.left == (command("dst", "disown"),)
+
+
+def test_nothing_that_is_noted_in_a_copy_is_known_to_the_other() -> None:
+    past = Past(OWNED)
+    for entry in [*done("own-src"), *ran(What.DO, "own-dst", FAILED)]:
+        past.note(entry)
+    before, twin = deepcopy(vars(past)), past.copy()
+    later = [
+        *ran(What.UNDO, "own-dst", LOST),
+        *ran(What.SETTLE, "dst"),
+        *ran(What.UNDO, "own-dst"),
+        *done("stop", "mount"),
+        NodeOff("dst"),
+    ]
+    for entry in later:
+        twin.note(entry)
+    assert vars(past) == before
+    assert vars(twin) != before
+
+
+def test_of_an_adopted_run_the_pivot_is_asked_unless_it_was_taken_back() -> None:
+    begun = ("own-src", "own-dst", "stop", "mount", "start")
+    settled = [*ran(What.SETTLE, "src"), *ran(What.SETTLE, "dst")]
+    expect(owned(Adopted("src", begun, (), 2), *settled), What.PROBE, "start")
+    expect(owned(Adopted("src", begun, ("start",), 2), *settled), What.UNDO, "mount")
+    expect(owned(Adopted("src", begun[:-1], (), 2), *settled), What.UNDO, "mount")
+
+
+@pytest.mark.parametrize(
+    ("entries", "forward", "back"),
+    [
+        ([], True, True),
+        (done("own", "stop"), True, True),
+        ([*done("own"), *ran(What.DO, "stop", FAILED)], False, True),
+        ([*done("own", "stop", "look", "mount"), Began(What.DO, "start")], True, False),
+        (done("own", "stop", "look", "mount", "start"), True, False),
+        (
+            [
+                *done("own", "stop", "look", "mount"),
+                *ran(What.DO, "start", FAILED),
+                *ran(What.PROBE, "start", Exited(NO)),
+            ],
+            False,
+            True,
+        ),
+    ],
+    ids=["nothing", "under way", "taken back", "in the pivot", "behind it", "it never was"],
+)
+def test_a_run_that_is_taken_up_goes_on_or_back_as_far_as_that_is_possible(
+    entries: list[Entry], forward: bool, back: bool
+) -> None:
+    past = Past(PLAN)
+    for entry in entries:
+        past.note(entry)
+    assert (may_go_forward(past), may_go_back(past)) == (forward, back)
+
+
+def test_what_halts_the_way_back_is_told_with_what_led_to_it() -> None:
+    halted = [*done("own"), *ran(What.DO, "stop", FAILED), *ran(What.UNDO, "stop", FAILED, len(PAUSES_S))]
+    end = stopped(move(*halted), Outcome.IN_DOUBT)
+    assert end.because == "stop on src: it broke; then 'undo stop' on src: it broke"
+    not_up = Exited(NOT_UP, err="no memory")
+    down = [*done("own"), *ran(What.DO, "stop", FAILED), *ran(What.UNDO, "stop", not_up, len(PAUSES_S))]
+    end = stopped(move(*down), Outcome.DOWN)
+    assert end.because == (
+        "stop on src: it broke; the data is safe on src, released elsewhere, but 'undo stop' did not work"
+    )
+    silent = [*done("own"), *ran(What.DO, "stop", LOST), *ran(What.SETTLE, "src", LOST, len(PATIENCE_S))]
+    end = stopped(move(*silent), Outcome.IN_DOUBT)
+    assert end.because.endswith("then 'undo stop' on src: src cannot be settled")

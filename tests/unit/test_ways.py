@@ -14,11 +14,11 @@ from planner.codec import decode_plan, encode
 from planner.findings import Severity
 from planner.identity import stable_name
 from planner.make import make_plan
-from planner.model import NodeFacts, Options, Request, State
+from planner.model import NodeFacts, Options, Request, Script, State
 from planner.parse.config import FENCE, with_value, without
 from planner.plan import Command, Compensation, NothingToUndo, Plan, Zone
 from planner.verbs import VERBS
-from tests.worlds import CTID, WORLDS, asking, bundled, mounted, stopped, without_device
+from tests.worlds import CTID, WORLDS, asking, bundled, mounted, plan_of, stopped, without_device
 
 BY_ID: Final = "/dev/disk/by-id/wwn-0x600508b4000971f0000a000000410000-part1"
 SPARE: Final = "/dev/sdg1"
@@ -279,14 +279,12 @@ def commands(plan: Plan) -> Iterator[Command]:
     yield from plan.settle
 
 
-PLANS: Final = {name: make_plan(request) for name, request in WORLDS.items()}
-
 each_world = pytest.mark.parametrize("world", WORLDS)
 
 
 @each_world
 def test_a_plan_keeps_the_rules_of_the_saga(world: str) -> None:
-    plan = PLANS[world]
+    plan = plan_of(world)
     assert decode_plan(encode(plan), world) == plan  # its constructor has looked again
     assert plan.runnable
     ids = [step.id for step in plan.steps]
@@ -312,7 +310,7 @@ def test_a_plan_keeps_the_rules_of_the_saga(world: str) -> None:
 
 @each_world
 def test_no_step_names_a_device_that_may_be_called_otherwise_tomorrow(world: str) -> None:
-    request, plan = WORLDS[world], PLANS[world]
+    request, plan = WORLDS[world], plan_of(world)
     moving = names_that_move(request.source) | names_that_move(request.destination)
     assert moving or plan.way == "a" or world == "d2-stopped-believed"  # or nothing would be shown here
     for command in commands(plan):
@@ -331,7 +329,7 @@ def names_that_move(facts: NodeFacts) -> set[str]:
 
 @each_world
 def test_what_mounts_a_device_carries_its_identity(world: str) -> None:
-    request, plan = WORLDS[world], PLANS[world]
+    request, plan = WORLDS[world], plan_of(world)
     for command in commands(plan):
         names = VERBS[command.argv[0]].operands
         words = dict(zip(names, command.argv[1:], strict=True))
@@ -353,7 +351,7 @@ def test_what_mounts_a_device_carries_its_identity(world: str) -> None:
 
 @each_world
 def test_a_node_that_mounts_holds_or_starts_must_be_able_to_take_it_back(world: str) -> None:
-    for step in PLANS[world].steps:
+    for step in plan_of(world).steps:
         if step.do.argv[0] not in BLOCKING or isinstance(step.undo, NothingToUndo):
             continue
         assert step.undo.blocking, step.id
@@ -372,8 +370,8 @@ BLOCKING: Final = {
 
 @each_world
 def test_the_fence_comes_before_the_data_moves_and_falls_after_the_pivot(world: str) -> None:
-    ids = [step.id for step in PLANS[world].steps]
-    pivot = next(s.id for s in PLANS[world].steps if s.zone is Zone.PIVOT)
+    ids = [step.id for step in plan_of(world).steps]
+    pivot = next(s.id for s in plan_of(world).steps if s.zone is Zone.PIVOT)
     order = ["own-hn1", "own-hn2", "note-state", "stage-config", "lock-hn1", "lock-hn2", "guard-source"]
     order += [
         "guard-destination",
@@ -391,7 +389,7 @@ def test_the_fence_comes_before_the_data_moves_and_falls_after_the_pivot(world: 
 
 @pytest.mark.parametrize("world", [w for w in WORLDS if w.startswith("d2")])
 def test_nothing_comes_between_the_proofs_and_the_mount(world: str) -> None:
-    ids = [step.id for step in PLANS[world].steps]
+    ids = [step.id for step in plan_of(world).steps]
     chain = ["release-source", "hide-config", "prove-released-hn1", "prove-released-hn2"]
     chain += ["mount-destination"] if "stopped" not in world else ["activate-config"]
     at = ids.index(chain[0])
@@ -412,7 +410,7 @@ def test_nothing_comes_between_the_proofs_and_the_mount(world: str) -> None:
 
 @pytest.mark.parametrize("world", [w for w in WORLDS if not w.startswith("d2")])
 def test_a_copy_is_whole_before_its_source_is_hidden(world: str) -> None:
-    plan = PLANS[world]
+    plan = plan_of(world)
     ids = [step.id for step in plan.steps]
     up = "stopped" not in world
     firsts = ["copy-1"] if up else []
@@ -444,7 +442,7 @@ def test_a_copy_is_whole_before_its_source_is_hidden(world: str) -> None:
 
 @each_world
 def test_it_ends_in_the_state_in_which_it_began(world: str) -> None:
-    plan, state = PLANS[world], _state(WORLDS[world])
+    plan, state = plan_of(world), _state(WORLDS[world])
     pivot = plan.steps[plan.pivot]
     if state is State.STOPPED:
         assert (pivot.id, pivot.do.argv[0]) == ("enable", "enable-container")
@@ -463,6 +461,16 @@ def test_it_ends_in_the_state_in_which_it_began(world: str) -> None:
     assert [s.id for s in plan.steps if s.forgets] == ["disown-hn1", "disown-hn2"]
 
 
+@pytest.mark.parametrize(
+    ("world", "down", "up"),
+    [("a-running", "stop 123", "start 123"), ("a-mounted", "unmount 123", "mount 123")],
+)
+def test_what_takes_it_down_and_brings_it_up_is_called_as_it_is(world: str, down: str, up: str) -> None:
+    plan = plan_of(world)
+    assert next(s.title for s in plan.steps if s.id == "stop") == down
+    assert plan.steps[plan.pivot].title == up
+
+
 @pytest.mark.parametrize("passes", [0, 1, 2, 7])
 def test_it_is_copied_as_often_as_was_asked_for(passes: int) -> None:
     for world in ("a-running", "b-mounted", "c-running", "d1-mounted"):
@@ -473,11 +481,45 @@ def test_it_is_copied_as_often_as_was_asked_for(passes: int) -> None:
 
 
 def test_scripts_of_ours_are_put_only_where_nothing_stands_for_them() -> None:
-    plan = PLANS["d2-running-own-hooks"]
+    plan = plan_of("d2-running-own-hooks")
     made = {s.do.argv[1]: s.do.argv[2] for s in plan.steps if s.id.startswith("hook-")}
     assert made == {f"/etc/vz/conf/{CTID}.{name}": "0755" for name in ("premount", "postumount")}
     with_hooks = make_plan(asking(WORLDS["d2-running"], install_hooks=True))
     assert [s.id for s in with_hooks.steps if s.id.startswith("hook-")] == []
+
+
+@pytest.mark.parametrize(
+    ("taken", "suffix"),
+    [
+        ((), ".migrated"),
+        (("123.conf.migrated",), ".migrated.1"),
+        (("123.mount.migrated",), ".migrated.1"),
+        (("123.conf.migrated", "123.mount.migrated.1"), ".migrated.2"),
+        (("123.conf.migrated.1",), ".migrated"),
+        (("101.mount.migrated",), ".migrated"),
+    ],
+)
+def test_all_that_is_put_aside_gets_one_ending_that_nothing_has_yet(
+    taken: tuple[str, ...], suffix: str
+) -> None:
+    source = bundled("shared").source
+    script = Script("123.mount", 0o755, "#!/bin/sh\n")
+    source = structs.replace(source, scripts=(script,), conf_names=(*source.conf_names, script.name, *taken))
+    plan = make_plan(structs.replace(bundled("shared"), source=source))
+    renamed = {s.do.argv[1]: s.do.argv[2] for s in plan.steps if s.do.argv[0] == "rename-file"}
+    for name in ("123.conf", "123.mount"):
+        assert renamed[f"/etc/vz/conf/{name}"] == f"/etc/vz/conf/{name}{suffix}"
+
+
+def test_a_stopped_container_whose_device_is_mounted_all_the_same_is_challenged_as_one_that_is_up() -> None:
+    request = bundled("san")
+    left = [m for m in request.source.mounts if m.point == "/vz/private/123"]
+    down = stopped(request)
+    mounts = (*down.source.mounts, *left)
+    plan = make_plan(structs.replace(down, source=structs.replace(down.source, mounts=mounts)))
+    assert plan.runnable
+    assert "note-superblock" not in {s.id for s in plan.steps}
+    assert "note-superblock" in {s.id for s in make_plan(down).steps}
 
 
 def test_options_of_the_operator_arrive_where_they_are_used() -> None:
