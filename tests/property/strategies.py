@@ -8,7 +8,7 @@ that has no place in a world (a device, where there is none) changes nothing and
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import Any, Final, NamedTuple
 
@@ -1067,18 +1067,24 @@ def rewritten(
 
 
 HARMLESS: Final = tuple(k for k in KINDS if not k.forbids)
+NEVER: Final = (False,)
+SOMETIMES: Final = (False, False, True)
+ALWAYS: Final = (True,)
+"""How often a world is one in which the container may not be moved."""
+
 DIMENSIONS: Final = tuple(dict.fromkeys(k.dimension for k in KINDS))
 
 
 @st.composite
 def worlds(
-    draw: st.DrawFn, *, forbidden: bool = True, but: frozenset[str] = frozenset(), most: int = 5
+    draw: st.DrawFn,
+    *,
+    forbidden: Sequence[bool] = SOMETIMES,
+    but: frozenset[str] = frozenset(),
+    most: int = 5,
 ) -> World:
-    """A world, mostly one in which the container can be moved, of up to ``most`` differences.
-
-    ``forbidden`` False: without what forbids it; ``but``: without these.
-    """
-    wrong = forbidden and draw(st.sampled_from((False, False, True)))
+    """A world of up to ``most`` differences; in how many there is what forbids the move. ``but``: without these."""
+    wrong = draw(st.sampled_from(forbidden))
     base = draw(st.sampled_from(tuple(BASES if wrong else WORLDS)))
     offered = tuple(k for k in (KINDS if wrong else HARMLESS) if k.name not in but)
     chosen = draw(st.lists(st.sampled_from(offered), max_size=most, unique=True))
