@@ -21,8 +21,8 @@ from tests.seeds import EXAMPLES, FRESH, repeated_by
 from tests.worlds import TRUTHS, WORLDS
 
 STEPS: Final = 50
-RUNS: Final = EXAMPLES or 20_000
-"""A million steps."""
+RUNS: Final = EXAMPLES or 32_000
+"""A million steps: a run has some 32."""
 
 
 class Counted(AnyRun):

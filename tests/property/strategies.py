@@ -238,7 +238,7 @@ def more_names(draw: st.DrawFn, world: World) -> World:
             f"/dev/disk/by-path/pci-0000:04:00.0-fc-0x{uuid}-part1",
             f"/dev/disk/by-uuid/{uuid}",
             "/dev/disk/by-label/\\x2fvz",
-            "/dev/caf\u00e9",
+            "/dev/caf\u00e9-disk",
             f"/dev/disk/by-id/scsi-1{uuid}",
         )
         more = draw(st.lists(st.sampled_from(offered), min_size=1, unique=True))
@@ -861,7 +861,13 @@ def leftovers_of_others(draw: st.DrawFn, world: World) -> World:
 @kind("history: stale lock")
 def stale_lock(_draw: st.DrawFn, world: World) -> World:
     """Of a vzctl that died."""
-    world = world.plus(SOURCE, locks=(Lock(CTID, Known.NO),))
+    return _locked(world, Known.NO)
+
+
+def _locked(world: World, alive: Known) -> World:
+    """There is one lock file a container."""
+    others = (lock for lock in world.request.source.locks if lock.ctid != CTID)
+    world = world.at(SOURCE, locks=(*others, Lock(CTID, alive)))
     return world.with_entry(SOURCE, f"/vz/lock/{CTID}.lck", PathKind.FILE)
 
 
@@ -875,8 +881,7 @@ def leftovers(draw: st.DrawFn, world: World) -> World:
         case "fence":
             return world.with_container(config=FENCE + world.config)
         case "lock":
-            world = world.plus(SOURCE, locks=(Lock(CTID, draw(st.sampled_from((Known.YES, Known.UNKNOWN)))),))
-            return world.with_entry(SOURCE, f"/vz/lock/{CTID}.lck", PathKind.FILE)
+            return _locked(world, draw(st.sampled_from((Known.YES, Known.UNKNOWN))))
         case "dump":
             return world.with_entry(draw(st.sampled_from(SIDES)), f"/vz/dump/Dump.{CTID}", PathKind.FILE)
         case "staged":
