@@ -327,17 +327,6 @@ def clone_there(draw: st.DrawFn, world: World) -> World:
     return world.plus(DESTINATION, devices=(twin,))
 
 
-@kind("clones: to the last letter")
-def faithful_clone(_draw: st.DrawFn, world: World) -> World:
-    """Only the truth shows that it is another disk."""
-    own, target = world.own, world.target
-    if own is None or target is None or not same_disk(own, target):
-        return world
-    here = (world.request.source.node, own.names[0])
-    there = (world.request.destination.node, target.names[0])
-    return world._replace(truth=Truth(different=((here, there),)))
-
-
 @kind("devices: the node's own")
 def further_disks(draw: st.DrawFn, world: World) -> World:
     """Disks that have nothing to do with it, a whole one with a partition among them."""
@@ -1024,7 +1013,18 @@ def contradictions(draw: st.DrawFn, world: World) -> World:
     return world.asking(**draw(st.sampled_from(CONTRADICTIONS)))
 
 
-# --- last, since they change what all the others wrote
+# --- last, since they change what all the others wrote, or speak of it
+
+
+@kind("clones: to the last letter")
+def faithful_clone(_draw: st.DrawFn, world: World) -> World:
+    """Only the truth shows that it is another disk."""
+    own, target = world.own, world.target
+    if own is None or target is None or not same_disk(own, target):
+        return world
+    here = (world.request.source.node, own.names[0])
+    there = (world.request.destination.node, target.names[0])
+    return world._replace(truth=Truth(different=((here, there),)))
 
 
 @kind("config: CRLF")
