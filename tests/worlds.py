@@ -135,7 +135,10 @@ def with_neighbour(request: Request) -> Request:
         names=("/dev/sdp1",),
         wwid=f"{disk.wwid}f",
         filesystem=structs.replace(
-            disk.filesystem, uuid="0c7b9e44-52d1-4b0f-9d1e-6f7a8b9c0f41", empty=Known.NO
+            disk.filesystem,
+            uuid="0c7b9e44-52d1-4b0f-9d1e-6f7a8b9c0f41",
+            empty=Known.NO,
+            free_inodes=(disk.filesystem.inodes or 0) - 190_000,
         ),
     )
     return structs.replace(

@@ -8,7 +8,7 @@ that has no place in a world (a device, where there is none) changes nothing and
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import Any, Final, NamedTuple
 
@@ -238,7 +238,7 @@ def more_names(draw: st.DrawFn, world: World) -> World:
             f"/dev/disk/by-path/pci-0000:04:00.0-fc-0x{uuid}-part1",
             f"/dev/disk/by-uuid/{uuid}",
             "/dev/disk/by-label/\\x2fvz",
-            "/dev/caf\u00e9",
+            "/dev/caf\u00e9-disk",
             f"/dev/disk/by-id/scsi-1{uuid}",
         )
         more = draw(st.lists(st.sampled_from(offered), min_size=1, unique=True))
@@ -325,17 +325,6 @@ def clone_there(draw: st.DrawFn, world: World) -> World:
     wwid = draw(st.sampled_from(("36snapshot", None)))
     twin = structs.replace(own, names=("/dev/sdy1",), number="65:129", wwid=wwid, exclusive=Known.YES)
     return world.plus(DESTINATION, devices=(twin,))
-
-
-@kind("clones: to the last letter")
-def faithful_clone(_draw: st.DrawFn, world: World) -> World:
-    """Only the truth shows that it is another disk."""
-    own, target = world.own, world.target
-    if own is None or target is None or not same_disk(own, target):
-        return world
-    here = (world.request.source.node, own.names[0])
-    there = (world.request.destination.node, target.names[0])
-    return world._replace(truth=Truth(different=((here, there),)))
 
 
 @kind("devices: the node's own")
@@ -861,7 +850,13 @@ def leftovers_of_others(draw: st.DrawFn, world: World) -> World:
 @kind("history: stale lock")
 def stale_lock(_draw: st.DrawFn, world: World) -> World:
     """Of a vzctl that died."""
-    world = world.plus(SOURCE, locks=(Lock(CTID, Known.NO),))
+    return _locked(world, Known.NO)
+
+
+def _locked(world: World, alive: Known) -> World:
+    """There is one lock file a container."""
+    others = (lock for lock in world.request.source.locks if lock.ctid != CTID)
+    world = world.at(SOURCE, locks=(*others, Lock(CTID, alive)))
     return world.with_entry(SOURCE, f"/vz/lock/{CTID}.lck", PathKind.FILE)
 
 
@@ -875,8 +870,7 @@ def leftovers(draw: st.DrawFn, world: World) -> World:
         case "fence":
             return world.with_container(config=FENCE + world.config)
         case "lock":
-            world = world.plus(SOURCE, locks=(Lock(CTID, draw(st.sampled_from((Known.YES, Known.UNKNOWN)))),))
-            return world.with_entry(SOURCE, f"/vz/lock/{CTID}.lck", PathKind.FILE)
+            return _locked(world, draw(st.sampled_from((Known.YES, Known.UNKNOWN))))
         case "dump":
             return world.with_entry(draw(st.sampled_from(SIDES)), f"/vz/dump/Dump.{CTID}", PathKind.FILE)
         case "staged":
@@ -1019,7 +1013,18 @@ def contradictions(draw: st.DrawFn, world: World) -> World:
     return world.asking(**draw(st.sampled_from(CONTRADICTIONS)))
 
 
-# --- last, since they change what all the others wrote
+# --- last, since they change what all the others wrote, or speak of it
+
+
+@kind("clones: to the last letter")
+def faithful_clone(_draw: st.DrawFn, world: World) -> World:
+    """Only the truth shows that it is another disk."""
+    own, target = world.own, world.target
+    if own is None or target is None or not same_disk(own, target):
+        return world
+    here = (world.request.source.node, own.names[0])
+    there = (world.request.destination.node, target.names[0])
+    return world._replace(truth=Truth(different=((here, there),)))
 
 
 @kind("config: CRLF")
@@ -1067,18 +1072,24 @@ def rewritten(
 
 
 HARMLESS: Final = tuple(k for k in KINDS if not k.forbids)
+NEVER: Final = (False,)
+SOMETIMES: Final = (False, False, True)
+ALWAYS: Final = (True,)
+"""How often a world is one in which the container may not be moved."""
+
 DIMENSIONS: Final = tuple(dict.fromkeys(k.dimension for k in KINDS))
 
 
 @st.composite
 def worlds(
-    draw: st.DrawFn, *, forbidden: bool = True, but: frozenset[str] = frozenset(), most: int = 5
+    draw: st.DrawFn,
+    *,
+    forbidden: Sequence[bool] = SOMETIMES,
+    but: frozenset[str] = frozenset(),
+    most: int = 5,
 ) -> World:
-    """A world, mostly one in which the container can be moved, of up to ``most`` differences.
-
-    ``forbidden`` False: without what forbids it; ``but``: without these.
-    """
-    wrong = forbidden and draw(st.sampled_from((False, False, True)))
+    """A world of up to ``most`` differences; in how many there is what forbids the move. ``but``: without these."""
+    wrong = draw(st.sampled_from(forbidden))
     base = draw(st.sampled_from(tuple(BASES if wrong else WORLDS)))
     offered = tuple(k for k in (KINDS if wrong else HARMLESS) if k.name not in but)
     chosen = draw(st.lists(st.sampled_from(offered), max_size=most, unique=True))

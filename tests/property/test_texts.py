@@ -13,7 +13,7 @@ from planner.model import Device, Filesystem, Journal, Known, Mount, NodeFacts, 
 from planner.parse.config import settings, strange
 from planner.parse.probe import facts
 from tests.property.examples import holds
-from tests.property.strategies import SIDES, World, quotable, texts, worlds
+from tests.property.strategies import NEVER, SIDES, World, quotable, texts, worlds
 
 # --- the probe's answer
 
@@ -126,7 +126,7 @@ def _room(room: Room) -> str:
     return f"bytes /dev/x {size} {size - free} {free} 1% {room.point}"
 
 
-@holds(core=120, fresh=30, world=worlds(forbidden=False))
+@holds(core=120, fresh=30, world=worlds(forbidden=NEVER))
 def test_what_a_node_says_is_read_as_it_is(world: World) -> None:
     """An answer of the probe, written from facts as the node's tools would write it, is read as these facts."""
     for side in SIDES:

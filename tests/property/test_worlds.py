@@ -28,8 +28,10 @@ from planner.plan import Opened, Outcome, Plan
 from planner.saga import Past, next_move
 from tests.property.examples import chosen, holds
 from tests.property.strategies import (
+    ALWAYS,
     DIMENSIONS,
     HARMLESS,
+    NEVER,
     OTHER,
     SIDES,
     World,
@@ -107,7 +109,7 @@ REFUSED_ALWAYS: Final = {"state planned", "mounts planned"}
 # --- plans
 
 
-@holds(core=150, fresh=30, world=worlds())
+@holds(core=400, fresh=80, world=worlds(forbidden=ALWAYS))
 def test_what_is_refused_is_told_with_a_place_and_a_remedy(world: World) -> None:
     """No world makes a traceback: a plan has steps, or findings of which each says where and what to do."""
     plan = told(world, make_plan(world.request))
@@ -122,7 +124,7 @@ def test_what_is_refused_is_told_with_a_place_and_a_remedy(world: World) -> None
     assert all(c.isprintable() or c == "\n" for c in plan_text(plan, verbose=True))
 
 
-@holds(core=150, fresh=30, world=worlds(forbidden=False))
+@holds(core=150, fresh=30, world=worlds(forbidden=NEVER))
 def test_a_world_without_anything_that_forbids_it_is_planned(world: World) -> None:
     """What is called harmless in the strategies is: every such world has a plan."""
     plan = told(world, make_plan(world.request))
@@ -160,7 +162,7 @@ def test_the_order_in_which_facts_were_found_does_not_matter(world: World, data:
     assert make_plan(now) == make_plan(was)
 
 
-@holds(core=120, fresh=30, world=worlds(forbidden=False), data=st.data())
+@holds(core=120, fresh=30, world=worlds(forbidden=NEVER), data=st.data())
 def test_unrelated_containers_do_not_change_the_plan(world: World, data: st.DataObject) -> None:
     """Containers that share nothing with it may come and go on both nodes."""
     plan = told(world, make_plan(world.request))
@@ -234,7 +236,7 @@ def walked(world: World, plan: Plan) -> Trial:
     return trial
 
 
-@holds(core=200, fresh=40, world=worlds(forbidden=False))
+@holds(core=200, fresh=40, world=worlds(forbidden=NEVER))
 def test_where_nothing_goes_wrong_the_container_moves(world: World) -> None:
     """The walk ends as MIGRATED with every invariant kept; onto a clone to the last letter nothing ever moves."""
     plan = told(world, make_plan(world.request))
@@ -284,7 +286,7 @@ NOT_AS_BEFORE: Final = frozenset(
 """Differences with which a move leaves more, or the way back is none."""
 
 
-@holds(core=80, fresh=20, world=worlds(forbidden=False, but=NOT_AS_BEFORE))
+@holds(core=80, fresh=20, world=worlds(forbidden=NEVER, but=NOT_AS_BEFORE))
 def test_there_and_back_again_gives_the_first_world(world: World) -> None:
     """Of every drawn world, as ``test_there_and_back`` has it of the bundled ones; with what was there before."""
     plan = told(world, make_plan(world.request))
@@ -355,7 +357,7 @@ def named_by_order(plan: Plan) -> bool:
 @holds(
     core=250,
     fresh=60,
-    world=worlds(forbidden=False),
+    world=worlds(forbidden=NEVER),
     places=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1, max_size=3),
 )
 def test_no_failures_in_any_world_break_an_invariant(world: World, places: list[tuple[int, int]]) -> None:
