@@ -475,6 +475,26 @@ def test_a_setting_that_a_shell_would_evaluate_is_refused(odd: str) -> None:
     assert said(changed, "config-evaluates") == [(ERROR, f"hn1:{CONF}")]
 
 
+@pytest.mark.parametrize(
+    ("line", "good"),
+    [
+        ("export VE_PRIVATE=/srv/$VEID", False),
+        (". /etc/vz/more.conf", False),
+        ("source /etc/vz/more.conf", False),
+        ("[ -d /srv ] && DUMPDIR=/srv", False),
+        ("[ -f /etc/x ] && IPV6=yes", True),
+        ("export LANG=C", True),
+    ],
+)
+def test_of_vz_conf_what_says_where_areas_are_must_be_plain(line: str, good: bool) -> None:
+    for side, where in ((at_source, "hn1"), (at_destination, "hn2")):
+        odd = side(SHARED, vz_conf(f"{line}\nDUMPDIR=", instead_of="DUMPDIR="))
+        assert {subject.rpartition(":")[0] for _, subject in said(odd, "config-shell")} == (
+            set() if good else {f"{where}:/etc/vz/vz.conf"}
+        )
+        assert make_plan(odd).runnable == good
+
+
 @pytest.mark.parametrize("state", [State.SUSPENDED, State.DELETED, State.UNKNOWN])
 def test_a_state_that_is_not_known_to_be_movable_is_refused(state: State) -> None:
     assert said(at_source(SAN, container(CTID, state=state)), "state-not-movable") == [(ERROR, "hn1:123")]
