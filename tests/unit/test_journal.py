@@ -573,8 +573,8 @@ def open_files() -> int:
 
 
 def test_whoever_looked_at_a_journal_or_was_refused_it_has_let_go_of_it(tmp_path: Path) -> None:
-    path = written(tmp_path)
     before = open_files()
+    path = written(tmp_path)
     read_journal(tmp_path, RUN)
     Journal.open(folder_of(tmp_path)).close()
     path.write_bytes(b"x" + path.read_bytes()[1:])
