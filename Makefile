@@ -61,7 +61,7 @@ bench: ## how long things take, and how much memory; as root also on real nodes
 	@$(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.bench_exploration
 
-# All mutants take hours on one core; of every tenth it takes some minutes. EVERY=1: all.
+# Every tenth mutant takes minutes on one core, all of them (EVERY=1) about an hour.
 EVERY = 10
 
 .PHONY: mutation
