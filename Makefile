@@ -71,7 +71,7 @@ soak: ## hours: a million steps of whatever may come between a run's commands, a
 	@scripts/bootstrap test
 	@$(BIN)/python -m tests.soak
 
-# All mutants take hours on one core; of every tenth it takes some minutes. EVERY=1: all.
+# Every tenth mutant takes minutes on one core, all of them (EVERY=1) about an hour.
 EVERY = 10
 
 .PHONY: mutation

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -210,9 +209,8 @@ WORLDS: Final = {
 """All ways and states, started at boot or not, with and without a history, and the flags."""
 
 
-@cache
 def plan_of(world: str) -> Plan:
-    """The plan for one of ``WORLDS``, made when the first test asks for it."""
+    """The plan for one of ``WORLDS``, made anew for each test: only so does each execute what makes it."""
     return make_plan(WORLDS[world])
 
 

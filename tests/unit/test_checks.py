@@ -475,6 +475,26 @@ def test_a_setting_that_a_shell_would_evaluate_is_refused(odd: str) -> None:
     assert said(changed, "config-evaluates") == [(ERROR, f"hn1:{CONF}")]
 
 
+@pytest.mark.parametrize(
+    ("line", "good"),
+    [
+        ("export VE_PRIVATE=/srv/$VEID", False),
+        (". /etc/vz/more.conf", False),
+        ("source /etc/vz/more.conf", False),
+        ("[ -d /srv ] && DUMPDIR=/srv", False),
+        ("[ -f /etc/x ] && IPV6=yes", True),
+        ("export LANG=C", True),
+    ],
+)
+def test_of_vz_conf_what_says_where_areas_are_must_be_plain(line: str, good: bool) -> None:
+    for side, where in ((at_source, "hn1"), (at_destination, "hn2")):
+        odd = side(SHARED, vz_conf(f"{line}\nDUMPDIR=", instead_of="DUMPDIR="))
+        assert {subject.rpartition(":")[0] for _, subject in said(odd, "config-shell")} == (
+            set() if good else {f"{where}:/etc/vz/vz.conf"}
+        )
+        assert make_plan(odd).runnable == good
+
+
 @pytest.mark.parametrize("state", [State.SUSPENDED, State.DELETED, State.UNKNOWN])
 def test_a_state_that_is_not_known_to_be_movable_is_refused(state: State) -> None:
     assert said(at_source(SAN, container(CTID, state=state)), "state-not-movable") == [(ERROR, "hn1:123")]
@@ -951,7 +971,11 @@ def test_a_look_alike_beside_the_device_that_is_copied_onto_is_refused_too() -> 
 
 def test_a_look_alike_of_which_no_wwid_is_known_is_not_proved_to_be_the_same() -> None:
     unknown = structs.replace(lun(SAN), names=("/dev/sdz1",), number="8:241", wwid=None, exclusive=YES)
-    assert said(at_destination(SAN, with_device(unknown)), "clone") == [(ERROR, "hn2:/dev/sdz1")]
+    (finding,) = (f for f in found(at_destination(SAN, with_device(unknown))) if f.code == "clone")
+    assert finding.subject == "hn2:/dev/sdz1"
+    assert "nothing proves that it is the same disk" in finding.summary
+    (finding,) = (f for f in found(bundled("san-clone")) if f.code == "clone")
+    assert "another disk (WWID 3600508b4000971f0000a000000990000, not 3600508b4000971f" in finding.summary
     alone = at_destination(SAN, without_device("/dev/sdm1"), with_device(unknown))
     assert said(alone, "clone") == [(ERROR, "hn2:/dev/sdz1")]
     assert said(alone, "device-not-shared") == []
@@ -1049,6 +1073,8 @@ def test_a_device_that_some_node_may_have_mounted_is_not_mounted_a_second_time(
     for request in (stopped(TO_SHARED), stopped(OTHER)):
         changed = at_source(request, filesystem("/dev/sda1", needs_recovery=known, type=type_))
         assert said(changed, "device-dirty") == ([(ERROR, "hn1:/dev/sda1")] if tells else [])
+        sure = "superblock says some" if known is YES else "superblock does not tell whether some"
+        assert all(sure in f.summary for f in found(changed) if f.code == "device-dirty")
     # Mounted by this node itself, it has to say so.
     assert make_plan(at_source(TO_SHARED, filesystem("/dev/sda1", needs_recovery=known))).runnable
 
@@ -1104,6 +1130,13 @@ def test_another_container_may_own_another_device() -> None:
         changed = side(SAN, with_device(beside), config('VE_DEVICE="/dev/sdz1"\n', ctid))
         assert said(changed, "device-shared-by") == []
         assert make_plan(changed).runnable
+
+
+def test_the_name_of_the_device_may_be_anothers_on_the_other_node() -> None:
+    elsewhere = at_destination(SAN, config('VE_DEVICE="/dev/sda1"\n', 202))
+    assert said(elsewhere, "device-shared-by") == []
+    gone = at_source(SAN, without_device("/dev/sda1"), config('VE_DEVICE="/dev/sda1"\n', 101))
+    assert said(gone, "device-shared-by") == [(ERROR, "hn1:/etc/vz/conf/101.conf")]
 
 
 def test_a_device_that_nothing_identifies_is_the_containers_own_under_each_of_its_names() -> None:

@@ -86,6 +86,7 @@ def test_only_our_own_fence_is_taken_out() -> None:
     theirs = 'DISABLED="yes"\n' + CONFIG
     assert without_fence(FENCE + theirs) == theirs
     assert without_fence(theirs) == theirs
+    assert without_fence(FENCE + CONFIG + FENCE) == CONFIG + FENCE  # one for one
     assert without_fence("# added above\n" + FENCE + CONFIG) == "# added above\n" + CONFIG
 
 

@@ -573,8 +573,8 @@ def open_files() -> int:
 
 
 def test_whoever_looked_at_a_journal_or_was_refused_it_has_let_go_of_it(tmp_path: Path) -> None:
-    path = written(tmp_path)
     before = open_files()
+    path = written(tmp_path)
     read_journal(tmp_path, RUN)
     Journal.open(folder_of(tmp_path)).close()
     path.write_bytes(b"x" + path.read_bytes()[1:])
@@ -689,3 +689,23 @@ def test_who_is_refused_a_journal_is_told_which_process_holds_it_if_that_is_know
     with Journal.open(folder_of(tmp_path)), pytest.raises(JournalError) as refused:
         Journal.open(folder_of(tmp_path))
     assert said in str(refused.value)
+
+
+def test_a_journal_that_cannot_be_begun_says_why_in_the_systems_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full_after(3))
+        with pytest.raises(JournalError) as refused:
+            Journal.create(folder_of(tmp_path), OPENED)
+    path = folder_of(tmp_path) / "journal"
+    assert str(refused.value) == f"{path}: {os.strerror(errno.ENOSPC)}; nothing was begun"
+
+
+def test_what_else_lies_in_the_folder_of_a_run_is_not_removed_with_it(tmp_path: Path) -> None:
+    notes = written(tmp_path).parent / "notes"
+    notes.write_text("mine")
+    with pytest.raises(JournalError) as refused:
+        remove_journal(tmp_path, RUN)
+    assert str(refused.value) == f"{notes.parent}: {os.strerror(errno.ENOTEMPTY)}"
+    assert notes.read_text() == "mine"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 from msgspec import structs
 
 from planner.identity import identity, is_called, same_disk, short_name, stable_name
-from planner.model import Device, Filesystem, Mount, NodeFacts, Path, PathKind
+from planner.model import Activation, Device, Filesystem, Mount, NodeFacts, Path, PathKind
 from tests.worlds import bundled
 
 SHARED, SAN = bundled("shared").source, bundled("san").source
@@ -90,6 +92,20 @@ def test_a_path_lies_on_the_deepest_mount_above_it() -> None:
         assert facts.mount_under("/l/123") == over
         assert facts.mount_under("/v") == root
     assert knowing(mounts=(vz,)).mount_under("/home") is None
+
+
+# --- in order
+
+
+def test_what_lvm_activates_is_in_one_order_whichever_way_it_was_found() -> None:
+    found = (
+        Activation("/etc/lvm/lvm.conf", "vg", None),
+        Activation("/etc/lvm/lvm.conf", "vg", "a"),
+        Activation("/etc/lvm/lvm.conf", "vg", "b"),
+        Activation("/etc/lvm/lvm.conf", "wg", "a"),
+    )
+    for each in permutations(found):
+        assert structs.replace(SHARED, activations=each).in_order().activations == found
 
 
 # --- disks

@@ -86,3 +86,9 @@ def test_no_table_makes_it_fail(bytes_lines: list[str], inode_lines: list[str]) 
 
 def test_a_filesystem_of_no_size_has_no_percentage_and_no_room() -> None:
     assert rooms(["/dev/sda1 0 0 0 - /mnt/none"], []) == (kib("/mnt/none", 0, 0, None),)
+
+
+def test_a_filesystem_none_of_whose_inodes_is_used_has_them_all() -> None:
+    assert rooms(["/dev/sda1 100 0 100 0% /mnt"], ["/dev/sda1 50 0 50 0% /mnt"]) == (
+        kib("/mnt", 100, 100, 50),
+    )

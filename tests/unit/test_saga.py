@@ -278,6 +278,16 @@ def test_a_wish_unwinds_before_the_pivot_and_is_too_late_after_it() -> None:
     expect(move(*BEFORE, *ran(What.DO, "start", FAILED), wish), What.PROBE, "start")
 
 
+def test_of_two_wishes_the_first_counts_and_behind_the_pivot_none() -> None:
+    wishes = [Wish(Want.UNWIND, "asked to"), Wish(Want.REFUSE, "the config changed")]
+    end = stopped(move(*done("own"), *wishes, *ran(What.UNDO, "own")), Outcome.UNWOUND)
+    assert end.because == "asked to"
+    past = Past(PLAN)
+    for entry in [*BEFORE, *done("start"), *wishes]:
+        past.note(entry)
+    assert (past.unwinding, past.refused) == (None, False)
+
+
 def test_a_world_that_moved_ends_as_refused() -> None:
     wish = Wish(Want.REFUSE, "the config changed")
     stopped(move(*done("own"), wish, *ran(What.UNDO, "own")), Outcome.REFUSED)
@@ -398,6 +408,8 @@ def test_a_plan_with_an_error_may_have_no_steps_but_is_never_runnable() -> None:
         (("own", "1", "2"), "", "takes ctid"),
         (("own", "1"), "x", "no standard input"),
         (("make-dir", "/a\0b", "0755"), "", "NUL"),
+        (("make-file", "/a", "0644"), "a\0b", "NUL"),
+        (("make-file", "/a", "0644"), "a\0", "NUL"),
     ],
 )
 def test_a_command_that_no_node_understands_cannot_be_made(
@@ -483,6 +495,38 @@ def test_who_takes_a_run_up_keeps_the_old_controller_from_every_node_before_anyt
     expect(owned(*died), What.SETTLE, "src")
     expect(owned(*died, *ran(What.SETTLE, "src")), What.SETTLE, "dst")
     expect(owned(*died, *ran(What.SETTLE, "src"), *ran(What.SETTLE, "dst")), What.UNDO, "stop")
+
+
+def test_it_does_so_before_the_freeze_too() -> None:
+    made = plan(
+        owning("own-src", "src"),
+        owning("own-dst", "dst"),
+        step("make", "src", Zone.PREPARE),
+        step("stop", "src", Zone.FREEZE, must=True),
+        *PLAN.steps[4:],
+    )
+    died = [*done("own-src", "own-dst", "make"), Restarted(), *ran(What.SETTLE, "src")]
+    expect(next_of(made, *died), What.SETTLE, "dst")
+    expect(next_of(made, *died, *ran(What.SETTLE, "dst")), What.UNDO, "make")
+
+
+def test_what_has_begun_to_be_taken_back_is_not_gone_on_with() -> None:
+    made = plan(
+        owning("own-src", "src"),
+        owning("own-dst", "dst"),
+        step("make", "dst", Zone.PREPARE),
+        step("stop", "src", Zone.FREEZE, must=True),
+        *PLAN.steps[4:],
+    )
+    silent = [*ran(What.SETTLE, "src"), *ran(What.SETTLE, "dst", LOST, len(PATIENCE_S))]
+    entries = [*done("own-src", "own-dst"), Restarted(forward=True), *silent]
+    expect(next_of(made, *entries), What.UNDO, "own-src")
+    past = Past(made)
+    for entry in entries:
+        past.note(entry)
+    assert may_go_forward(past)
+    past.note(Began(What.UNDO, "own-src"))
+    assert not may_go_forward(past)
 
 
 def test_a_node_that_cannot_be_reached_is_tried_once_and_then_when_it_is_needed() -> None:
@@ -584,6 +628,10 @@ def test_who_goes_on_looks_again_unless_something_is_frozen() -> None:
     owned_ = done("own-src", "own-dst")
     expect(next_of(made, *owned_, *done("lock", "guard"), *on), What.DO, "lock")
     expect(next_of(made, *owned_, *done("lock", "guard", "fence"), *on), What.DO, "stop")
+    blind = frozen_by(
+        step("fence", "src", Zone.FREEZE, must=True), step("stop", "src", Zone.FREEZE, must=True)
+    )
+    expect(next_of(blind, *owned_, *done("fence"), *on), What.DO, "stop")
 
 
 def test_before_the_freeze_a_node_that_says_nothing_keeps_the_other_from_nothing() -> None:
@@ -685,10 +733,12 @@ def test_what_is_not_taken_back_on_a_node_that_is_off_is_told() -> None:
 
 def test_nothing_that_is_noted_in_a_copy_is_known_to_the_other() -> None:
     past = Past(OWNED)
-    for entry in [*done("own-src"), *ran(What.DO, "own-dst", FAILED)]:
+    for entry in ran(What.DO, "own-src", LOST):
         past.note(entry)
     before, twin = deepcopy(vars(past)), past.copy()
     later = [
+        *ran(What.UNDO, "own-src"),
+        *done("own-dst"),
         *ran(What.UNDO, "own-dst", LOST),
         *ran(What.SETTLE, "dst"),
         *ran(What.UNDO, "own-dst"),

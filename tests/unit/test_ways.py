@@ -369,6 +369,14 @@ BLOCKING: Final = {
 
 
 @each_world
+def test_what_only_cleans_up_halts_nothing_if_it_cannot_be_done(world: str) -> None:
+    undos = [step.undo for step in plan_of(world).steps if isinstance(step.undo, Compensation)]
+    cleaning = {"disown", "empty-claimed", "release-lock", "remove-made", "remove-made-tree"}
+    assert {undo.do.argv[0] for undo in undos if not undo.blocking} <= cleaning
+    assert not any(undo.blocking for undo in undos if undo.do.argv[0] in cleaning)
+
+
+@each_world
 def test_the_fence_comes_before_the_data_moves_and_falls_after_the_pivot(world: str) -> None:
     ids = [step.id for step in plan_of(world).steps]
     pivot = next(s.id for s in plan_of(world).steps if s.zone is Zone.PIVOT)
