@@ -87,6 +87,26 @@ def bugs() -> str:
     return f"{len(cases) - len(missed)} of {len(cases)}, the slowest in {slowest:.1f} s"
 
 
+def mutation() -> str:
+    said = _said("tests.mutation", "--every", "10")
+    tried, score = re.findall(r"(?m)^\d+ of \d+ mutants tried$", said), re.findall(r"(?m) (\S+ *%)$", said)
+    known = "none unlisted" if "NOT LISTED" not in said else f"{said.count('NOT LISTED')} not listed"
+    return f"{score[-1]} ({tried[-1]}; survivors: {known})"
+
+
+def machine() -> str:
+    said = _said("tests.soak", "machine")
+    steps = next(line for line in said.splitlines() if line.startswith("machine: "))
+    return f"{steps.removeprefix('machine: ')}: {'nothing found' if 'nothing was found' in said else 'SOMETHING FOUND'}"
+
+
+def _said(*module: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", *module], cwd=REPOSITORY, check=False, capture_output=True, text=True
+    )
+    return done.stdout
+
+
 def whole_test() -> str:
     began = time.monotonic()
     done = subprocess.run(["make", "test"], cwd=REPOSITORY, check=False, capture_output=True, text=True)
@@ -103,6 +123,8 @@ FIGURES: Final = {
     ),
     "pairs": Figure("every pair of failures of one plan a way", "0 violations", lambda: tried(PAIRED, 2)),
     "bugs": Figure("deliberate bugs caught, each within 10 s", "all of at least 40", bugs),
+    "mutation": Figure("mutation score", ">= 85 %", mutation),
+    "machine": Figure("steps of the state machine", "1,000,000, nothing found", machine),
     "test": Figure("`make test` in all", "< 20 minutes", whole_test),
 }
 
