@@ -353,6 +353,9 @@ def test_a_restart_begins_the_counts_anew() -> None:
         [Began(What.DO, "nowhere")],
         [Began(What.SETTLE, "third-node")],
         [Began(What.UNDO, "look")],
+        [NodeOff("third-node")],
+        [Adopted("src", ("nowhere",), (), 1)],
+        [Adopted("src", (), ("nowhere",), 1)],
     ],
 )
 def test_a_journal_that_does_not_fit_its_plan_is_refused(entries: list[Entry]) -> None:
@@ -383,6 +386,12 @@ def test_what_is_noted_in_a_copy_stays_there() -> None:
 def test_a_plan_that_breaks_a_rule_cannot_be_made(steps: tuple[Step, ...], rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         plan(*steps)
+
+
+def test_a_plan_settles_each_of_its_nodes_by_one_command() -> None:
+    for settle in (PLAN.settle[:1], (), (*PLAN.settle, PLAN.settle[0])):
+        with pytest.raises(ValueError, match="each node needs one settle command"):
+            structs.replace(PLAN, settle=settle)
 
 
 def test_a_plan_with_an_error_may_have_no_steps_but_is_never_runnable() -> None:
@@ -536,8 +545,9 @@ def test_who_takes_a_run_up_starts_nothing_before_every_node_has_said_how_far_it
         *(entry for _ in PATIENCE_S for entry in ran(What.SETTLE, "dst", LOST)),
     ]
     frozen = [*done("own-src", "own-dst"), Began(What.DO, "stop"), Restarted(), *silent]
-    assert (
-        "only it can tell whether this journal knows all" in stopped(owned(*frozen), Outcome.IN_DOUBT).because
+    assert stopped(owned(*frozen), Outcome.IN_DOUBT).because == (
+        "the controller stopped before the pivot; dst cannot be settled, and only it can tell whether this journal "
+        "knows all"
     )
     expect(owned(*frozen[:6], NodeOff("dst"), *ran(What.SETTLE, "src")), What.UNDO, "stop")
     # Before the freeze the source itself tells that it went no further.

@@ -479,6 +479,21 @@ def test_what_takes_it_down_and_brings_it_up_is_called_as_it_is(world: str, down
     assert plan.steps[plan.pivot].title == up
 
 
+def test_where_vzctls_locks_are_only_the_node_says() -> None:
+    request = bundled("shared")
+    source = request.source
+    containers = tuple(
+        structs.replace(c, config=f"{c.config}LOCKDIR=/of/its/own\n") if c.ctid == CTID else c
+        for c in source.containers
+    )
+    conf = (source.vz_conf or "").replace("LOCKDIR=/vz/lock", "LOCKDIR=/var/lock/vz")
+    plan = make_plan(
+        structs.replace(request, source=structs.replace(source, containers=containers, vz_conf=conf))
+    )
+    locks = {s.do.node: s.do.argv[2] for s in plan.steps if s.do.argv[0] == "hold-lock"}
+    assert locks == {"hn1": "/var/lock/vz", "hn2": "/vz/lock"}
+
+
 @pytest.mark.parametrize("passes", [0, 1, 2, 7])
 def test_it_is_copied_as_often_as_was_asked_for(passes: int) -> None:
     for world in ("a-running", "b-mounted", "c-running", "d1-mounted"):
