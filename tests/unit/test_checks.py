@@ -410,6 +410,12 @@ def test_what_must_be_refused_is_refused_by_its_finding(world: str) -> None:
 # --- nodes
 
 
+def test_one_node_under_two_names_is_told_from_one_that_was_named_twice() -> None:
+    assert summary(CASES["same-node"].request, "same-node") == "hn1 and hn2 are the same machine"
+    twice = structs.replace(SHARED, asked=Asked(CTID, "hn1", "hn1"), destination=SHARED.source)
+    assert summary(twice, "same-node") == "source and destination are one node"
+
+
 @pytest.mark.parametrize("known", [NO, UNKNOWN])
 def test_a_vz_service_that_may_not_run_is_refused_on_either_node(known: Known) -> None:
     both = at_source(at_destination(SHARED, having(vz_running=known)), having(vz_running=known))
