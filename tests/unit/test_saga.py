@@ -204,6 +204,10 @@ def test_yes_goes_forward_and_a_proved_no_takes_the_pivot_back_first() -> None:
     asked = [*BEFORE, *ran(What.DO, "start", FAILED)]
     expect(move(*asked, *ran(What.PROBE, "start", Exited(YES))), What.DO, "ensure")
     expect(move(*asked, *ran(What.PROBE, "start", Exited(NO))), What.UNDO, "start")
+    past = Past(PLAN)
+    for entry in [*asked, *ran(What.PROBE, "start", Exited(YES))]:
+        past.note(entry)
+    assert past.done == {"own", "stop", "look", "mount", "start"}
 
 
 @pytest.mark.parametrize("answer", [Exited(UNPROVED), Exited(1), Exited(0), Exited(137)])
@@ -398,6 +402,8 @@ def test_a_plan_with_an_error_may_have_no_steps_but_is_never_runnable() -> None:
     finding = error("no-container", "hn1", "there is none", "look elsewhere")
     refused = Plan(PLAN_VERSION, Asked(1, "a", "b"), (), None, "", "", (), (), None, None, (finding,), "")
     assert not refused.runnable
+    assert PLAN.runnable
+    assert not structs.replace(PLAN, findings=(finding,)).runnable
 
 
 @pytest.mark.parametrize(
