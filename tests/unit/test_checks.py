@@ -450,6 +450,14 @@ def test_a_script_with_a_nul_byte_is_no_text() -> None:
 # --- the container
 
 
+def test_why_a_config_cannot_be_read_is_told() -> None:
+    for text, why in (
+        (None, "the config is not UTF-8 text"),
+        ("A=1\0\n", "there is a NUL byte in the config"),
+    ):
+        assert summary(at_source(SHARED, container(CTID, config=text)), "config-unreadable") == why
+
+
 def test_a_setting_that_does_not_matter_may_stand_twice() -> None:
     assert make_plan(at_source(SHARED, config('DESCRIPTION="a"\nDESCRIPTION="b"\n'))).runnable
 

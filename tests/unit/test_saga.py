@@ -226,8 +226,8 @@ def test_after_the_pivot_a_failure_is_repeated_never_undone() -> None:
     assert end.left == (command("src"),)
     assert end.because == "'tidy' on src: it broke"
     silent = [*ran(What.DO, "tidy", LOST), *ran(What.SETTLE, "src", LOST, len(PATIENCE_S))]
-    assert stopped(move(*passed, *silent), Outcome.MIGRATED_NOT_CLEANED).because.startswith(
-        "'tidy' on src: no answer"
+    assert stopped(move(*passed, *silent), Outcome.MIGRATED_NOT_CLEANED).because == (
+        "'tidy' on src: no answer (connection closed)"
     )
 
 
@@ -809,3 +809,51 @@ def test_what_halts_the_way_back_is_told_with_what_led_to_it() -> None:
     silent = [*done("own"), *ran(What.DO, "stop", LOST), *ran(What.SETTLE, "src", LOST, len(PATIENCE_S))]
     end = stopped(move(*silent), Outcome.IN_DOUBT)
     assert end.because.endswith("then 'undo stop' on src: src cannot be settled")
+
+
+def test_a_node_that_is_off_is_asked_again_by_who_takes_the_run_up_next() -> None:
+    died = [*done("own-src", "own-dst"), Began(What.DO, "stop"), Restarted(), NodeOff("dst")]
+    again = [*died, *ran(What.SETTLE, "src"), Restarted(), *ran(What.SETTLE, "src")]
+    assert expect(owned(*again), What.SETTLE, "dst").after_s == 0
+
+
+def test_a_source_that_is_off_has_its_data_and_is_down() -> None:
+    off = [*done("own", "stop", "look", "mount"), Wish(Want.UNWIND, "asked"), NodeOff("src")]
+    end = stopped(move(*off, *ran(What.UNDO, "mount")), Outcome.DOWN)
+    assert end.because == "asked; the data is safe on src, which is off, and released elsewhere"
+    assert end.left == (command("src", "disown"), command("src", "disown"))
+    prepared = [*done("own"), Wish(Want.UNWIND, "asked"), NodeOff("src")]
+    stopped(move(*prepared), Outcome.UNWOUND_NOT_CLEANED)  # nothing was taken down
+
+
+def test_a_destination_that_is_off_has_it_and_is_down() -> None:
+    off = [*BEFORE, *done("start"), *ran(What.DO, "ensure", LOST), NodeOff("dst")]
+    end = stopped(move(*off), Outcome.DOWN)
+    assert end.because == "it has moved to dst, which is off; its data is safe there"
+    assert end.left == (command("dst"), command("src"))
+
+
+def test_what_is_left_at_a_source_that_is_off_is_told() -> None:
+    end = stopped(move(*BEFORE, *done("start", "ensure"), NodeOff("src")), Outcome.MIGRATED_NOT_CLEANED)
+    assert end.because == "'tidy' on src: src is off"
+
+
+def test_the_last_answer_tells_whether_it_is_down() -> None:
+    not_up = Exited(NOT_UP, err="no memory")
+    for answers, outcome in (
+        ((FAILED, FAILED, not_up), Outcome.DOWN),
+        ((not_up, not_up, FAILED), Outcome.IN_DOUBT),
+    ):
+        back = [entry for answer in answers for entry in ran(What.UNDO, "stop", answer)]
+        stopped(move(*done("own"), *ran(What.DO, "stop", FAILED), *back), outcome)
+        on = [entry for answer in answers for entry in ran(What.DO, "ensure", answer)]
+        end = move(*BEFORE, *done("start"), *on)
+        # That it is as it was when it was started is all that the first of these is for.
+        stopped(end, outcome if outcome is Outcome.DOWN else Outcome.MIGRATED_NOT_CLEANED)
+
+
+def test_all_that_is_not_done_behind_the_pivot_is_told() -> None:
+    tidying = plan(*OWNED.steps[:6], step("tidy", "src", Zone.RETIRE, must=None), *OWNED.steps[6:])
+    passed = done("own-src", "own-dst", "stop", "mount", "start", "ensure")
+    end = next_of(tidying, *passed, *ran(What.DO, "tidy", FAILED, len(PAUSES_S)))
+    assert stopped(end, Outcome.MIGRATED_NOT_CLEANED).left == tuple(s.do for s in tidying.steps[6:])
