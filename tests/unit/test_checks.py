@@ -1326,7 +1326,9 @@ def test_another_path_to_the_disk_that_is_believed_to_be_it_is_no_clone() -> Non
     chosen = believed.destination.device("/dev/sdm1")
     assert chosen is not None
     path_ = structs.replace(chosen, names=("/dev/sdn1",), number="65:3")
-    assert said(at_destination(believed, with_device(path_)), "clone") == []
+    known = at_source(believed, device("/dev/sda1", wwid="3600508b4000971f0000a000000410000"))
+    for request in (believed, known):
+        assert said(at_destination(request, with_device(path_)), "clone") == []
 
 
 def test_an_area_at_the_top_lies_in_the_root_directory() -> None:
