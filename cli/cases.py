@@ -51,6 +51,8 @@ def cases(folder: Path) -> list[Path]:
     Raises:
         UserError: there are none.
     """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: not a folder")
     found = sorted(path.parent for path in folder.glob(f"*/{CASE}"))
     if not found:
         raise UserError(
@@ -69,10 +71,7 @@ def tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, upda
         UserError, CodecError, FactsFileError: something of the case cannot be read; names the file.
     """
     case = _case(folder / CASE)
-    try:
-        words = [*shlex.split(case.move), "--simulate", str(folder)]
-    except ValueError as problem:
-        raise UserError(f"{folder / CASE}: move: {problem}; quote it as for a shell") from None
+    words = [*_words(folder / CASE, "move", case.move), "--simulate", str(folder)]
     aim = _understood(folder / CASE, read, words)
     site = SimulatedSite(folder)
     source = aim.source or control.source_of(aim.ctid, site.recorded, aim.destination).node
@@ -83,8 +82,9 @@ def tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, upda
                 f"{', '.join(site.recorded)}"
             )
     assert source is not None
-    rsync = tuple(shlex.split(aim.rsync))
-    options = structs.replace(aim.options, rsync=rsync, peer_ssh=tuple(shlex.split(aim.peer_ssh or "")))
+    rsync = _words(folder / CASE, "--rsync", aim.rsync)
+    peer_ssh = _words(folder / CASE, "--peer-ssh", aim.peer_ssh or "")
+    options = structs.replace(aim.options, rsync=rsync, peer_ssh=peer_ssh)
     request = control.look(Asked(aim.ctid, source, aim.destination, options), site)
     plan = make_plan(request)
     against = _differs(folder / PLAN, output.plan_text(plan), update=update)
@@ -96,9 +96,18 @@ def tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, upda
     return Found(folder.name, said, tuple(against))
 
 
+def _words(path: Path, what: str, text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as problem:
+        raise UserError(f"{path}: {what}: {problem}; quote it as for a shell") from None
+
+
 def _understood(path: Path, read: Callable[[list[str]], Aim], words: list[str]) -> Aim:
     try:
         return read(words)
+    except UserError as problem:
+        raise UserError(f"{path}: move: {problem}") from None
     except Exception as problem:  # typer brings its own copy of click, and gives no name to its errors
         told = getattr(problem, "format_message", None)
         if told is None:

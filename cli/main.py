@@ -189,6 +189,8 @@ def words_read(words: list[str]) -> Aim:
     """What words behind ``vzplan show`` say; whatever typer has to say of a wrong one flies."""
     from typer.main import get_command
 
+    from cli.errors import UserError
+
     found: list[Aim] = []
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -198,6 +200,8 @@ def words_read(words: list[str]) -> Aim:
         found.append(at)
 
     get_command(alone).main(words, prog_name="move", standalone_mode=False)
+    if not found:
+        raise UserError("a move is CTID DEST and flags of 'vzplan show'; nothing is asked for here")
     return found[0]
 
 

@@ -275,8 +275,8 @@ def _open(folder: Path, how: int) -> int:
 
 
 def _whole(descriptor: int) -> bytes:
+    """What is in a file that was just opened."""
     with os.fdopen(os.dup(descriptor), "rb") as file:
-        file.seek(0)
         return file.read()
 
 

@@ -32,6 +32,9 @@ def moment_key(trial: Trial) -> tuple[Hashable, ...]:
         frozenset(trial.compared),
         (id(trial.sleeper), trial.moves_slept) if trial.sleeper is not None else None,
         trial.broken(),
+        logs_key(trial)
+        if trial.awake
+        else None,  # two were at work: what nodes were given tells who gives up
     )
 
 

@@ -35,6 +35,7 @@ from planner.plan import (
     Restarted,
     Stop,
     What,
+    Zone,
 )
 
 OURS: Final = frozenset({"/var/lib/vzplan", HOME, OWNERS})
@@ -74,7 +75,8 @@ class View:
         self.hindered = False  # something was in the way of the last command, if only for that long
         self.boots = 0  # of the node that the last command went to, when it went
         self.last = self.source  # that node
-        self.off: frozenset[str] = frozenset()  # nodes that were said to be off
+        self.off: frozenset[str] = frozenset()  # nodes that were ever said to be off
+        self.passed_over: frozenset[str] = frozenset()  # and those of the present controller
         own_paths = self._own_paths()
         self.own = frozenset((path, self.was.tree[path]) for path in own_paths)
         self.stale = {name: _stale_lock(n, self.ctid) for name, n in self.start.nodes.items()}
@@ -115,7 +117,7 @@ class View:
 
     def key(self) -> tuple[object, ...]:
         """What is remembered and matters later: ``hindered`` and ``boots`` begin anew with every command."""
-        told = (self.noted, self.untold, self.off, frozenset(self.silent.items()))
+        told = (self.noted, self.untold, self.off, self.passed_over, frozenset(self.silent.items()))
         return (*told, frozenset(self.proved.items()), frozenset(self.intended))
 
     def note(self, entry: Entry) -> None:
@@ -137,9 +139,12 @@ class View:
                 self.silent[node] += 1
             case Restarted():
                 self.silent.clear()
+                self.passed_over = frozenset()
             case NodeOff(node):
                 self.off |= {node}
+                self.passed_over |= {node}
             case Adopted(_, begun):
+                self.passed_over = frozenset()
                 self.intended |= {self.commands[What.DO, step] for step in begun}
                 self.untold = all(self.commands[What.DO, step].argv[0] == "own" for step in begun)
             case _:
@@ -443,9 +448,25 @@ def i8_outcome_is_true(view: View, stop: Stop) -> str | None:
             woken = {name for name in view.off if not view.world.nodes[name].dark}
             running = (n.name for n in view.world.nodes.values() if view.ctid in n.running)
             where = [name for name in running if name not in woken]
-            return f"DOWN, but it runs on {where[0]}" if where else None
+            return f"DOWN, but it runs on {where[0]}" if where else _safe_and_released(view, stop, woken)
         case Outcome.IN_DOUBT:
             return None
+
+
+def _safe_and_released(view: View, stop: Stop, woken: set[str]) -> str | None:
+    """DOWN: all that was written is at the one node, and the other has let go of its device."""
+    retiring = {step.do for step in view.plan.steps if step.zone is Zone.RETIRE}
+    moved = retiring.issuperset(stop.left)
+    keeper, other = (view.destination, view.source) if moved else (view.source, view.destination)
+    if not view.newest(_files(view, view.world.nodes[keeper])):
+        return f"DOWN, but the newest files are not at {keeper}"
+    if (
+        view.lun is None or view.plan.way != "d2" or other in woken
+    ):  # only what is handed over must be released
+        return None
+    if view.world.nodes[other].mounts_of(view.lun):
+        return f"DOWN, but {other} still has {view.lun} mounted"
+    return None
 
 
 PATIENCE: Final = 6
@@ -456,7 +477,9 @@ def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
     """IN_DOUBT and DOWN are right only while something that is needed cannot be reached or will not do its part."""
     if stop.outcome not in (Outcome.IN_DOUBT, Outcome.DOWN):
         return None
-    if view.hindered or view.in_the_way() or view.off or any(n >= PATIENCE for n in view.silent.values()):
+    waited_for = {command.node for command in stop.left}
+    given_up = any(view.silent[node] >= PATIENCE for node in waited_for)
+    if view.hindered or view.in_the_way() or view.passed_over or given_up:
         return None
     return f"{stop.outcome} with every node at hand: {stop.because}"
 
@@ -465,6 +488,8 @@ def i11_recover_ends_it(view: View, stop: Stop) -> str | None:
     """Once nothing stands in the way any more, one ``recover`` ends the run, and leaves nothing of it."""
     if stop.outcome is Outcome.IN_DOUBT:
         return f"after one recover still IN_DOUBT: {stop.because}"
+    if stop.outcome is Outcome.DOWN and not view.in_the_way():
+        return f"after one recover still DOWN: {stop.because}"
     left = stop.outcome in (Outcome.UNWOUND_NOT_CLEANED, Outcome.MIGRATED_NOT_CLEANED)
     if left and not view.world.meddled and not view.world.others:
         return f"after one recover still {stop.outcome}: {stop.because}"

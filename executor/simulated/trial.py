@@ -7,6 +7,7 @@ that arrives just before that step.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from enum import Enum
@@ -413,7 +414,8 @@ class Trial:
 
     def _compare(self) -> None:
         """No fault comes any more: the rest may be that of another trial, and others' may be that of this one."""
-        if self.rests is None or self.sleeper is not None:
+        # Where two controllers were at work, what nodes were given tells the rest, too (``_outrun``): none is like it.
+        if self.rests is None or self.sleeper is not None or self.awake:
             return
         key = self.rests.key(self)
         if self.after is None and self.hit is not None:
@@ -472,6 +474,9 @@ class Trial:
             return
         sleeper, self.sleeper = self.sleeper, None
         other = (self.past, self.entries, self.generation, self.nodes, self.acting, self.compared)
+        # Its commands are none of the moments' at which faults are put.
+        on_end, self.on_end = self.on_end, None
+        silent, self.view.silent = self.view.silent, Counter()
         intended, self.acting = self.view.intended, None
         self.view.intended, self.view.others = set(sleeper.intended), frozenset(intended)
         # Copies: other trials that were forked off since wake the same one.
@@ -500,6 +505,7 @@ class Trial:
             self._check("I8", i8_outcome_is_true(self.view, stop))
         self.past, self.entries, self.generation, self.nodes, self.acting, self.compared = other
         self.view.intended, self.view.others = intended, frozenset()
+        self.view.silent, self.on_end = silent, on_end
 
     def _looked(self, move: Run) -> bool:
         """Before each of its moves; True: it gives up, since a node knows more than its journal."""

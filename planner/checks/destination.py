@@ -15,13 +15,7 @@ def checks(at: Situation) -> tuple[Finding, ...]:
 
 def _configs(at: Situation) -> list[Finding]:
     facts = at.destination.facts
-    taken = [
-        name
-        for name in facts.conf_names
-        if name.startswith(f"{at.ctid}.")
-        and not name.startswith((f"{at.ctid}.conf.migrated",))
-        and ".migrated" not in name
-    ]
+    taken = [name for name in facts.conf_names if name.startswith(f"{at.ctid}.") and ".migrated" not in name]
     return [
         error(
             "ct-exists",

@@ -46,7 +46,7 @@ from planner.plan import (
     Wish,
     Zone,
 )
-from planner.saga import Past, Pivot
+from planner.saga import Past, Pivot, next_move
 from planner.verbs import NO, YES
 
 Bug = Callable[[pytest.MonkeyPatch, Plan], Plan]
@@ -391,6 +391,41 @@ def gives_up_the_pivot(patch: pytest.MonkeyPatch, plan: Plan, kind: type[Exited 
 def failed_looking_start_is_taken_for_none(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """A start that looked failed and did succeed: the source is started again, on what the destination has outrun."""
     return gives_up_the_pivot(patch, plan, Exited)
+
+
+@noticed("down-not-released", "d2-running", "I8")
+def what_is_not_released_is_said_to_be(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """DOWN is reported, and the device is still mounted at the destination."""
+    halted = saga._halted
+
+    def lies(plan: Plan, past: Past, step: Step, undo: Compensation) -> Stop:
+        stop = halted(plan, past, step, undo)
+        if step.id != "mount-destination":
+            return stop
+        return Stop(Outcome.DOWN, f"the data is safe on {plan.asked.source}, released elsewhere", stop.left)
+
+    patch.setattr(saga, "_halted", lies)
+    return plan
+
+
+@noticed("down-after-off", "d2-running", "R12", "I11")
+def once_off_always_given_up(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A node was said to be off once: the container is left down although every node answers by now."""
+    said, decide = Past._switched_off, next_move
+
+    def remembers(past: Past, node: str) -> None:
+        said(past, node)
+        past.__dict__["ever_off"] = True
+
+    def gives_up(plan: Plan, past: Past) -> Run | Stop:
+        move = decide(plan, past)
+        if "ever_off" in past.__dict__ and not past.off and isinstance(move, Run) and move.at == "stop":
+            return Stop(Outcome.DOWN, "given up", ())
+        return move
+
+    patch.setattr(Past, "_switched_off", remembers)
+    patch.setattr(engine, "next_move", gives_up)
+    return plan
 
 
 @noticed("start-timed-out", "a-running", "I4")

@@ -7,7 +7,10 @@ from typing import Final
 
 import pytest
 
-from executor.simulated.explore import Report, single_faults
+from executor.simulated import explore
+from executor.simulated.explore import Report, single_faults, start_of
+from executor.simulated.faults import NO_FAULT
+from executor.simulated.trial import Armed, Moment, Rest, Rests, Trial, schedule
 from planner.make import make_plan
 from tests.exhaustive.bugs import BUGS
 from tests.worlds import WORLDS
@@ -45,3 +48,53 @@ def test_a_bug_is_found_in_the_very_same_schedules(name: str, monkeypatch: pytes
     played = single_faults(WORLDS[world], plan, after=after, merge=False)
     assert merged.outcomes == played.outcomes
     assert found(merged) == found(played) != set()
+
+
+SLEEPS: Final = ("note-state:sleeps-a-little", "lock-hn2:sleeps-longer", "hide-config:sleeps-until-adopted")
+
+
+class Doubting(Rests):
+    """Believes no key: everything is played, and of equal keys what comes must be equal."""
+
+    met = 0
+
+    def get(self, key: tuple[int, ...]) -> Rest | None:
+        """Never known."""
+        del key
+        return None
+
+    def put(self, moment: Moment, trial: Trial) -> None:
+        """It must be as it was before."""
+        before = super().get(moment.key)
+        super().put(moment, trial)
+        now = super().get(moment.key)
+        assert now is not None
+        if before is not None:
+            type(self).met += 1
+            assert now.outcomes == before.outcomes, trial.line
+            assert {v.invariant for v in now.violations} == {v.invariant for v in before.violations}, (
+                trial.line
+            )
+
+
+@pytest.mark.parametrize(
+    "after", ["", "hide-config:lost-after", "enable:journal-lost-after", "lock-hn2:off-after"]
+)
+def test_moments_that_are_taken_for_the_same_go_on_alike(after: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explore, "Rests", Doubting)
+    Doubting.met = 0
+    single_faults(WORLDS["d2-stopped"], after=after)
+    assert Doubting.met > 100
+
+
+@pytest.mark.parametrize("after", ["", "hide-config:lost-after", *SLEEPS])
+def test_a_moment_knows_in_how_many_effects_its_command_can_be_stopped(after: str) -> None:
+    start = start_of(WORLDS["d2-running"])
+    moments = explore._borders(start.fork(schedule(after)), set(), Report())
+    assert moments
+    for moment in moments:
+        effects: list[int] = []
+        control = moment.trial.fork((Armed(moment.place, NO_FAULT),))
+        control.on_end = effects.append
+        control.run()
+        assert moment.effects == (effects[0] if effects else 0), (after, moment.place)

@@ -24,6 +24,9 @@ from tests.mutation.trial import Seen, first_that_fails, forget, functions_in, r
 
 ROOT: Final = Path(__file__).parent.parent.parent
 SURVIVORS: Final = Path(__file__).parent / "survivors.txt"
+SCORE: Final = 0.85
+"""At least so many of the mutants that are tried must be killed."""
+
 KNOWN: Final = ROOT / ".mutation.json"
 TESTS: Final = (
     "tests/unit",
@@ -174,7 +177,10 @@ def main() -> int:
     if status not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
         return int(status)
     _print_table(campaign.tried, len(everything))
-    return _compare(campaign.tried, everything)
+    score = sum(test is not None for _, test in campaign.tried) / len(campaign.tried)
+    if score < SCORE:
+        print(f"\nthe score is below {SCORE:.0%}")
+    return 1 if _compare(campaign.tried, everything) or score < SCORE else 0
 
 
 def _print_table(tried: list[Tried], of: int) -> None:

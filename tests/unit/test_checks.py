@@ -410,6 +410,12 @@ def test_what_must_be_refused_is_refused_by_its_finding(world: str) -> None:
 # --- nodes
 
 
+def test_one_node_under_two_names_is_told_from_one_that_was_named_twice() -> None:
+    assert summary(CASES["same-node"].request, "same-node") == "hn1 and hn2 are the same machine"
+    twice = structs.replace(SHARED, asked=Asked(CTID, "hn1", "hn1"), destination=SHARED.source)
+    assert summary(twice, "same-node") == "source and destination are one node"
+
+
 @pytest.mark.parametrize("known", [NO, UNKNOWN])
 def test_a_vz_service_that_may_not_run_is_refused_on_either_node(known: Known) -> None:
     both = at_source(at_destination(SHARED, having(vz_running=known)), having(vz_running=known))
@@ -442,6 +448,14 @@ def test_a_script_with_a_nul_byte_is_no_text() -> None:
 
 
 # --- the container
+
+
+def test_why_a_config_cannot_be_read_is_told() -> None:
+    for text, why in (
+        (None, "the config is not UTF-8 text"),
+        ("A=1\0\n", "there is a NUL byte in the config"),
+    ):
+        assert summary(at_source(SHARED, container(CTID, config=text)), "config-unreadable") == why
 
 
 def test_a_setting_that_does_not_matter_may_stand_twice() -> None:
@@ -1265,6 +1279,94 @@ def test_a_device_of_a_container_that_is_down_must_be_held_by_nothing() -> None:
         assert said(hidden, "device-busy") == [(ERROR, "hn1:/dev/sda1")]
 
 
+# --- what is said of it
+
+
+def summary(request: Request, code: str) -> str:
+    """Of the one finding of that code."""
+    (finding,) = (f for f in found(request) if f.code == code)
+    return finding.summary
+
+
+def test_what_is_not_known_is_not_said_to_be_so() -> None:
+    for known, said_so in ((YES, "the device is read-only"), (UNKNOWN, "may be read-only: nothing says")):
+        assert said_so in summary(
+            at_destination(SAN, device("/dev/sdm1", read_only=known)), "device-read-only"
+        )
+    for known, said_so in ((NO, "something there holds it"), (UNKNOWN, "nothing says whether something")):
+        assert summary(at_destination(SAN, device("/dev/sdm1", exclusive=known)), "device-busy").startswith(
+            said_so
+        )
+    for reboots, said_so in (
+        ((CTID,), "it is on the list"),
+        (None, "nothing says whether it is on the list"),
+    ):
+        listed = at_destination(stopped(SHARED), having(reboots=reboots))
+        assert summary(listed, "boot-list").startswith(said_so)
+
+
+def test_another_place_of_the_same_disk_is_called_so() -> None:
+    moved = structs.replace(lun(SAN), names=("/dev/sdz2",), number="65:2", start_sector=4096, exclusive=YES)
+    assert "at another place of the disk" in summary(at_destination(SAN, with_device(moved)), "clone")
+
+
+def test_mmp_is_recommended_where_there_is_such_a_thing() -> None:
+    (warned,) = (f.remedy for f in found(SAN) if f.code == "third-node")
+    assert warned.endswith("; 'tune2fs -O mmp /dev/sda1' while it is unmounted guards it")
+    unsure = at_destination(ONTO, filesystem(SPARE, **XFS))
+    (warned,) = (f.remedy for f in found(unsure) if f.code == "third-node")
+    assert warned == "name every node that sees it (--also-seen-by)"
+
+
+def test_a_setting_of_anothers_that_a_shell_would_evaluate_is_named() -> None:
+    odd = at_source(SAN, config('VE_DEVICE="$(id)"\n', 101))
+    assert said(odd, "config-evaluates") == [(ERROR, "hn1:/etc/vz/conf/101.conf")]
+    assert summary(odd, "config-evaluates").startswith("VE_DEVICE='$(id)'")
+
+
+# --- and more of where it is
+
+
+def test_another_path_to_the_disk_that_is_believed_to_be_it_is_no_clone() -> None:
+    believed = bundled("no-identity", Options(same_device=True, dst_device="/dev/sdm1"))
+    chosen = believed.destination.device("/dev/sdm1")
+    assert chosen is not None
+    path_ = structs.replace(chosen, names=("/dev/sdn1",), number="65:3")
+    known = at_source(believed, device("/dev/sda1", wwid="3600508b4000971f0000a000000410000"))
+    for request in (believed, known):
+        assert said(at_destination(request, with_device(path_)), "clone") == []
+
+
+def test_an_area_at_the_top_lies_in_the_root_directory() -> None:
+    at_top = at_source(SHARED, config("VE_ROOT=/root123", instead_of='VE_ROOT="/vz/root/$VEID"'))
+    absent = path("/root123", kind=PathKind.ABSENT)
+    assert said(at_destination(at_top, absent), "parent-missing") == [(ERROR, "hn2:/")]
+    there = at_destination(at_top, absent, path("/", kind=PathKind.DIRECTORY))
+    assert said(there, "parent-missing") == []
+
+
+@pytest.mark.parametrize("part", ["/dev/sdg1", "/dev/sdg15"])
+def test_a_disk_that_nothing_identifies_is_divided_if_one_of_its_names_has_a_number_behind_it(
+    part: str,
+) -> None:
+    whole = structs.replace(WHOLE, wwid=None, names=("/dev/disk/by-path/x", "/dev/sdg"))
+    piece = structs.replace(spare(part), names=("/dev/disk/by-path/x-part1", part), wwid=None)
+    onto = asking(ONTO, dst_device="/dev/sdg")
+    changed = at_destination(onto, without_device(SPARE), with_device(whole), with_device(piece))
+    assert said(changed, "target-divided") == [(ERROR, "hn2:/dev/sdg")]
+    other = structs.replace(piece, names=("/dev/disk/by-path/y-part1", "/dev/sdgg1"))
+    changed = at_destination(onto, without_device(SPARE), with_device(whole), with_device(other))
+    assert said(changed, "target-divided") == []
+
+
+def test_of_a_move_from_device_to_device_both_are_the_containers() -> None:
+    target = OTHER.destination.device("/dev/sdm1")
+    assert target is not None
+    seen = structs.replace(target, names=("/dev/sdq1",), number="65:1")
+    changed = at_source(OTHER, with_device(seen), config('VE_DEVICE="/dev/sdq1"\n', 101))
+    assert said(changed, "device-shared-by") == [(ERROR, "hn1:/etc/vz/conf/101.conf")]
+
+
 # --- third nodes
 
 
@@ -1302,6 +1404,11 @@ def test_a_named_node_that_uses_it_or_would_is_refused() -> None:
     assert said(third(device("/dev/sdq1", exclusive=UNKNOWN)), "device-busy") == [(ERROR, "hn3:/dev/sdq1")]
     assert said(third(with_mounter("/etc/fstab", UUID)), "device-mounter") == [(ERROR, "hn3:/etc/fstab")]
     assert found(third(with_mount("/mnt", "104:3"))) == ()
+
+
+def test_a_third_nodes_device_is_called_by_its_shortest_name() -> None:
+    named = third(device("/dev/sdq1", exclusive=NO, names=("/dev/disk/by-id/x", "/dev/sdq1")))
+    assert said(named, "device-busy") == [(ERROR, "hn3:/dev/sdq1")]
 
 
 def test_the_order_of_a_third_nodes_facts_does_not_matter() -> None:

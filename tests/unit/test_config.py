@@ -105,3 +105,11 @@ def test_what_was_set_is_read_back_and_nothing_else_moves(lines: list[str], name
     others = [(s.name, s.value) for s in settings(text) if s.name != name]
     assert [(s.name, s.value) for s in settings(edited) if s.name != name] == others
     assert with_value(edited, name, new) == edited
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [('A="b c', "b c"), ("A='b", "b"), ('A=""', ""), ('A="b"c', "b"), ("A=b c d", "b"), ("A=", "")],
+)
+def test_a_value_ends_where_its_quote_does_or_at_the_end_of_its_line(line: str, read: str) -> None:
+    assert value(f"{line}\nB=1\n", "A") == read

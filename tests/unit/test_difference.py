@@ -26,6 +26,20 @@ def test_a_config_that_was_edited_shows_by_its_lines_alone() -> None:
     assert told(not_on_boot(SAN), SAN) == ["config:", '- ONBOOT="no"', '+ ONBOOT="yes"']
 
 
+def test_a_config_that_will_be_another_only_at_the_destination_shows_by_its_lines_there() -> None:
+    target = bundled("to-insulated")
+    devices = (
+        structs.replace(d, names=("/dev/disk/by-id/wwn-0x7",)) if "/dev/sdg1" in d.names else d
+        for d in target.destination.devices
+    )
+    asked = structs.replace(target.asked, options=Options(dst_device="/dev/disk/by-id/wwn-0x7"))
+    facts = structs.replace(target.destination, devices=tuple(devices))
+    lines = told(target, structs.replace(target, asked=asked, destination=facts))
+    at = lines.index("config:")
+    assert lines[at + 1].startswith('- VE_DEVICE="/dev/disk/by-id/wwn-0x6')
+    assert lines[at + 2] == '+ VE_DEVICE="/dev/disk/by-id/wwn-0x7"'
+
+
 def test_a_finding_that_came_is_named_with_what_to_do() -> None:
     locked = source(SHARED, locks=(Lock(CTID, Known.YES),))
     finding = make_plan(locked).findings[0]

@@ -709,3 +709,40 @@ def test_what_else_lies_in_the_folder_of_a_run_is_not_removed_with_it(tmp_path: 
         remove_journal(tmp_path, RUN)
     assert str(refused.value) == f"{notes.parent}: {os.strerror(errno.ENOTEMPTY)}"
     assert notes.read_text() == "mine"
+
+
+def test_that_a_run_was_begun_is_on_the_disk_with_the_names_that_lead_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[int, bool]] = []
+    fsync, path = os.fsync, folder_of(tmp_path) / "journal"
+
+    def noted(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, path.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    Journal.create(folder_of(tmp_path), OPENED).close()
+    names = [path.stat().st_ino, path.parent.stat().st_ino, path.parent.parent.stat().st_ino]
+    assert synced == [(names[0], False), (names[1], True), (names[2], True)]
+
+
+def test_a_state_folder_that_cannot_be_looked_into_is_told(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("no folder")
+    with pytest.raises(JournalError, match=r"/runs: .*; name the state folder by VZPLAN_STATE"):
+        list_runs(tmp_path)
+
+
+def test_without_a_home_in_the_environment_it_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("HOME", "/h")
+    assert state_folder({}) == Path("/h/.local/state/vzplan")
+
+
+def test_a_run_is_called_by_its_time_and_by_chance() -> None:
+    assert re.fullmatch(r"20[0-9]{6}-[0-9]{6}-[0-9a-f]{6}", new_run_id())
+
+
+def test_that_others_may_pass_through_its_folder_is_no_matter(tmp_path: Path) -> None:
+    written(tmp_path).parent.chmod(0o755)
+    assert entries_of(folder_of(tmp_path)) == list(ENTRIES)

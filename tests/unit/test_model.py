@@ -100,6 +100,7 @@ def test_a_path_lies_on_the_deepest_mount_above_it() -> None:
 def test_what_lvm_activates_is_in_one_order_whichever_way_it_was_found() -> None:
     found = (
         Activation("/etc/lvm/lvm.conf", "vg", None),
+        Activation("/etc/lvm/lvm.conf", "vg", "A"),
         Activation("/etc/lvm/lvm.conf", "vg", "a"),
         Activation("/etc/lvm/lvm.conf", "vg", "b"),
         Activation("/etc/lvm/lvm.conf", "wg", "a"),

@@ -212,6 +212,10 @@ def test_yes_goes_forward_and_a_proved_no_takes_the_pivot_back_first() -> None:
     asked = [*BEFORE, *ran(What.DO, "start", FAILED)]
     expect(move(*asked, *ran(What.PROBE, "start", Exited(YES))), What.DO, "ensure")
     expect(move(*asked, *ran(What.PROBE, "start", Exited(NO))), What.UNDO, "start")
+    past = Past(PLAN)
+    for entry in [*asked, *ran(What.PROBE, "start", Exited(YES))]:
+        past.note(entry)
+    assert past.done == {"own", "stop", "look", "mount", "start"}
 
 
 @pytest.mark.parametrize("answer", [Exited(UNPROVED), Exited(1), Exited(0), Exited(137)])
@@ -230,8 +234,8 @@ def test_after_the_pivot_a_failure_is_repeated_never_undone() -> None:
     assert end.left == (command("src"),)
     assert end.because == "'tidy' on src: it broke"
     silent = [*ran(What.DO, "tidy", LOST), *ran(What.SETTLE, "src", LOST, len(PATIENCE_S))]
-    assert stopped(move(*passed, *silent), Outcome.MIGRATED_NOT_CLEANED).because.startswith(
-        "'tidy' on src: no answer"
+    assert stopped(move(*passed, *silent), Outcome.MIGRATED_NOT_CLEANED).because == (
+        "'tidy' on src: no answer (connection closed)"
     )
 
 
@@ -361,6 +365,9 @@ def test_a_restart_begins_the_counts_anew() -> None:
         [Began(What.DO, "nowhere")],
         [Began(What.SETTLE, "third-node")],
         [Began(What.UNDO, "look")],
+        [NodeOff("third-node")],
+        [Adopted("src", ("nowhere",), (), 1)],
+        [Adopted("src", (), ("nowhere",), 1)],
     ],
 )
 def test_a_journal_that_does_not_fit_its_plan_is_refused(entries: list[Entry]) -> None:
@@ -393,10 +400,18 @@ def test_a_plan_that_breaks_a_rule_cannot_be_made(steps: tuple[Step, ...], rule:
         plan(*steps)
 
 
+def test_a_plan_settles_each_of_its_nodes_by_one_command() -> None:
+    for settle in (PLAN.settle[:1], (), (*PLAN.settle, PLAN.settle[0])):
+        with pytest.raises(ValueError, match="each node needs one settle command"):
+            structs.replace(PLAN, settle=settle)
+
+
 def test_a_plan_with_an_error_may_have_no_steps_but_is_never_runnable() -> None:
     finding = error("no-container", "hn1", "there is none", "look elsewhere")
     refused = Plan(PLAN_VERSION, Asked(1, "a", "b"), (), None, "", "", (), (), None, None, (finding,), "")
     assert not refused.runnable
+    assert PLAN.runnable
+    assert not structs.replace(PLAN, findings=(finding,)).runnable
 
 
 @pytest.mark.parametrize(
@@ -544,8 +559,9 @@ def test_who_takes_a_run_up_starts_nothing_before_every_node_has_said_how_far_it
         *(entry for _ in PATIENCE_S for entry in ran(What.SETTLE, "dst", LOST)),
     ]
     frozen = [*done("own-src", "own-dst"), Began(What.DO, "stop"), Restarted(), *silent]
-    assert (
-        "only it can tell whether this journal knows all" in stopped(owned(*frozen), Outcome.IN_DOUBT).because
+    assert stopped(owned(*frozen), Outcome.IN_DOUBT).because == (
+        "the controller stopped before the pivot; dst cannot be settled, and only it can tell whether this journal "
+        "knows all"
     )
     expect(owned(*frozen[:6], NodeOff("dst"), *ran(What.SETTLE, "src")), What.UNDO, "stop")
     # Before the freeze the source itself tells that it went no further.
@@ -801,3 +817,51 @@ def test_what_halts_the_way_back_is_told_with_what_led_to_it() -> None:
     silent = [*done("own"), *ran(What.DO, "stop", LOST), *ran(What.SETTLE, "src", LOST, len(PATIENCE_S))]
     end = stopped(move(*silent), Outcome.IN_DOUBT)
     assert end.because.endswith("then 'undo stop' on src: src cannot be settled")
+
+
+def test_a_node_that_is_off_is_asked_again_by_who_takes_the_run_up_next() -> None:
+    died = [*done("own-src", "own-dst"), Began(What.DO, "stop"), Restarted(), NodeOff("dst")]
+    again = [*died, *ran(What.SETTLE, "src"), Restarted(), *ran(What.SETTLE, "src")]
+    assert expect(owned(*again), What.SETTLE, "dst").after_s == 0
+
+
+def test_a_source_that_is_off_has_its_data_and_is_down() -> None:
+    off = [*done("own", "stop", "look", "mount"), Wish(Want.UNWIND, "asked"), NodeOff("src")]
+    end = stopped(move(*off, *ran(What.UNDO, "mount")), Outcome.DOWN)
+    assert end.because == "asked; the data is safe on src, which is off, and released elsewhere"
+    assert end.left == (command("src", "disown"), command("src", "disown"))
+    prepared = [*done("own"), Wish(Want.UNWIND, "asked"), NodeOff("src")]
+    stopped(move(*prepared), Outcome.UNWOUND_NOT_CLEANED)  # nothing was taken down
+
+
+def test_a_destination_that_is_off_has_it_and_is_down() -> None:
+    off = [*BEFORE, *done("start"), *ran(What.DO, "ensure", LOST), NodeOff("dst")]
+    end = stopped(move(*off), Outcome.DOWN)
+    assert end.because == "it has moved to dst, which is off; its data is safe there"
+    assert end.left == (command("dst"), command("src"))
+
+
+def test_what_is_left_at_a_source_that_is_off_is_told() -> None:
+    end = stopped(move(*BEFORE, *done("start", "ensure"), NodeOff("src")), Outcome.MIGRATED_NOT_CLEANED)
+    assert end.because == "'tidy' on src: src is off"
+
+
+def test_the_last_answer_tells_whether_it_is_down() -> None:
+    not_up = Exited(NOT_UP, err="no memory")
+    for answers, outcome in (
+        ((FAILED, FAILED, not_up), Outcome.DOWN),
+        ((not_up, not_up, FAILED), Outcome.IN_DOUBT),
+    ):
+        back = [entry for answer in answers for entry in ran(What.UNDO, "stop", answer)]
+        stopped(move(*done("own"), *ran(What.DO, "stop", FAILED), *back), outcome)
+        on = [entry for answer in answers for entry in ran(What.DO, "ensure", answer)]
+        end = move(*BEFORE, *done("start"), *on)
+        # That it is as it was when it was started is all that the first of these is for.
+        stopped(end, outcome if outcome is Outcome.DOWN else Outcome.MIGRATED_NOT_CLEANED)
+
+
+def test_all_that_is_not_done_behind_the_pivot_is_told() -> None:
+    tidying = plan(*OWNED.steps[:6], step("tidy", "src", Zone.RETIRE, must=None), *OWNED.steps[6:])
+    passed = done("own-src", "own-dst", "stop", "mount", "start", "ensure")
+    end = next_of(tidying, *passed, *ran(What.DO, "tidy", FAILED, len(PAUSES_S)))
+    assert stopped(end, Outcome.MIGRATED_NOT_CLEANED).left == tuple(s.do for s in tidying.steps[6:])

@@ -479,6 +479,21 @@ def test_what_takes_it_down_and_brings_it_up_is_called_as_it_is(world: str, down
     assert plan.steps[plan.pivot].title == up
 
 
+def test_where_vzctls_locks_are_only_the_node_says() -> None:
+    request = bundled("shared")
+    source = request.source
+    containers = tuple(
+        structs.replace(c, config=f"{c.config}LOCKDIR=/of/its/own\n") if c.ctid == CTID else c
+        for c in source.containers
+    )
+    conf = (source.vz_conf or "").replace("LOCKDIR=/vz/lock", "LOCKDIR=/var/lock/vz")
+    plan = make_plan(
+        structs.replace(request, source=structs.replace(source, containers=containers, vz_conf=conf))
+    )
+    locks = {s.do.node: s.do.argv[2] for s in plan.steps if s.do.argv[0] == "hold-lock"}
+    assert locks == {"hn1": "/var/lock/vz", "hn2": "/vz/lock"}
+
+
 @pytest.mark.parametrize("passes", [0, 1, 2, 7])
 def test_it_is_copied_as_often_as_was_asked_for(passes: int) -> None:
     for world in ("a-running", "b-mounted", "c-running", "d1-mounted"):
@@ -492,6 +507,7 @@ def test_scripts_of_ours_are_put_only_where_nothing_stands_for_them() -> None:
     plan = plan_of("d2-running-own-hooks")
     made = {s.do.argv[1]: s.do.argv[2] for s in plan.steps if s.id.startswith("hook-")}
     assert made == {f"/etc/vz/conf/{CTID}.{name}": "0755" for name in ("premount", "postumount")}
+    assert {"hook-premount", "hook-postumount"} <= {s.id for s in plan.steps}
     with_hooks = make_plan(asking(WORLDS["d2-running"], install_hooks=True))
     assert [s.id for s in with_hooks.steps if s.id.startswith("hook-")] == []
 
@@ -514,6 +530,11 @@ def test_all_that_is_put_aside_gets_one_ending_that_nothing_has_yet(
     script = Script("123.mount", 0o755, "#!/bin/sh\n")
     source = structs.replace(source, scripts=(script,), conf_names=(*source.conf_names, script.name, *taken))
     plan = make_plan(structs.replace(bundled("shared"), source=source))
+    brought = next(s for s in plan.steps if s.id == "script-123.mount")
+    assert brought.do == Command(
+        "hn2", ("make-file", "/etc/vz/conf/123.mount", "0755"), script.text or "", brought.do.deadline_s
+    )
+    assert "retire-123.mount" in {s.id for s in plan.steps}
     renamed = {s.do.argv[1]: s.do.argv[2] for s in plan.steps if s.do.argv[0] == "rename-file"}
     for name in ("123.conf", "123.mount"):
         assert renamed[f"/etc/vz/conf/{name}"] == f"/etc/vz/conf/{name}{suffix}"
