@@ -80,6 +80,7 @@ def verify(aim: Aim, *, failures: int, json: bool, junit: Path | None) -> int:
     if not plan.runnable:
         print("\n".join(output.findings_lines(plan.findings)), file=sys.stderr)
         raise UserError("errors speak against this move, so there is no plan to verify", ExitCode.REFUSED)
+    verification.may_write(junit)
     said = verification.verified(request, plan, failures=failures)
     print(output.json_text(said) if json else verification.report(said, plan), end="")
     if junit is not None:
@@ -101,6 +102,7 @@ def verify_cases(
     from cli.cases import cases, tried
 
     found = []
+    verification.may_write(junit)
     for case in cases(folder):
         found.append(tried(case, read, failures=failures, update=update))
         if not json:

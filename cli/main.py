@@ -256,9 +256,10 @@ def verify(
     from cli.errors import UserError
 
     if cases is not None:
-        if ctid or dest or at.simulate is not None:
+        nothing = structs.replace(at, source=None, peer_ssh=None, rsync="", simulate=None, options=Options())
+        if ctid or dest or at != nothing:
             raise UserError(
-                "--cases goes without CTID, DEST and --simulate: each case says itself what is to move"
+                "--cases goes without CTID, DEST and the flags of a move: each case says itself what is to move"
             )
         raise typer.Exit(
             commands.verify_cases(cases, words_read, failures=faults, update=update, json=json, junit=junit)

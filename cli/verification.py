@@ -117,6 +117,16 @@ def _violations(verdict: Verdict) -> list[str]:
     return [*lines, *([f"and {more} more"] if more > 0 else []), *([""] if lines else [])]
 
 
+def may_write(path: Path | None) -> None:
+    """Before minutes are spent: whether a report can be written there, as far as that can be seen without writing.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        raise UserError(f"{path}: {'a folder' if path.is_dir() else 'its folder is not there'}; name a file")
+
+
 def write_junit(path: Path, cases: dict[str, list[str]]) -> None:
     """A JUnit report: of each case what speaks against it, or nothing.
 

@@ -79,7 +79,8 @@ def test_its_junit_report_has_one_case(vzplan: Vzplan, tmp_path: Path) -> None:
     assert [case.get("name") for case in suite] == ["Move container 123 (web1) from hn1 to hn2"]
     code, _, err = vzplan("verify", *SAN, "--junit", tmp_path / "nowhere" / "junit.xml")
     assert code == ExitCode.USAGE
-    assert "the report was not written" in err
+    assert "its folder is not there; name a file" in err
+    assert vzplan("verify", *SAN, "--junit", tmp_path)[0] == ExitCode.USAGE
 
 
 @pytest.mark.usefixtures("asks_whether_it_runs_now")
@@ -262,8 +263,12 @@ def test_a_case_that_makes_no_sense_is_named(vzplan: Vzplan, tmp_path: Path, tex
         ((), "say which container is to go where"),
         (("123",), "say which container is to go where"),
         (("123", "hn2", "--cases", "."), "--cases goes without CTID"),
+        (("--cases", ".", "--from", "hn1"), "--cases goes without CTID, DEST and the flags of a move"),
+        (("--cases", ".", "--dst-shared"), "--cases goes without CTID, DEST and the flags of a move"),
+        (("--cases", "README.md"), "README.md: not a folder"),
         (("123", "hn2", "--update"), "--update goes with --cases"),
-        (("--cases", "/nowhere"), "no case is in there; make one with 'vzplan facts -o /nowhere/NAME"),
+        (("--cases", "/nowhere"), "/nowhere: not a folder"),
+        (("--cases", "fixtures"), "no case is in there; make one with 'vzplan facts -o fixtures/NAME"),
     ],
 )
 def test_what_does_not_go_together_is_said(vzplan: Vzplan, words: tuple[str, ...], said: str) -> None:
