@@ -139,6 +139,10 @@ class Stage(Trial):
                 other.alone = False
         self._look()
 
+    def is_known(self) -> bool:
+        """Whether any node knows of the run."""
+        return any(f"{HOME}/{RUN}" in node.tree for node in self.world.nodes.values())
+
     def _others(self) -> list[Controller]:
         return [c for c in (self.at_work, *self.asleep) if c is not self.sitting]
 
@@ -453,6 +457,10 @@ class AnyRun(RuleBasedStateMachine):
         return True
 
     def _must_have_ended(self, who: Controller) -> None:
+        """Unless another one has ended the run everywhere: then it is told to look there where the container is."""
+        if who.gone and not who.alone and not self.stage.is_known():
+            event("ended by another one")
+            return
         assert who.stop is not None
         event(f"ends {who.stop.outcome}")
         if who.alone and who.past.superseded is None:
