@@ -458,7 +458,7 @@ class AnyRun(RuleBasedStateMachine):
 
     def _must_have_ended(self, who: Controller) -> None:
         """Unless another one has ended the run everywhere: then it is told to look there where the container is."""
-        if who.gone and not who.alone and not self.stage.is_known():
+        if who.gone and who.past.adopted and not self.stage.is_known():
             event("ended by another one")
             return
         assert who.stop is not None

@@ -27,7 +27,7 @@ from tests.sandbox.test_moves import WAYS, in_state
 SOAK: Final = os.environ.get("VZPLAN_SOAK") == "1"
 PARTS: Final = 4
 """So many tests share the points of a way, so that they can be run beside each other."""
-EVERY: Final = {way: 1 if SOAK else 6 if way == "d2" else 24 for way in WAYS}
+EVERY: Final = {way: 1 if SOAK else 8 if way == "d2" else 32 for way in WAYS}
 """Of the points of each way every so manieth is tried."""
 
 

@@ -46,9 +46,7 @@ CASES: Final = (
     else [
         ("a", Kind.AFTER),
         ("b", Kind.BEFORE),
-        ("c", Kind.AFTER),
-        ("d1", Kind.BEFORE),
-        ("d2", Kind.AFTER),
+        ("d1", Kind.AFTER),
         ("d2", Kind.LOST),  # the way in which a mount decides whose the data is
     ]
 )
