@@ -6,7 +6,6 @@ the words of ``vzplan show``, and the plan that is expected, ``plan.txt``.
 
 from __future__ import annotations
 
-import shlex
 import tomllib
 from collections.abc import Callable
 from difflib import unified_diff
@@ -19,6 +18,7 @@ from msgspec import Struct, structs
 from cli import output, verification
 from cli.aim import Aim
 from cli.errors import UserError
+from cli.shell_words import split_words
 from executor import control
 from executor.facts_files import read_whole, write_whole
 from executor.site import SimulatedSite
@@ -70,20 +70,21 @@ def tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, upda
     Raises:
         UserError, CodecError, FactsFileError: something of the case cannot be read; names the file.
     """
-    case = _case(folder / CASE)
-    words = [*_words(folder / CASE, "move", case.move), "--simulate", str(folder)]
-    aim = _understood(folder / CASE, read, words)
+    path = folder / CASE
+    case = _case(path)
+    move = [*split_words(f"{path}: move", case.move), "--simulate", str(folder)]
+    aim = _understood(path, read, move)
     site = SimulatedSite(folder)
     source = aim.source or control.source_of(aim.ctid, site.recorded, aim.destination).node
     for name in (source, aim.destination):
         if name not in site.recorded:
             raise UserError(
-                f"{folder / CASE}: no facts of {name or 'a node that has the container'} are beside it; there are "
+                f"{path}: no facts of {name or 'a node that has the container'} are beside it; there are "
                 f"{', '.join(site.recorded)}"
             )
     assert source is not None
-    rsync = _words(folder / CASE, "--rsync", aim.rsync)
-    peer_ssh = _words(folder / CASE, "--peer-ssh", aim.peer_ssh or "")
+    rsync = split_words(f"{path}: --rsync", aim.rsync)
+    peer_ssh = split_words(f"{path}: --peer-ssh", aim.peer_ssh or "")
     options = structs.replace(aim.options, rsync=rsync, peer_ssh=peer_ssh)
     request = control.look(Asked(aim.ctid, source, aim.destination, options), site)
     plan = make_plan(request)
@@ -96,16 +97,9 @@ def tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, upda
     return Found(folder.name, said, tuple(against))
 
 
-def _words(path: Path, what: str, text: str) -> tuple[str, ...]:
+def _understood(path: Path, read: Callable[[list[str]], Aim], move: list[str]) -> Aim:
     try:
-        return tuple(shlex.split(text))
-    except ValueError as problem:
-        raise UserError(f"{path}: {what}: {problem}; quote it as for a shell") from None
-
-
-def _understood(path: Path, read: Callable[[list[str]], Aim], words: list[str]) -> Aim:
-    try:
-        return read(words)
+        return read(move)
     except UserError as problem:
         raise UserError(f"{path}: move: {problem}") from None
     except Exception as problem:  # typer brings its own copy of click, and gives no name to its errors

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from cli import output
 from cli.aim import Aim
 from cli.errors import UserError
 from cli.exit_codes import OF_OUTCOME, ExitCode
+from cli.shell_words import split_words
 from executor import adoption, control, verbs
 from executor.adoption import AdoptionError
 from executor.control import RecoverError, Towards
@@ -186,9 +186,9 @@ def facts(nodes: list[str], *, measure: int | None, ssh: str, peer_ssh: str | No
     for node in nodes:
         _host(node)
     here = next((node for node in nodes if is_here(node)), None)
-    site = LiveSite(_words("--ssh", ssh), here)
+    site = LiveSite(split_words("--ssh", ssh), here)
     try:
-        peer = _words("--peer-ssh", peer_ssh or "")
+        peer = split_words("--peer-ssh", peer_ssh or "")
         asks = {
             n: Ask(measured=measure, peers=tuple(p for p in nodes if p != n), peer_ssh=peer) for n in nodes
         }
@@ -244,7 +244,7 @@ def recover(
     folder = state_folder(os.environ) / "runs" / _run(run)
     speaker = _speaker(verbose=verbose)
     if adopt is not None:
-        site = LiveSite(_words("--ssh", ssh), None, speaker)
+        site = LiveSite(split_words("--ssh", ssh), None, speaker)
         journal = _adopted(site, folder, _host(adopt), towards)
     else:
         if ssh:
@@ -302,20 +302,20 @@ def _site(aim: Aim, *, verbose: bool = False) -> Iterator[tuple[Site, Asked]]:
         simulated = SimulatedSite(aim.simulate)
         site: Site = simulated
         source = _recorded_source(aim, simulated.recorded)
-        peer_ssh = _words("--peer-ssh", aim.peer_ssh or "")
+        peer_ssh = split_words("--peer-ssh", aim.peer_ssh or "")
     else:
         source = _host(aim.source) if aim.source is not None else this_machine()
         here = next((name for name in (source, destination) if is_here(name)), None)
         if here is not None and os.geteuid() != 0:
             raise UserError(f"{here} is this machine: work on its containers as root, or name other nodes")
-        ssh = _words("--ssh", aim.ssh)
+        ssh = split_words("--ssh", aim.ssh)
         default = ssh if source == here else ()
-        peer_ssh = default if aim.peer_ssh is None else _words("--peer-ssh", aim.peer_ssh)
+        peer_ssh = default if aim.peer_ssh is None else split_words("--peer-ssh", aim.peer_ssh)
         site = LiveSite(ssh, here, _speaker(verbose=verbose))
     try:
         for node in aim.options.also_seen_by:
             _host(node)
-        options = structs.replace(aim.options, peer_ssh=peer_ssh, rsync=_words("--rsync", aim.rsync))
+        options = structs.replace(aim.options, peer_ssh=peer_ssh, rsync=split_words("--rsync", aim.rsync))
         yield site, Asked(aim.ctid, source, destination, options)
     except GatherError as problem:
         raise UserError(str(problem), ExitCode.REFUSED) from None
@@ -460,11 +460,3 @@ def _run(name: str) -> str:
     if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}", name):
         raise UserError(f"{name!r} is not the name of a run; see 'vzplan runs'")
     return name
-
-
-def _words(flag: str, text: str) -> tuple[str, ...]:
-    """ssh options as words; they are passed on as they are, never rewritten (L14)."""
-    try:
-        return tuple(shlex.split(text))
-    except ValueError as problem:
-        raise UserError(f"{flag}: {problem}; quote it as for a shell") from None

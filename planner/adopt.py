@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from planner.plan import Adopted, Began, Command, Compensation, Entry, Plan, Step, What
 
 Logs = Mapping[str, tuple[str, ...] | None]
-"""By node, its log's lines; None: it cannot be asked. A node that knows nothing of the run has no entry."""
-
+"""By node, its log's lines; None: it cannot be asked. One that knows nothing of the run has no entry, or no lines."""
 
 Moves = Mapping[tuple[What, str], str]
 """Moves of a plan, and the node that each goes to."""

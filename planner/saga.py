@@ -400,9 +400,10 @@ def _unwind(plan: Plan, past: Past) -> Run | Stop:
         if move is not None:
             return move
         left.append(undo.do)
-    if down and (silent := _not_heard(plan, past)) is not None:
-        return _unheard(plan, past, silent)  # who was asleep meanwhile may have gone on there
     if down:
+        silent = _not_heard(plan, past)
+        if silent is not None:  # who was asleep meanwhile may have gone on there
+            return _unheard(plan, past, silent)
         because = f"{why}; the data is safe on {plan.asked.source}, which is off, and released elsewhere"
         return Stop(Outcome.DOWN, because, tuple(left))
     if left and past.untold:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from statistics import median
+from tempfile import NamedTemporaryFile
 from typing import Final, NamedTuple
 from xml.etree import ElementTree as ET
 
@@ -76,11 +77,9 @@ def tried(worlds: tuple[str, ...], failures: int) -> str:
 
 
 def bugs() -> str:
-    report = REPOSITORY / ".bugs.xml"
-    words = ["-q", "tests/exhaustive/test_deliberate_bugs.py", f"--junitxml={report}"]
-    subprocess.run([sys.executable, "-m", "pytest", *words], cwd=REPOSITORY, check=False, capture_output=True)
-    suite = ET.parse(report).getroot()[0]  # noqa: S314 # written by pytest just now
-    report.unlink()
+    with NamedTemporaryFile(suffix=".xml") as report:
+        _said("pytest", "-q", "tests/exhaustive/test_deliberate_bugs.py", f"--junitxml={report.name}")
+        suite = ET.parse(report.name).getroot()[0]  # noqa: S314 # written by pytest just now
     cases = [case for case in suite.iter("testcase") if "[" in case.attrib["name"]]
     missed = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
     slowest = max(float(case.attrib["time"]) for case in cases)

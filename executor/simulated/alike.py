@@ -6,8 +6,8 @@ a reason that stands beside it: a key that says too little hides what it was mad
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from itertools import repeat
+from collections.abc import Hashable
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from executor.simulated.faults import Then
@@ -32,9 +32,8 @@ def moment_key(trial: Trial) -> tuple[Hashable, ...]:
         frozenset(trial.compared),
         (id(trial.sleeper), trial.moves_slept) if trial.sleeper is not None else None,
         trial.broken(),
-        logs_key(trial)
-        if trial.awake
-        else None,  # two were at work: what nodes were given tells who gives up
+        # Where two were at work, what nodes were given tells who gives up.
+        logs_key(trial) if trial.awake else None,
     )
 
 
@@ -45,19 +44,14 @@ def logs_key(trial: Trial) -> Hashable:
     """
     found: dict[tuple[str, str], str | None] = {}
     more = known_commands(trial.moves, trial.entries)
-    for at, said, after in _told(trial):
-        if said.startswith("began "):
-            more[at] -= 1
-            if said not in trial.probing:
-                found[at, said] = after if said in trial.telling else None
-    return (frozenset(found.items()), frozenset(more.items()))
-
-
-def _told(trial: Trial) -> Iterator[tuple[str, str, str | None]]:
-    """Each line of a node's log, and the next one there."""
     for node in trial.plan.nodes:
         log = [said for at, said in trial.world.logged if at == node]
-        yield from zip(repeat(node), log, [*log[1:], None], strict=False)
+        for said, after in pairwise([*log, None]):
+            if said is not None and said.startswith("began "):
+                more[node] -= 1
+                if said not in trial.probing:
+                    found[node, said] = after if said in trial.telling else None
+    return (frozenset(found.items()), frozenset(more.items()))
 
 
 def rest_key(trial: Trial) -> tuple[Hashable, ...]:

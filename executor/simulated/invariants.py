@@ -7,7 +7,6 @@ is on its way any more.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import Final, NamedTuple
@@ -17,242 +16,34 @@ from executor.simulated.boot import auto_starts, boots_into
 from executor.simulated.loading import OWNERS
 from executor.simulated.tree import EMPTY, Data, File, Thing, Tree
 from executor.simulated.twins.here import HOME
-from executor.simulated.world import FILES, NodeState, World
+from executor.simulated.view import (
+    DISK,
+    HUSHED,
+    LEDGER,
+    LOSSES,
+    LUNS,
+    MOUNTS,
+    OTHERS,
+    RAN,
+    RUNNING,
+    STUBBORN,
+    TREE,
+    View,
+    state_of,
+    text_at,
+)
+from executor.simulated.world import FILES, NodeState
 from planner.model import CONF_DIR
 from planner.parse.config import value, without_fence
 from planner.plan import (
-    Adopted,
-    Began,
     Command,
-    Compensation,
-    Ended,
-    Entry,
-    Exited,
-    Lost,
-    NodeOff,
     Outcome,
-    Plan,
-    Restarted,
     Stop,
-    What,
     Zone,
 )
 
 OURS: Final = frozenset({"/var/lib/vzplan", HOME, OWNERS})
 """Folders of vzplan's own that stay."""
-
-
-LUNS, LEDGER, LOSSES, RAN, OTHERS = WORLD = (1, 2, 4, 8, 16)
-TREE, DISK, MOUNTS, RUNNING, STUBBORN, HUSHED = NODE = (32, 64, 128, 256, 512, 1024)
-"""What an invariant may look at: of the world, and of its nodes."""
-
-EVERYTHING: Final = -1
-
-
-class View:
-    """What the invariants may look at, and what they remember so as not to look twice at what did not change."""
-
-    def __init__(self, plan: Plan, world: World) -> None:
-        """Begin with the world as it was before the run."""
-        self.plan, self.start, self.world = plan, world.fork(), world
-        self.nodes = tuple(world.nodes.values())
-        self.ctid = plan.asked.ctid
-        self.source, self.destination = plan.asked.source, plan.asked.destination
-        self.was = self.start.nodes[self.source]
-        config = self.was.text(vz.config_path(self.ctid)) or ""
-        self.areas = {name: vz.areas(self.ctid, config, n.given.vz_conf) for name, n in world.nodes.items()}
-        self.commands = _commands(plan)
-        self.intended: set[Command] = set()  # begun, and not known to be over
-        self.others: frozenset[Command] = (
-            frozenset()
-        )  # what another controller has sent that may be on its way
-        self.untold = False  # no node knows more of the run than that it was
-        self.noted = False  # the former state is known to be on record
-        self.silent: Counter[str] = (
-            Counter()
-        )  # how often each could not settle of late, since something was in the way
-        self.proved: dict[str, int] = {}  # node -> its boot count when the state was last made sure of there
-        self.hindered = False  # something was in the way of the last command, if only for that long
-        self.boots = 0  # of the node that the last command went to, when it went
-        self.last = self.source  # that node
-        self.off: frozenset[str] = frozenset()  # nodes that were ever said to be off
-        self.passed_over: frozenset[str] = frozenset()  # and those of the present controller
-        own_paths = self._own_paths()
-        self.own = frozenset((path, self.was.tree[path]) for path in own_paths)
-        self.stale = {name: _stale_lock(n, self.ctid) for name, n in self.start.nodes.items()}
-        self.bystanders = {
-            name: frozenset(
-                (p, t)
-                for p, t in node.tree.items()
-                if not isinstance(t, Data)
-                and p != self.stale[name]
-                and (name != self.source or p not in own_paths)
-            )
-            for name, node in self.start.nodes.items()
-        }
-        self.roots = {name: _roots(node) for name, node in self.start.nodes.items()}
-        self.first = _state(self.was, self.ctid)
-        self.lun = self.was.lun_at(self.private(self.source)) or _lun_of(
-            self.was, config, self.areas[self.source]
-        )
-        self.bystanding_luns = {
-            name: lun.data for name, lun in self.start.luns.items() if name != self.lun and lun.data != EMPTY
-        }
-        self.grounds = WORLD + NODE * len(self.nodes)
-        self.seen: tuple[object, ...] = ()  # the grounds of the invariants, when they were asked last
-
-    def of(self, world: World) -> View:
-        """The same memory, looking at a fork."""
-        twin = View.__new__(View)
-        twin.__dict__.update(self.__dict__)
-        twin.world, twin.nodes = world, tuple(world.nodes.values())
-        twin.intended, twin.proved, twin.seen = set(self.intended), dict(self.proved), ()
-        twin.silent = self.silent.copy()
-        return twin
-
-    def in_the_way(self) -> bool:
-        """Whether something keeps a node from doing its part."""
-        booted = self.world.nodes[self.last].boots != self.boots
-        return booted or any(not n.reachable or n.dark or n.busy or n.stubborn for n in self.nodes)
-
-    def key(self) -> tuple[object, ...]:
-        """What is remembered and matters later: ``hindered`` and ``boots`` begin anew with every command."""
-        told = (self.noted, self.untold, self.off, self.passed_over, frozenset(self.silent.items()))
-        return (*told, frozenset(self.proved.items()), frozenset(self.intended))
-
-    def note(self, entry: Entry) -> None:
-        """An entry is on disk."""
-        match entry:
-            case Began(what, at):
-                command = self.commands[what, at]
-                self.intended.add(command)
-                self.boots, self.last = self.world.nodes[command.node].boots, command.node
-                self.hindered = False
-            case Ended(what, at, Exited(status)):
-                command = self.commands[what, at]
-                if status == 0 or command.argv[0] != "copy-tree":  # else its other end may still be at work
-                    self.intended.discard(command)
-                self.silent.pop(command.node, None)
-                if status == 0:
-                    self._succeeded(what, command)
-            case Ended(What.SETTLE, node, Lost()) if self.hindered or self.in_the_way():
-                self.silent[node] += 1
-            case Restarted():
-                self.silent.clear()
-                self.passed_over = frozenset()
-            case NodeOff(node):
-                self.off |= {node}
-                self.passed_over |= {node}
-            case Adopted(_, begun):
-                self.passed_over = frozenset()
-                self.intended |= {self.commands[What.DO, step] for step in begun}
-                self.untold = all(self.commands[What.DO, step].argv[0] == "own" for step in begun)
-            case _:
-                pass
-
-    def _succeeded(self, what: What, command: Command) -> None:
-        if what is What.SETTLE:
-            self.intended = {
-                other
-                for other in self.intended
-                if other.node != command.node
-                and not (other.argv[0] == "copy-tree" and other.argv[5] == command.node)
-            }
-        if command.argv[0] == "note-state":
-            self.noted = True
-        if command.argv[0] in ("restore-state", "ensure-up", "bring-up"):
-            self.proved[command.node] = self.boots
-
-    def private(self, node: str) -> str:
-        """The container's private area on ``node``."""
-        where = self.areas[node]
-        return where.private if where is not None else f"/vz/private/{self.ctid}"
-
-    def root(self, node: str) -> str:
-        """The container's root area on ``node``."""
-        where = self.areas[node]
-        return where.root if where is not None else f"/vz/root/{self.ctid}"
-
-    def _own_paths(self) -> frozenset[str]:
-        """The container's own things at the source: what the plan is about, so no bystanders."""
-        private, root = self.private(self.source), self.root(self.source)
-        prefix = f"{CONF_DIR}/{self.ctid}."
-        return frozenset(
-            p
-            for p in self.was.tree
-            if p in (private, root)
-            or p.startswith(private + "/")
-            or (p.startswith(prefix) and ".migrated" not in p)
-        )
-
-    def newest(self, data: Data | None) -> bool:
-        """Whether these files hold every acknowledged write."""
-        known = self.world.ledger.get(self.ctid, 0)
-        return data == (known, known)
-
-    def passed(self) -> bool:
-        """Whether the container has been handed over for good: it ran, or may be started, at the destination."""
-        if (self.destination, self.ctid) in self.world.ran:
-            return True
-        text = _text(self.world.nodes[self.destination].disk, vz.config_path(self.ctid))
-        return text is not None and value(text, "DISABLED") == value(
-            self.plan.config.before if self.plan.config else "", "DISABLED"
-        )
-
-    def changed(self) -> int:
-        """The grounds (``WORLD``, ``NODE``) that are not what they were when this was asked last."""
-        world = self.world
-        now: list[object] = [world.luns, world.ledger, world.losses, world.ran, world.others]
-        for n in self.nodes:
-            now += (n.tree, n.disk, n.mounts, n.running, n.stubborn, n.hushed)
-        seen, self.seen = self.seen, tuple(now)
-        if not seen:
-            return EVERYTHING
-        found = 0
-        for old, new, ground in zip(seen, now, self.grounds, strict=True):
-            if old is not new:
-                found |= ground
-        return found
-
-
-def _lun_of(node: NodeState, config: str, where: vz.Areas | None) -> str | None:
-    """The LUN that a stopped container owns."""
-    device = node.devices.get(where.hook_device) if where is not None and where.hook_device else None
-    return node.luns[device.number] if device is not None and value(config, "VE_DEVICE") else None
-
-
-def _stale_lock(node: NodeState, ctid: int) -> str | None:
-    """vzctl's lock on the container, if its process is dead: it holds nothing, and whoever comes next removes it."""
-    where = vz.areas(ctid, "", node.given.vz_conf)
-    lock = f"{where.lockdir}/{ctid}.lck" if where is not None else ""
-    return lock if lock in node.tree and node.text(lock) not in node.living else None
-
-
-def _roots(node: NodeState) -> frozenset[str]:
-    """Where the containers of a node are mounted."""
-    given = node.given
-    areas = (vz.areas(c.ctid, c.config, given.vz_conf) for c in given.containers if c.config is not None)
-    return frozenset(where.root for where in areas if where is not None)
-
-
-def _state(node: NodeState, ctid: int) -> str:
-    return "running" if ctid in node.running else "mounted" if ctid in node.roots else "down"
-
-
-def _commands(plan: Plan) -> dict[tuple[What, str], Command]:
-    found = {(What.SETTLE, command.node): command for command in plan.settle}
-    for step in plan.steps:
-        found[What.DO, step.id] = step.do
-        if isinstance(step.undo, Compensation):
-            found[What.UNDO, step.id] = step.undo.do
-        if step.probe is not None:
-            found[What.PROBE, step.id] = step.probe.do
-    return found
-
-
-def _text(tree: Tree, path: str) -> str | None:
-    thing = tree.get(path)
-    return thing.text if isinstance(thing, File) else None
 
 
 # --- after every effect ---------------------------------------------------------------------------------------
@@ -395,24 +186,15 @@ def i7_intent_before_effect(view: View, command: Command) -> str | None:
 
 Invariant = Callable[[View], str | None]
 
-AT_EVERY_EFFECT: Final[tuple[tuple[str, Invariant], ...]] = (
-    ("I1", i1_device_on_one_node),
-    ("I2", i2_runs_on_one_node),
-    ("I3", i3_acknowledged_writes_exist),
-    ("I4", i4_one_copy_takes_writes),
-    ("I5", i5_bystanders_untouched),
-    ("I6", i6_only_own_things_deleted),
+AT_EVERY_EFFECT: Final[tuple[tuple[str, Invariant, int], ...]] = (
+    ("I1", i1_device_on_one_node, MOUNTS),
+    ("I2", i2_runs_on_one_node, DISK | RUNNING),
+    ("I3", i3_acknowledged_writes_exist, LUNS | LEDGER | DISK | RUNNING | STUBBORN | HUSHED),
+    ("I4", i4_one_copy_takes_writes, LOSSES),
+    ("I5", i5_bystanders_untouched, LUNS | OTHERS | TREE),
+    ("I6", i6_only_own_things_deleted, LUNS | RAN | TREE | DISK),
 )
-
-GROUNDS: Final = {
-    "I1": MOUNTS,
-    "I2": DISK | RUNNING,
-    "I3": LUNS | LEDGER | DISK | RUNNING | STUBBORN | HUSHED,
-    "I4": LOSSES,
-    "I5": LUNS | OTHERS | TREE,
-    "I6": LUNS | RAN | TREE | DISK,
-}
-"""What each of them looks at: while that is the same, so is its answer."""
+"""Name, invariant, and its ground: what it looks at. While that is the same, so is its answer."""
 
 
 def broken(view: View) -> Iterator[tuple[str, str]]:
@@ -420,8 +202,8 @@ def broken(view: View) -> Iterator[tuple[str, str]]:
     changed = view.changed()
     if changed == 0:
         return
-    for name, invariant in AT_EVERY_EFFECT:
-        seen = invariant(view) if GROUNDS[name] & changed else None
+    for name, invariant, ground in AT_EVERY_EFFECT:
+        seen = invariant(view) if ground & changed else None
         if seen is not None:
             yield name, seen
 
@@ -499,7 +281,7 @@ def i11_recover_ends_it(view: View, stop: Stop) -> str | None:
 def _source_has_it(view: View) -> str | None:
     """Back where it was: the newest data, in its former state, and nothing that could start at the destination."""
     node, there = view.world.nodes[view.source], view.world.nodes[view.destination]
-    config = _text(node.disk, vz.config_path(view.ctid))
+    config = text_at(node.disk, vz.config_path(view.ctid))
     before = view.plan.config.before if view.plan.config else ""
     if config is None or value(config, "DISABLED") != value(before, "DISABLED"):
         return f"the config on {view.source} is hidden or fenced"
@@ -509,15 +291,15 @@ def _source_has_it(view: View) -> str | None:
         return f"{view.ctid} runs or would start at {view.destination}"
     if _state_may_differ(view, node, known=view.noted):
         return None
-    if _state(node, view.ctid) != view.first:
-        return f"{view.ctid} was {view.first} on {view.source}, and now it is {_state(node, view.ctid)}"
+    if state_of(node, view.ctid) != view.first:
+        return f"{view.ctid} was {view.first} on {view.source}, and now it is {state_of(node, view.ctid)}"
     return None
 
 
 def _destination_has_it(view: View, *, may_be_fenced: bool = False) -> str | None:
     """Moved: the newest data, in its state, may be started there, and not at the source."""
     node, old = view.world.nodes[view.destination], view.world.nodes[view.source]
-    config = _text(node.disk, vz.config_path(view.ctid))
+    config = text_at(node.disk, vz.config_path(view.ctid))
     before = view.plan.config.before if view.plan.config else ""
     if config is None:
         return f"no config of {view.ctid} on {view.destination}"
@@ -533,8 +315,8 @@ def _destination_has_it(view: View, *, may_be_fenced: bool = False) -> str | Non
         return f"its device is still mounted on {view.source}"
     if _state_may_differ(view, node, known=True):
         return None
-    if _state(node, view.ctid) != view.first:
-        return f"{view.ctid} is {_state(node, view.ctid)} on {view.destination}, and was {view.first}"
+    if state_of(node, view.ctid) != view.first:
+        return f"{view.ctid} is {state_of(node, view.ctid)} on {view.destination}, and was {view.first}"
     return None
 
 

@@ -20,7 +20,6 @@ from executor.simulated.boot import power_back
 from executor.simulated.faults import Dies, Fault, Scene, Then, fault
 from executor.simulated.invariants import (
     AT_THE_END,
-    View,
     broken,
     i7_intent_before_effect,
     i8_outcome_is_true,
@@ -28,6 +27,7 @@ from executor.simulated.invariants import (
 )
 from executor.simulated.node import SimulatedNode
 from executor.simulated.twins.here import HOME
+from executor.simulated.view import View
 from executor.simulated.world import World
 from planner.adopt import adopted, line, moves, outrun, telling
 from planner.model import State

@@ -51,9 +51,9 @@ marker() { # PATH -> the file that says this run made PATH
 
 same_file() { [ "$(stat -c %d:%i "$1")" = "$(stat -c %d:%i "$2")" ]; }
 
-disclaim() { # PATH: what another made between this run's mark and its own making is not this run's
-    if [ -f "$(marker "$1")" ] && [ -f "$(beside "$1")" ] && there "$1" && ! same_file "$(beside "$1")" "$1"; then
-        rm -f "$(marker "$1")" "$(beside "$1")"
+disclaim() { # PATH MARKER BESIDE: what another made between this run's mark and its own making is not this run's
+    if [ -f "$2" ] && [ -f "$3" ] && there "$1" && ! same_file "$3" "$1"; then
+        rm -f "$2" "$3"
         sync
     fi
 }

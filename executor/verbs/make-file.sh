@@ -2,7 +2,7 @@
 # make-file PATH MODE <CONTENT
 made=$(marker "$1")
 new=$(beside "$1")
-disclaim "$1"
+disclaim "$1" "$made" "$new"
 if there "$1"; then
     [ -f "$made" ] || die "$1 is there already, and this run did not make it"
     cmp -s - "$1" || die "$1 was changed since this run made it"

@@ -1,8 +1,9 @@
 # shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
 # remove-made PATH
 made=$(marker "$1")
-disclaim "$1"
-rm -f "$(beside "$1")"
+new=$(beside "$1")
+disclaim "$1" "$made" "$new"
+rm -f "$new"
 [ -f "$made" ] || { sync; exit 0; }
 if [ -d "$1" ] && [ ! -L "$1" ]; then
     held=$(mounts_within "$1")

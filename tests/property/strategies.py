@@ -385,10 +385,16 @@ def multipath(draw: st.DrawFn, world: World) -> World:
         other = structs.replace(path, names=("/dev/sdx1",), number="65:113")
         world = _stacked(world, side, device, above)
         world = world.at(side, devices=(*(d for d in world.facts(side).devices if d != device), path, other))
-        if side == SOURCE and value(world.config, "VE_DEVICE"):
-            world = world.with_container(config=with_value(world.config, "VE_DEVICE", name))
-        if side == DESTINATION and world.options.dst_device:
-            world = world.asking(dst_device=name)
+        world = _called(world, side, name)
+    return world
+
+
+def _called(world: World, side: str, name: str) -> World:
+    """The config and the flags call the device on that side by ``name``, if they name it at all."""
+    if side == SOURCE and value(world.config, "VE_DEVICE"):
+        world = world.with_container(config=with_value(world.config, "VE_DEVICE", name))
+    if side == DESTINATION and world.options.dst_device:
+        world = world.asking(dst_device=name)
     return world
 
 
@@ -416,10 +422,7 @@ def volume(_draw: st.DrawFn, world: World) -> World:
             start_sector=None,
         )
         world = _stacked(world, side, below, above)
-        if side == SOURCE and value(world.config, "VE_DEVICE"):
-            world = world.with_container(config=with_value(world.config, "VE_DEVICE", name))
-        if side == DESTINATION and world.options.dst_device:
-            world = world.asking(dst_device=name)
+        world = _called(world, side, name)
     return world
 
 

@@ -61,13 +61,10 @@ def each_taken_back_twice(plan: Plan) -> Iterator[Command]:
     """Every undo before its step was done, after it, and once more; then the step again, and all of it back."""
     steps = up_to_the_pivot(plan)[:-1]
     for step in steps:
-        if not (isinstance(step.undo, Compensation) and step.undo.forgets):
-            yield from undo(step)
-        yield step.do
-        if not (isinstance(step.undo, Compensation) and step.undo.forgets):
-            yield from undo(step)
-            yield from undo(step)
-            yield step.do
+        if isinstance(step.undo, Compensation) and step.undo.forgets:
+            yield step.do  # without what a node knows of the run nothing more would be tried there
+            continue
+        yield from [*undo(step), step.do, *undo(step), *undo(step), step.do]
     for step in reversed(steps):
         yield from undo(step)
 

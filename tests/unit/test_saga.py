@@ -513,12 +513,9 @@ def test_who_takes_a_run_up_keeps_the_old_controller_from_every_node_before_anyt
 
 
 def test_it_does_so_before_the_freeze_too() -> None:
-    made = plan(
-        owning("own-src", "src"),
-        owning("own-dst", "dst"),
+    made = frozen_by(
         step("make", "src", Zone.PREPARE),
         step("stop", "src", Zone.FREEZE, must=True),
-        *PLAN.steps[4:],
     )
     died = [*done("own-src", "own-dst", "make"), Restarted(), *ran(What.SETTLE, "src")]
     expect(next_of(made, *died), What.SETTLE, "dst")
@@ -526,12 +523,9 @@ def test_it_does_so_before_the_freeze_too() -> None:
 
 
 def test_what_has_begun_to_be_taken_back_is_not_gone_on_with() -> None:
-    made = plan(
-        owning("own-src", "src"),
-        owning("own-dst", "dst"),
+    made = frozen_by(
         step("make", "dst", Zone.PREPARE),
         step("stop", "src", Zone.FREEZE, must=True),
-        *PLAN.steps[4:],
     )
     silent = [*ran(What.SETTLE, "src"), *ran(What.SETTLE, "dst", LOST, len(PATIENCE_S))]
     entries = [*done("own-src", "own-dst"), Restarted(forward=True), *silent]
@@ -675,13 +669,21 @@ def test_who_was_at_work_all_the_time_takes_the_source_back_whatever_is_left_at_
     expect(next_of(made, *failed, *ran(What.UNDO, "stop")), What.SETTLE, "dst")
 
 
+def test_who_adopted_a_run_does_not_say_that_it_is_down_while_a_node_was_never_heard() -> None:
+    made = frozen_by(step("stop", "src", Zone.FREEZE, must=True))
+    taken = Adopted("src", ("own-src", "own-dst", "stop"), (), 1, (("src", 2),))
+    assert (
+        "only it can tell"
+        in stopped(next_of(made, taken, NodeOff("src"), NodeOff("dst")), Outcome.IN_DOUBT).because
+    )
+    known = [*done("own-src", "own-dst"), Began(What.DO, "stop"), Restarted(), NodeOff("src"), NodeOff("dst")]
+    stopped(next_of(made, *known), Outcome.DOWN)
+
+
 def test_once_all_have_settled_a_node_that_is_lost_again_is_settled_when_it_is_needed() -> None:
-    made = plan(
-        owning("own-src", "src"),
-        owning("own-dst", "dst"),
+    made = frozen_by(
         step("make", "dst", Zone.PREPARE),
         step("stop", "src", Zone.FREEZE, must=True),
-        *PLAN.steps[4:],
     )
     lost = ran(What.UNDO, "make", LOST)
     settled = ran(What.SETTLE, "dst")
