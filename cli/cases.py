@@ -18,10 +18,12 @@ from msgspec import Struct, structs
 from cli import output, verification
 from cli.aim import Aim
 from cli.errors import UserError
+from cli.exit_codes import ExitCode
 from cli.shell_words import split_words
 from executor import control
-from executor.facts_files import read_whole, write_whole
+from executor.facts_files import FactsFileError, read_whole, write_whole
 from executor.site import SimulatedSite
+from planner.codec import CodecError
 from planner.make import make_plan
 from planner.model import Asked
 
@@ -38,11 +40,12 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Found(Struct, frozen=True):
-    """What came of a case: what speaks against it, or nothing; ``said``: in a few words."""
+    """What came of a case: what speaks against it, or nothing; ``said``: in a few words; ``code``: if it were alone."""
 
     name: str
     said: str
     against: tuple[str, ...]
+    code: ExitCode
 
 
 def cases(folder: Path) -> list[Path]:
@@ -65,11 +68,18 @@ def cases(folder: Path) -> list[Path]:
 def tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, update: bool) -> Found:
     """Plan the case's move, compare it with the plan that is expected, and verify it.
 
+    A case that cannot be read, or of which nothing can be said, is found to be so; others go on.
     ``read``: the words of a move as flags; ``update``: the plan is written down instead of being compared.
-
-    Raises:
-        UserError, CodecError, FactsFileError: something of the case cannot be read; names the file.
     """
+    try:
+        return _tried(folder, read, failures=failures, update=update)
+    except (UserError, CodecError, FactsFileError) as problem:
+        code = problem.code if isinstance(problem, UserError) else ExitCode.USAGE
+        said = "nothing can be said of it" if code == ExitCode.REFUSED else "cannot be read"
+        return Found(folder.name, said, (str(problem),), code)
+
+
+def _tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, update: bool) -> Found:
     path = folder / CASE
     case = _case(path)
     move = [*split_words(f"{path}: move", case.move), "--simulate", str(folder)]
@@ -94,7 +104,7 @@ def tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, upda
         verdict = verification.verified(request, plan, failures=failures)
         said = verification.line(verdict)
         against += verification.against(verdict)
-    return Found(folder.name, said, tuple(against))
+    return Found(folder.name, said, tuple(against), ExitCode.DIFFERS if against else ExitCode.OK)
 
 
 def _understood(path: Path, read: Callable[[list[str]], Aim], move: list[str]) -> Aim:

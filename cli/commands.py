@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from posixpath import normpath
-from typing import TextIO
+from typing import Final, TextIO
 
 from msgspec import structs
 
@@ -44,6 +44,9 @@ from planner.model import Asked, NodeFacts, Options, Request
 from planner.plan import Exited, Lost, Opened, Outcome, Plan, Run, Stop, What
 from planner.saga import next_move, words
 
+WORST_FIRST: Final = (ExitCode.USAGE, ExitCode.REFUSED, ExitCode.DIFFERS)
+"""What several cases exit with: of which nothing was seen, before what was seen and differs."""
+
 
 def show(aim: Aim, *, out: Path | None, verify: bool, json: bool, verbose: bool) -> int:
     """Print the plan; ``verify``: try every failure of it, and say in a line what came of it."""
@@ -61,12 +64,15 @@ def show(aim: Aim, *, out: Path | None, verify: bool, json: bool, verbose: bool)
         )
     if not plan.runnable:
         return ExitCode.REFUSED
-    if not verify or json:
+    if not verify:
         return ExitCode.OK
     from cli import verification
 
     said = verification.verified(request, plan)
-    print(f"\n{verification.line(said)}")
+    if json:
+        print(verification.line(said), file=sys.stderr)
+    else:
+        print(f"\n{verification.line(said)}")
     return ExitCode.OK if said.holds else ExitCode.DIFFERS
 
 
@@ -107,16 +113,17 @@ def verify_cases(
         found.append(tried(case, read, failures=failures, update=update))
         if not json:
             last = found[-1]
-            print(
-                f"{'DIFFERS' if last.against else 'ok':<9}{output.plain(last.name)}: {output.plain(last.said)}"
-            )
+            word = {ExitCode.OK: "ok", ExitCode.DIFFERS: "DIFFERS"}.get(last.code, "ERROR")
+            print(f"{word:<9}{output.plain(last.name)}: {output.plain(last.said)}")
             for text in last.against:
                 print("\n".join(f"    {output.plain(line)}" for line in text.splitlines()))
     if json:
         print(output.json_text(found), end="")
     if junit is not None:
-        verification.write_junit(junit, {case.name: list(case.against) for case in found})
-    return ExitCode.DIFFERS if any(case.against for case in found) else ExitCode.OK
+        errors = frozenset(c.name for c in found if c.code not in (ExitCode.OK, ExitCode.DIFFERS))
+        verification.write_junit(junit, {case.name: list(case.against) for case in found}, errors)
+    codes = {case.code for case in found}
+    return next((code for code in WORST_FIRST if code in codes), ExitCode.OK)
 
 
 def check(aim: Aim, *, json: bool) -> int:

@@ -38,10 +38,10 @@ def verified(request: Request, plan: Plan, *, failures: int = 1) -> Verdict:
 def line(verdict: Verdict) -> str:
     """One line, as ``show`` ends with."""
     if not verdict.holds:
-        found = len(verdict.violations)
-        return (
-            f"NOT verified: {found} of {verdict.schedules:,} failures break an invariant; see 'vzplan verify'"
-        )
+        found, untold = len(verdict.violations), len(verdict.cells.unexplained)
+        what = f"{found} of {verdict.schedules:,} failures break an invariant" if found else ""
+        holes = f"{untold} kinds of failure had no effect, and nobody knows why" if untold else ""
+        return f"NOT verified: {'; '.join(filter(None, (what, holes)))}; see 'vzplan verify'"
     return (
         f"verified: {verdict.schedules:,} failures; every one unwinds, completes, or waits for you "
         f"({verdict.waits:,})"
@@ -51,13 +51,15 @@ def line(verdict: Verdict) -> str:
 def against(verdict: Verdict) -> list[str]:
     """What speaks against the plan, each in a few lines."""
     found = [f"{v.invariant}: {v.schedule}\n{v.seen}" for v in verdict.violations]
-    return found + [f"{cell}: without effect, and without a reason" for cell in verdict.cells.unexplained]
+    return found + [
+        f"{cell}: without effect or not met, and without a reason" for cell in verdict.cells.unexplained
+    ]
 
 
 def report(verdict: Verdict, plan: Plan) -> str:
     """All of it, for a person."""
     how = {1: "of one failure", 2: "of up to two failures"}.get(
-        verdict.failures, "of up to three failures (some)"
+        verdict.failures, f"of up to three failures (of three: {verdict.sampled:,}, not all)"
     )
     merged = f"{verdict.merged:,} merged with others of the same future"
     lines = [
@@ -76,9 +78,9 @@ def report(verdict: Verdict, plan: Plan) -> str:
     cells = verdict.cells
     lines.append(
         f"cells (kind of failure at a verb): {cells.changed:,} changed the world or the way it went, "
-        f"{len(cells.without_effect):,} need not (--json says why)"
+        f"{len(cells.without_effect):,} need not, {len(cells.not_met):,} are not met (--json says why)"
     )
-    lines += [f"  without effect, and without a reason: {cell}" for cell in cells.unexplained]
+    lines += [f"  without effect or not met, and without a reason: {cell}" for cell in cells.unexplained]
     lines += ["", *_violations(verdict), line(verdict)]
     return "\n".join(lines) + "\n"
 
@@ -127,20 +129,22 @@ def may_write(path: Path | None) -> None:
         raise UserError(f"{path}: {'a folder' if path.is_dir() else 'its folder is not there'}; name a file")
 
 
-def write_junit(path: Path, cases: dict[str, list[str]]) -> None:
-    """A JUnit report: of each case what speaks against it, or nothing.
+def write_junit(path: Path, cases: dict[str, list[str]], errors: frozenset[str] = frozenset()) -> None:
+    """A JUnit report: of each case what speaks against it, or nothing; ``errors``: those that could not be tried.
 
     Raises:
         UserError: it cannot be written.
     """
-    failed = sum(bool(found) for found in cases.values())
+    failed = sum(bool(found) for name, found in cases.items() if name not in errors)
+    counts = {"tests": len(cases), "failures": failed, "errors": len(errors)}
     suite = ET.Element(
-        "testsuite", name="vzplan verify", tests=str(len(cases)), failures=str(failed), errors="0"
+        "testsuite", {"name": "vzplan verify", **{name: str(count) for name, count in counts.items()}}
     )
     for name, found in cases.items():
         case = ET.SubElement(suite, "testcase", classname="vzplan", name=name)
         for text in found:
-            failure = ET.SubElement(case, "failure", message=output.plain(text.splitlines()[0]))
+            kind = "error" if name in errors else "failure"
+            failure = ET.SubElement(case, kind, message=output.plain(text.splitlines()[0]))
             failure.text = "\n".join(map(output.plain, text.splitlines()))
     ET.indent(suite)
     try:

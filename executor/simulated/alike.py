@@ -30,7 +30,7 @@ def moment_key(trial: Trial) -> tuple[Hashable, ...]:
         _past_key(trial),
         trial.generation,
         frozenset(trial.compared),
-        (id(trial.sleeper), trial.moves_slept) if trial.sleeper is not None else None,
+        (trial.sleeper.serial, trial.moves_slept) if trial.sleeper is not None else None,
         trial.broken(),
         # Where two were at work, what nodes were given tells who gives up.
         logs_key(trial) if trial.awake else None,

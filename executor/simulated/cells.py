@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from planner.plan import What
+from executor.simulated.faults import BY_NAME, KINDS
+from planner.plan import Compensation, Plan, What
 
 
 class Cell(NamedTuple):
@@ -21,6 +22,18 @@ class Cell(NamedTuple):
     def __str__(self) -> str:
         """As it is written in reports."""
         return f"{self.what} {self.verb}: {self.kind}"
+
+
+def all_cells(plan: Plan) -> frozenset[Cell]:
+    """Every kind of failure at every verb that a run of ``plan`` can ever send out."""
+    places = {(What.SETTLE, "settle")}
+    for step in plan.steps:
+        places.add((What.DO, step.do.argv[0]))
+        if isinstance(step.undo, Compensation):
+            places.add((What.UNDO, step.undo.do.argv[0]))
+        if step.probe is not None:
+            places.add((What.PROBE, step.probe.do.argv[0]))
+    return frozenset(Cell(what, verb, kind.name) for what, verb in places for kind in KINDS)
 
 
 STARTS: Final = frozenset({"bring-up", "ensure-up", "restore-state"})
@@ -59,3 +72,12 @@ def without_effect(cell: Cell) -> str | None:
         return None
     verbs, why = PASSING[cell.kind]
     return SPARED.get(cell.kind) if cell.verb in verbs else f"{cell.verb} {why}"
+
+
+def not_met(cell: Cell, failures: int, effects: dict[tuple[What, str], int]) -> str | None:
+    """Why no failure was put there; None: no reason is known. ``effects``: the most that each verb had."""
+    if failures == 1 and cell.what is not What.DO:
+        return "it goes out only after another failure; '--faults 2' puts one there"
+    if BY_NAME[cell.kind].each and effects.get((cell.what, cell.verb), 0) <= 1:
+        return "what has one effect at most is never half done"
+    return None

@@ -27,7 +27,7 @@ from executor.simulated.trial import OPEN_ENDS, Armed, Rests, Snapshot, Trial, V
 from executor.simulated.world import World
 from planner.make import make_plan
 from planner.model import Request
-from planner.plan import Plan
+from planner.plan import Plan, What
 
 TRIGGERS: Final = (
     "fails-before",
@@ -54,6 +54,7 @@ class Report(Struct):
 
     schedules: int = 0
     merged: int = 0  # schedules of which only the first part was played; then they are what another was
+    sampled: int = 0  # schedules of three failures: after every so manieth of two
     moments: int = 0  # places in time at which failures were put
     alike: int = 0  # moments left out since their future is that of another
     down_s: int = 0  # the longest that it was down in a run that ended by itself: pauses and deadlines
@@ -61,6 +62,7 @@ class Report(Struct):
     # How runs ended; "IN_DOUBT > UNWOUND": by one recover.
     outcomes: Counter[str] = field(default_factory=Counter)
     cells: dict[Cell, bool] = {}  # each that was met, and whether a fault there ever changed world or outcome
+    effects: dict[tuple[What, str], int] = {}  # of each verb that was met: the most that it had
     violations: tuple[Violation, ...] = ()
 
     def __str__(self) -> str:
@@ -69,10 +71,12 @@ class Report(Struct):
         head = f"{self.schedules} schedules ({self.merged} merged) at {self.moments} moments ({self.alike} alike)"
         return "\n".join([f"{head}: {ends}", *map(str, self.violations)])
 
-    def add(self, trial: Trial, hit: Fault, *, changed: bool) -> None:
-        """One more schedule was played; ``hit``: its last failure."""
+    def add(self, trial: Trial, hit: Fault, effects: int, *, changed: bool) -> None:
+        """One more schedule was played; ``hit``: its last failure, at a command with so many effects."""
         assert trial.hit is not None
-        cell = Cell(trial.hit.what, trial.hit.command.argv[0], hit.kind.name)
+        place = (trial.hit.what, trial.hit.command.argv[0])
+        cell = Cell(*place, hit.kind.name)
+        self.effects[place] = max(effects, self.effects.get(place, 0))
         self.schedules += 1
         open_end = not trial.outcomes or trial.outcomes[0] in OPEN_ENDS
         self.waits += open_end or hit.kind.dies is not Dies.NEVER
@@ -94,6 +98,8 @@ class Report(Struct):
         self.outcomes += other.outcomes
         for cell, changed in other.cells.items():
             self.cells[cell] = self.cells.get(cell, False) or changed
+        for place, effects in other.effects.items():
+            self.effects[place] = max(effects, self.effects.get(place, 0))
         self.violations += other.violations
 
 
@@ -127,7 +133,9 @@ def explore(
             ]
         _share(second, rests, workers, report)
         if failures > PAIRS:
+            before = report.schedules
             _share(_thirds(second, seen, report), rests, workers, report)
+            report.sampled = report.schedules - before
     report.violations = tuple(_shrunk(start, violation) for violation in report.violations)
     return report
 
@@ -162,7 +170,7 @@ def _play(moment: Snapshot, rests: Rests | None, report: Report) -> None:
         trial = moment.trial.fork((Armed(moment.place, each),))
         trial.rests = rests
         trial.run()
-        report.add(trial, each, changed=trial.after != control.after)
+        report.add(trial, each, moment.effects, changed=trial.after != control.after)
 
 
 def _thirds(second: list[Snapshot], seen: set[Hashable], report: Report) -> list[Snapshot]:
@@ -189,7 +197,7 @@ def _share(moments: Sequence[Snapshot], rests: Rests, workers: int | None, repor
         # One process needs none of what starts others, and much of what vzplan does is done in one.
         from executor.simulated.sharing import shared  # noqa: PLC0415
 
-        found = shared(work, workers)
+        found = shared(work)
     for each in found:
         report.join(each)
 

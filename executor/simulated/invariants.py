@@ -38,6 +38,7 @@ from planner.parse.config import value, without_fence
 from planner.plan import (
     Command,
     Outcome,
+    Run,
     Stop,
     Zone,
 )
@@ -264,6 +265,17 @@ def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
     if view.hindered or view.in_the_way() or view.passed_over or given_up:
         return None
     return f"{stop.outcome} with every node at hand: {stop.because}"
+
+
+def i10_again_is_nothing(stop: Stop, again: Run | Stop) -> str | None:
+    """Of a run that has ended for good another ``recover`` makes nothing; ``again``: what it would do first."""
+    if stop.outcome not in (Outcome.UNWOUND, Outcome.MIGRATED):
+        return None
+    if isinstance(again, Run):
+        return f"{stop.outcome}, and another recover sends out {again.what} {again.at}"
+    return (
+        None if again.outcome is stop.outcome else f"{stop.outcome}, and by another recover {again.outcome}"
+    )
 
 
 def i11_recover_ends_it(view: View, stop: Stop) -> str | None:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from enum import Enum
+from itertools import count
 from typing import Final, NamedTuple, NoReturn
 
 from executor.engine import first_to, walk
@@ -23,6 +24,7 @@ from executor.simulated.invariants import (
     broken,
     i7_intent_before_effect,
     i8_outcome_is_true,
+    i10_again_is_nothing,
     i11_recover_ends_it,
 )
 from executor.simulated.node import SimulatedNode
@@ -50,7 +52,7 @@ from planner.plan import (
     Wish,
     Zone,
 )
-from planner.saga import Past, may_go_forward
+from planner.saga import Past, may_go_forward, next_move
 
 RUN: Final = "run-1"
 RECOVERIES: Final = 3
@@ -135,6 +137,10 @@ class Sleeper(NamedTuple):
     compared: set[str]
     outcome: NodeOutcome | None  # None: its command has not gone out yet
     wakes: int
+    serial: int  # tells it from every other one
+
+
+_SERIALS: Final = count()
 
 
 class After(Enum):
@@ -383,6 +389,9 @@ class Trial:
         if not self._ended_by_another():
             for name, invariant in AT_THE_END:
                 self._check(name, invariant(self.view, stop))
+            once_more = self.past.copy()
+            once_more.note(Restarted(forward=False))
+            self._check("I10", i10_again_is_nothing(stop, next_move(self.plan, once_more)))
 
     def _ended_by_another(self) -> bool:
         """Whether there are two controllers, and this one has heard that the other is at work, or has ended the run."""
@@ -409,7 +418,8 @@ class Trial:
             return False
         self.acting, self.armed, self.hit = self.armed[0].fault, self.armed[1:], move
         if self.acting is not None:
-            self.then = self.acting.kind.then
+            then = self.acting.kind.then
+            self.then = then if then is not Then.RECOVER else self.then  # the node is still off
         return self.acting is None
 
     def _compare(self) -> None:
@@ -465,6 +475,7 @@ class Trial:
                 set(self.compared),
                 outcome,
                 self.acting.kind.wakes,
+                next(_SERIALS),
             )
         raise ControllerGoneError
 

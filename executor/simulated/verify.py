@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from executor.simulated.cells import without_effect
+from executor.simulated.cells import all_cells, not_met, without_effect
 from executor.simulated.explore import Report, explore, start_of
 from executor.simulated.loading import Truth
 from planner.model import Request
@@ -22,6 +22,7 @@ INVARIANTS: Final = {
     "I6": "nothing is deleted that this run did not make, save the source after the pivot",
     "I7": "nothing takes effect that the journal does not expect",
     "I8": "the outcome that is reported is the truth",
+    "I10": "of a run that has ended another recover makes nothing",
     "R12": "it waits for a person only while something stands in its way",
     "I11": "once nothing does, one recover ends the run",
 }
@@ -41,10 +42,14 @@ class Violated(Struct, frozen=True):
 
 
 class Cells(Struct, frozen=True):
-    """Kinds of failure at verbs: how many changed world or outcome, why others need not, and those without a reason."""
+    """Kinds of failure at verbs, of all that there are in the plan; each is in one of these.
+
+    How many changed world or outcome, why others need not, why others were not met, and those without a reason.
+    """
 
     changed: int
     without_effect: dict[str, str]
+    not_met: dict[str, str]
     unexplained: tuple[str, ...]
 
 
@@ -55,6 +60,7 @@ class Verdict(Struct, frozen=True):
     failures: int  # so many at most in one schedule
     schedules: int
     merged: int  # of which only the first part had to be played
+    sampled: int  # of three failures, of which not all are tried
     moments: int
     outcomes: dict[str, int]
     waits: int  # schedules after which a person has to type "recover"
@@ -90,14 +96,18 @@ def verify(
 
 def verdict(plan: Plan, report: Report, failures: int) -> Verdict:
     """What a report comes to."""
-    quiet = [cell for cell, changed in report.cells.items() if not changed]
-    reasons = {str(cell): without_effect(cell) for cell in quiet}
+    quiet = {str(cell): without_effect(cell) for cell, changed in report.cells.items() if not changed}
+    missed = {
+        str(cell): not_met(cell, failures, report.effects)
+        for cell in sorted(all_cells(plan) - report.cells.keys())
+    }
     broken = {violation.invariant for violation in report.violations}
     return Verdict(
         digest=plan.digest,
         failures=failures,
         schedules=report.schedules,
         merged=report.merged,
+        sampled=report.sampled,
         moments=report.moments,
         outcomes=dict(sorted(report.outcomes.items())),
         waits=report.waits,
@@ -106,8 +116,9 @@ def verdict(plan: Plan, report: Report, failures: int) -> Verdict:
         violations=tuple(Violated(*violation) for violation in report.violations),
         cells=Cells(
             changed=len(report.cells) - len(quiet),
-            without_effect={cell: why for cell, why in reasons.items() if why is not None},
-            unexplained=tuple(cell for cell, why in reasons.items() if why is None),
+            without_effect={cell: why for cell, why in quiet.items() if why is not None},
+            not_met={cell: why for cell, why in missed.items() if why is not None},
+            unexplained=tuple(cell for cell, why in {**quiet, **missed}.items() if why is None),
         ),
     )
 

@@ -329,7 +329,7 @@ def _node_key(node: NodeState, names: Mapping[int, Any]) -> tuple[Any, ...]:
     return (
         node.name,
         node.boots,
-        node.renamed,
+        tuple((name, device.number) for name, device in node.devices.items()) if node.renamed else None,
         node.reachable,
         node.dark,
         _tree_key(node.tree, names),

@@ -335,8 +335,13 @@ stop_container() { # CTID PRIVATE ROOT: exit statuses of vzctl are not believed;
 
 ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE; see ensure-up
     case $(state_of "$1") in
-        running) ;;
-        "$7") ;;
+        running | "$7")
+            # [seen] A hook that hides its failure lets a container come up on the stale files under the mount point.
+            if [ "$4" != - ] && [ -z "$(mounted_at "$2")" ] && (prove_not_held "$4" "$5"); then
+                stop_container "$1" "$2" "$3"
+                bring_up "$@"
+            fi
+            ;;
         *) bring_up "$@" ;;
     esac
     if [ "$4" = - ]; then
@@ -345,7 +350,6 @@ ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE; see ensure-up
         return 0
     fi
     device_number=$(number "$4") || exit 1
-    # [seen] A hook that hides its failure lets a container start on the stale files under the mount point.
     [ "$(mounted_at "$2")" = "$device_number" ] || die "container $1 is $7, but $2 is not on $4"
 }
 

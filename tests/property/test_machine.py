@@ -411,9 +411,9 @@ class AnyRun(RuleBasedStateMachine):
         if what == "starts" and (config is None or value(config, "DISABLED") == "yes"):
             assert (asked.ctid in there.running) == ran
 
-    @rule(node=st.sampled_from(("hn1", "hn2")), what=st.sampled_from(("start", "remove")))
+    @rule(node=st.sampled_from(("hn1", "hn2")), what=st.sampled_from(("start", "mount", "remove")))
     def will_not(self, node: str, what: str) -> None:
-        """Something does not work there, until it is mended; not mounts, which hooks hide, and a person sees to."""
+        """Something does not work there, until it is mended; that a mount fails, hooks hide."""
         self._node(node).stubborn |= {what}
         self.stage.comes_between()
 

@@ -119,6 +119,7 @@ def test_show_says_that_it_does_not_verify(vzplan: Vzplan) -> None:
     code, out, _ = vzplan("show", *SHARED)
     assert code == ExitCode.DIFFERS
     assert out.splitlines()[-1].startswith("NOT verified: ")
+    assert vzplan("show", *SHARED, "--json")[0] == ExitCode.DIFFERS
     assert vzplan("show", *SHARED, "--no-verify")[0] == ExitCode.OK
 
 
@@ -127,6 +128,14 @@ def test_show_and_apply_say_in_one_line_what_was_tried(vzplan: Vzplan) -> None:
     assert shown.splitlines()[-1].startswith("verified: ")
     assert shown.splitlines()[-1] in vzplan("apply", *SAN, "--yes")[1]
     assert "verified" not in vzplan("show", *SAN, "--no-verify")[1]
+
+
+def test_in_json_the_line_goes_where_it_disturbs_no_program(vzplan: Vzplan) -> None:
+    code, out, err = vzplan("show", *SAN, "--json")
+    assert code == ExitCode.OK
+    assert json.loads(out)["steps"]
+    assert err.startswith("verified: ")
+    assert vzplan("show", *SAN, "--json", "--no-verify")[2] == ""
 
 
 def test_what_the_simulation_does_not_know_is_not_called_verified(
@@ -251,10 +260,49 @@ def test_a_case_that_does_not_verify_fails(vzplan: Vzplan, tmp_path: Path) -> No
 def test_a_case_that_makes_no_sense_is_named(vzplan: Vzplan, tmp_path: Path, text: str, said: str) -> None:
     place = case(tmp_path, "san", "123 hn2")
     (place / "case.toml").write_text(text)
-    code, _, err = vzplan("verify", "--cases", tmp_path)
+    case(tmp_path, "shared", "123 hn2 --precopy 2", "two")
+    shown = vzplan("show", *SHARED, "--precopy", 2, "--no-verify")[1]
+    (tmp_path / "two" / "plan.txt").write_text(shown)
+    code, out, _ = vzplan("verify", "--cases", tmp_path, "--junit", tmp_path / "junit.xml")
     assert code == ExitCode.USAGE
-    assert f"{place / 'case.toml'}: " in err
-    assert said in err
+    *problem, other = out.splitlines()
+    assert "ERROR    one: cannot be read" in problem
+    assert f"    {place / 'case.toml'}: " in out
+    assert said in out
+    # The others go on, and the report tells it.
+    assert other.startswith("ok       two: verified: ")
+    suite = ET.parse(tmp_path / "junit.xml").getroot()  # noqa: S314 # our own
+    assert {n: suite.get(n) for n in ("tests", "failures", "errors")} == {
+        "tests": "2",
+        "failures": "0",
+        "errors": "1",
+    }
+    assert [[found.tag for found in each] for each in suite] == [["error"], []]
+
+
+@pytest.mark.parametrize("text", ["{", "", '{"format": 99}'])
+def test_facts_that_cannot_be_read_are_named_and_end_no_other_case(
+    vzplan: Vzplan, tmp_path: Path, text: str
+) -> None:
+    place = case(tmp_path, "san", "123 hn2")
+    case(tmp_path, "san-clone", "123 hn2", "two")
+    (place / "hn2.json").write_text(text)
+    code, out, _ = vzplan("verify", "--cases", tmp_path, "--update", "--json")
+    assert code == ExitCode.USAGE
+    one, two = json.loads(out)
+    assert (one["code"], two["code"]) == (ExitCode.USAGE, ExitCode.OK)
+    assert one["against"][0].startswith(f"{place / 'hn2.json'}: ")
+
+
+def test_a_case_of_which_nothing_can_be_said_is_an_error_and_not_a_difference(
+    vzplan: Vzplan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TWINS, "make-dir", lambda *_words: _never_works())
+    monkeypatch.setattr(verification, "verify", verify)
+    case(tmp_path, "san", "123 hn2")
+    code, out, _ = vzplan("verify", "--cases", tmp_path, "--update")
+    assert code == ExitCode.REFUSED
+    assert out.startswith("ERROR    one: nothing can be said of it\n    the plan cannot be verified: ")
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,15 @@ def ensure_up(
 ) -> Twin:
     """Already up, or started by force (or mounted) after its device was mounted and proved; proved either way."""
     number, node = int(ctid), here.node
-    if vz.state_of(node, number) not in (State.RUNNING, state):
+    is_up = vz.state_of(node, number) in (State.RUNNING, state)
+    bare = is_up and device != NO_DEVICE and node.mounted_at(private) is None
+    if bare and not storage.not_held(here, device, identity).status:
+        # It came up on the stale files under the mount point, since a hook had hidden its failure.
+        stopped: End = yield from stop_container(here, ctid, private, root)
+        if stopped.status:
+            return stopped
+        is_up = False
+    if not is_up:
         end: End = yield from _bring_up(here, number, private, device, identity, dumpdir, State(state))
         if end.status:
             return end

@@ -44,19 +44,20 @@ def release_device(here: Here, device: str, identity: str, private: str) -> Twin
             return die(f"{private} cannot be unmounted")
         yield
     yield from here.sync()
-    return _not_held(here, device, identity)
+    return not_held(here, device, identity)
 
 
 def prove_released(here: Here, device: str, identity: str) -> Twin:
     """Looks only: held by nothing here, mounted read-write by no node."""
     yield from ()
-    end, disk = _not_held(here, device, identity), here.device(device)
+    end, disk = not_held(here, device, identity), here.device(device)
     if end.status == 0 and disk is not None and dirty(here, disk):
         return die(f"{device} is mounted read-write by some node (needs_recovery)")
     return end
 
 
-def _not_held(here: Here, device: str, identity: str) -> End:
+def not_held(here: Here, device: str, identity: str) -> End:
+    """Whether nothing on this node mounts or holds it, and it is that disk."""
     disk = here.device(device)
     if disk is None or not same_disk(disk, identity):
         return die(f"{device} is not {identity}")
