@@ -193,6 +193,20 @@ def _operator_stops(at: str) -> Action:
     return action
 
 
+def _operator_mounts(at: str) -> Action:
+    """``vzctl mount`` by hand, on the source or the destination; [seen] a fence does not keep it from that."""
+
+    def action(scene: Scene) -> None:
+        node = scene.source if at == "source" else scene.destination
+        if node.dark:
+            return
+        scene.world.meddled |= {node.name}
+        for _ in vz.mount_root(scene.world, node, scene.ctid, skiplock=False):
+            pass
+
+    return action
+
+
 def _second_run(scene: Scene) -> None:
     """Another controller takes the container in hand on this node, if nobody has."""
     record = f"{OWNERS}/{scene.ctid}"
@@ -331,6 +345,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("operator-stops-at-source", before=_operator_stops("source")),
     Kind("operator-starts-at-destination", before=_operator_starts("destination")),
     Kind("operator-stops-at-destination", before=_operator_stops("destination")),
+    Kind("operator-mounts-at-source", before=_operator_mounts("source")),
+    Kind("operator-mounts-at-destination", before=_operator_mounts("destination")),
     Kind("another-makes-it", before=_another_makes_it),
     Kind("second-run", before=_second_run, after=_second_run_gives_up),
 )

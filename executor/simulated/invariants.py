@@ -261,7 +261,7 @@ def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
     if stop.outcome not in (Outcome.IN_DOUBT, Outcome.DOWN):
         return None
     waited_for = {command.node for command in stop.left}
-    given_up = any(view.silent[node] >= PATIENCE for node in waited_for)
+    given_up = any(view.silent.get(node, 0) >= PATIENCE for node in waited_for)
     if view.hindered or view.in_the_way() or view.passed_over or given_up:
         return None
     return f"{stop.outcome} with every node at hand: {stop.because}"
@@ -301,6 +301,8 @@ def _source_has_it(view: View) -> str | None:
         return f"the newest files are not at {view.source}"
     if view.ctid in there.running or view.ctid in auto_starts(there):
         return f"{view.ctid} runs or would start at {view.destination}"
+    if view.lun is not None and view.ctid in node.bare and view.proved.get(node.name) == node.boots:
+        return f"{view.ctid} shows on {view.source} what lies under its mount point, not its device"
     if _state_may_differ(view, node, known=view.noted):
         return None
     if state_of(node, view.ctid) != view.first:

@@ -78,7 +78,7 @@ def _node(given: NodeFacts, truth: Truth, luns: dict[str, Lun], roots_seen: dict
     node.name, node.given, node.base = given.node, given, None
     node.reachable, node.dark, node.hushed = True, False, False
     node.boots, node.renamed = 0, 0
-    node.busy, node.stubborn = frozenset(), frozenset()
+    node.busy, node.stubborn, node.bare = frozenset(), frozenset(), frozenset()
     node.devices = {name: device for device in given.devices for name in device.names}
     node.luns = {d.number: _lun_name(given.node, d, truth) for d in given.devices}
     areas = {
@@ -377,19 +377,20 @@ def _mounts(world: World, node: NodeState) -> tuple[Mount, ...]:
             continue
         where = vz.areas_of(node, ctid)
         private = node.running[ctid].private if ctid in node.running else where.private if where else root
-        mount = _root_mount(node, seen.mount, private, root)
+        under = [m for m in node.mounts if ctid not in node.bare or m.point != private]
+        mount = _root_mount(under, seen.mount, private, root)
         roots.append(mount)
         if seen.inside is not None and ctid in node.running:
             roots.append(structs.replace(mount, point="/", elsewhere=True))
     return (*node.mounts, *roots)
 
 
-def _root_mount(node: NodeState, seen: Mount, private: str, root: str) -> Mount:
+def _root_mount(under: list[Mount], seen: Mount, private: str, root: str) -> Mount:
     """A private area mounted as root: by simfs, which names it as its source, or else by a bind mount."""
     if seen.type == "simfs":
         return structs.replace(seen, point=root, source=private)
     below: Mount | None = None
-    for mount in node.mounts:
+    for mount in under:
         top = mount.point.rstrip("/") + "/"
         covers = not mount.elsewhere and (private + "/").startswith(top)
         if covers and (below is None or len(mount.point) >= len(below.point)):
@@ -429,9 +430,18 @@ def _path(world: World, node: NodeState, path: str) -> Path:
     if node.lun_at(path) is not None:
         full = world.content(node, path) is not None
     else:
-        mounted = node.mounted_at(path) is not None or path in node.roots.values()
+        shown = [_full(world, node, ctid) for ctid, root in node.roots.items() if root == path]
+        mounted = node.mounted_at(path) is not None or any(shown)
         full = mounted or any(n != "lost+found" for n in node.children(path))
     return Path(path, PathKind.DIRECTORY, path, not full, tuple(names) if listed else None)
+
+
+def _full(world: World, node: NodeState, ctid: int) -> bool:
+    """Whether a container's root area has anything in it while it is mounted: what its private area has."""
+    where = vz.areas_of(node, ctid)
+    if where is not None and ctid in node.bare:
+        return any(name != "lost+found" for name in node.children(where.private))
+    return where is None or world.content(node, where.private) is not None
 
 
 def _lock(node: NodeState, lockdir: str, name: str) -> Lock:

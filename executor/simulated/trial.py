@@ -7,7 +7,6 @@ that arrives just before that step.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from enum import Enum
@@ -487,7 +486,7 @@ class Trial:
         other = (self.past, self.entries, self.generation, self.nodes, self.acting, self.compared)
         # Its commands are none of the moments' at which faults are put.
         on_end, self.on_end = self.on_end, None
-        silent, self.view.silent = self.view.silent, Counter()
+        silent, self.view.silent = self.view.silent, {}
         intended, self.acting = self.view.intended, None
         self.view.intended, self.view.others = set(sleeper.intended), frozenset(intended)
         # Copies: other trials that were forked off since wake the same one.

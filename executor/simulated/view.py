@@ -5,7 +5,9 @@ Never at twins or at the saga.
 
 from __future__ import annotations
 
-from collections import Counter
+from functools import reduce
+from itertools import compress
+from operator import is_not, or_
 from typing import Final
 
 from executor.simulated import vz
@@ -54,9 +56,9 @@ class View:
         )  # what another controller has sent that may be on its way
         self.untold = False  # no node knows more of the run than that it was
         self.noted = False  # the former state is known to be on record
-        self.silent: Counter[str] = (
-            Counter()
-        )  # how often each could not settle of late, since something was in the way
+        # How often each node could not settle of late, since something was in the way.
+        self.silent: dict[str, int] = {}
+        self.unanswered: frozenset[str] = frozenset()  # nodes where a settle may still come to take effect
         self.proved: dict[str, int] = {}  # node -> its boot count when the state was last made sure of there
         self.hindered = False  # something was in the way of the last command, if only for that long
         self.boots = 0  # of the node that the last command went to, when it went
@@ -93,7 +95,7 @@ class View:
         twin.__dict__.update(self.__dict__)
         twin.world, twin.nodes = world, tuple(world.nodes.values())
         twin.intended, twin.proved, twin.seen = set(self.intended), dict(self.proved), ()
-        twin.silent = self.silent.copy()
+        twin.silent = dict(self.silent)
         return twin
 
     def in_the_way(self) -> bool:
@@ -103,7 +105,8 @@ class View:
 
     def key(self) -> tuple[object, ...]:
         """What is remembered and matters later: ``hindered`` and ``boots`` begin anew with every command."""
-        told = (self.noted, self.untold, self.off, self.passed_over, frozenset(self.silent.items()))
+        silent = frozenset(self.silent.items())
+        told = (self.noted, self.untold, self.off, self.passed_over, self.unanswered, silent)
         return (*told, frozenset(self.proved.items()), frozenset(self.intended))
 
     def note(self, entry: Entry) -> None:
@@ -116,13 +119,16 @@ class View:
                 self.hindered = False
             case Ended(what, at, Exited(status)):
                 command = self.commands[what, at]
-                if status == 0 or command.argv[0] != "copy-tree":  # else its other end may still be at work
+                # Else the other end of a copy may still be at work, or an earlier settle.
+                if status == 0 or not (command.argv[0] == "copy-tree" or at in self.unanswered):
                     self.intended.discard(command)
                 self.silent.pop(command.node, None)
                 if status == 0:
                     self._succeeded(what, command)
-            case Ended(What.SETTLE, node, Lost()) if self.hindered or self.in_the_way():
-                self.silent[node] += 1
+            case Ended(What.SETTLE, node, Lost()):
+                self.unanswered |= {node}
+                if self.hindered or self.in_the_way():
+                    self.silent[node] = self.silent.get(node, 0) + 1
             case Restarted():
                 self.silent.clear()
                 self.passed_over = frozenset()
@@ -138,6 +144,7 @@ class View:
 
     def _succeeded(self, what: What, command: Command) -> None:
         if what is What.SETTLE:
+            self.unanswered -= {command.node}
             self.intended = {
                 other
                 for other in self.intended
@@ -194,11 +201,7 @@ class View:
         seen, self.seen = self.seen, tuple(now)
         if not seen:
             return EVERYTHING
-        found = 0
-        for old, new, ground in zip(seen, now, self.grounds, strict=True):
-            if old is not new:
-                found |= ground
-        return found
+        return reduce(or_, compress(self.grounds, map(is_not, seen, now)), 0)
 
 
 def _lun_of(node: NodeState, config: str, where: vz.Areas | None) -> str | None:

@@ -210,7 +210,7 @@ def start(world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bo
         return FAILED
     if not isinstance(node.tree.get(where.root), Dir | Link):
         node.put(where.root, Dir(0o755))
-    node.roots = {**node.roots, ctid: where.root}
+    _mount_root(node, ctid, where)
     yield
     place = Standing(where.private, node.lun_at(where.private))
     if "start" in node.stubborn or world.content_of(node, place) is None:  # nothing there that could be run
@@ -244,9 +244,15 @@ def mount_root(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> E
         return FAILED
     if not isinstance(node.tree.get(where.root), Dir | Link):
         node.put(where.root, Dir(0o755))
-    node.roots = {**node.roots, ctid: where.root}
+    _mount_root(node, ctid, where)
     yield
     return 0
+
+
+def _mount_root(node: NodeState, ctid: int, where: Areas) -> None:
+    node.roots = {**node.roots, ctid: where.root}
+    if node.mounted_at(where.private) is None:  # [seen] it comes up on what lies under the mount point
+        node.bare |= {ctid}
 
 
 def stop(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> Effects:
@@ -266,7 +272,7 @@ def unmount_root(world: World, node: NodeState, ctid: int) -> Effects:
     """``vzctl umount``: of an unmounted root it skips the postumount hook."""
     if ctid not in node.roots or ctid in node.running or node.roots[ctid] in node.busy:
         return FAILED
-    node.roots = {c: r for c, r in node.roots.items() if c != ctid}
+    node.roots, node.bare = {c: r for c, r in node.roots.items() if c != ctid}, node.bare - {ctid}
     yield
     yield from _hooks(world, node, ctid, "postumount", "umount")  # [seen] its failure is not passed on
     return 0

@@ -66,6 +66,7 @@ class NodeState:
     """One node. See the module's text for the rule that makes ``fork`` cheap."""
 
     __slots__ = (
+        "bare",
         "base",
         "boots",
         "busy",
@@ -104,6 +105,7 @@ class NodeState:
     mounts: tuple[Mount, ...]  # but for containers' roots
     running: Mapping[int, Standing]
     roots: Mapping[int, str]  # containers whose root area is mounted, and where
+    bare: frozenset[int]  # of these: nothing was mounted at their private area when that was done
     living: frozenset[str]  # processes that hold a lock, as the lock file names them
     busy: frozenset[str]  # mount points in which something stands: they cannot be unmounted
     hushed: bool  # hooks do nothing and say that all is well
@@ -338,6 +340,7 @@ def _node_key(node: NodeState, names: Mapping[int, Any]) -> tuple[Any, ...]:
         frozenset((lun, _data_key(data, names)) for lun, data in node.cached.items()),
         frozenset(node.running.items()),
         frozenset(node.roots.items()),
+        node.bare,
         node.living,
         node.busy,
         node.hushed,

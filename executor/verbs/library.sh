@@ -337,7 +337,7 @@ ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE; see ensure-up
     case $(state_of "$1") in
         running | "$7")
             # [seen] A hook that hides its failure lets a container come up on the stale files under the mount point.
-            if [ "$4" != - ] && [ -z "$(mounted_at "$2")" ] && (prove_not_held "$4" "$5"); then
+            if [ "$4" != - ] && ! stands "$2" "$3" "$4" && may_be_taken_down "$2" "$4" "$5"; then
                 stop_container "$1" "$2" "$3"
                 bring_up "$@"
             fi
@@ -349,8 +349,25 @@ ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE; see ensure-up
         [ -z "$(mounted_at "$2")" ] || die "container $1 is $7, but something is mounted over $2"
         return 0
     fi
-    device_number=$(number "$4") || exit 1
-    [ "$(mounted_at "$2")" = "$device_number" ] || die "container $1 is $7, but $2 is not on $4"
+    stands "$2" "$3" "$4" || die "container $1 is $7, but not on $4"
+}
+
+stands() { # PRIVATE ROOT DEVICE: is it at PRIVATE, and was it so when ROOT was mounted? (mountinfo is in that order)
+    device_number=$(number "$3") || exit 1
+    [ "$(mounted_at "$1")" = "$device_number" ] || return 1
+    below=$(escaped "$(real "$1")") above=$(escaped "$(real "$2")") awk '
+        $5 == ENVIRON["below"] { one = NR }
+        $5 == ENVIRON["above"] { other = NR }
+        END { exit other && other < one }' /proc/self/mountinfo
+}
+
+may_be_taken_down() { # PRIVATE DEVICE IDENTITY: is it up on the stale files under PRIVATE, and can DEVICE be had now?
+    device_number=$(number "$2") || exit 1
+    case $(mounted_at "$1") in
+        "$device_number") same_disk "$2" "$3" ;;
+        "") (prove_not_held "$2" "$3") ;;
+        *) return 1 ;;
+    esac
 }
 
 bring_up() { # as ensure_up

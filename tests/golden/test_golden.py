@@ -105,4 +105,6 @@ def test_the_readme_shows_what_is_shown(capsys: pytest.CaptureFixture[str]) -> N
     shown = text.partition("$ vzplan show 123 hn2 --simulate fixtures/nodes/san\n")[2].partition("```\n")[0]
     with pytest.raises(SystemExit):
         main(["show", "123", "hn2", "--simulate", str(NODES / "san")])
-    assert shown == capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert shown == said
+    assert f"\n    {said.splitlines()[-1]}\n" in (HERE.parent.parent / "docs" / "verify.md").read_text()

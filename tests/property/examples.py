@@ -1,11 +1,16 @@
 """A property is tried twice: on examples that are the same each time, and on some of a fresh seed.
 
+Hypothesis also draws the numbers and words that stand in modules which are loaded at that time. So all are loaded, or
+what is the same each time would hang on which tests ran before in the same process.
+
 With ``VZPLAN_SEED`` only those of that seed are tried, as many as ``VZPLAN_EXAMPLES`` says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from pkgutil import walk_packages
 from typing import Any, Final
 
 import pytest
@@ -13,10 +18,17 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
+import cli
+import executor
+import planner
 from tests.seeds import EXAMPLES, FRESH, SEED, repeated_by
 
 CORE: Final = "core"
 KINDS: Final = ("fresh",) if SEED else (CORE, "fresh")
+
+for package in (planner, executor, cli):
+    for module in walk_packages(package.__path__, f"{package.__name__}."):
+        import_module(module.name)
 
 Property = Callable[..., None]
 

@@ -6,6 +6,7 @@ when it has been taken back, when what it rests on is not there, and when it was
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,13 +19,14 @@ import pytest
 from executor import control
 from executor.node import Node, NodeOutcome
 from executor.simulated.node import SimulatedNode
+from executor.simulated.vz import mount_root, state_of
 from executor.simulated.world import NodeState, World
 from executor.site import SimulatedSite
 from planner.make import make_plan
 from planner.model import State
 from planner.plan import Command, Compensation, Exited, Lost, Plan, Step, Zone
 from tests.sandbox import Sandbox
-from tests.sandbox.driving import changes
+from tests.sandbox.driving import CTID, PRIVATE, changes
 from tests.sandbox.test_conformance import comparable, simulated
 from tests.sandbox.test_every_step import Watcher, watching
 from tests.sandbox.test_moves import WAYS, in_state
@@ -226,3 +228,28 @@ def test_a_verb_that_was_killed_at_a_sync_has_done_what_its_twin_has(
             else:
                 nodes.run(step.do)
     assert killed > len(nodes.plan.steps) * 3 // 4
+
+
+def test_a_container_that_was_mounted_by_hand_without_its_device_gets_it_back(tmp_path: Path) -> None:
+    with both("d2", State.MOUNTED, tmp_path) as nodes:
+        steps = list(itertools.takewhile(lambda step: step.zone is not Zone.PIVOT, nodes.plan.steps))
+        done = list(itertools.takewhile(lambda step: step.do.argv[0] != "rename-file", steps))
+        for step in done:
+            nodes.run(step.do)
+        # Its premount hook does nothing, and says that all is well ([seen] of a hook that hides its failure).
+        hook = "/etc/vz/conf/vps.premount"
+        nodes.box.hn1.sh(f"mv {hook} /tmp/aside; vzctl --skiplock mount {CTID}; mv /tmp/aside {hook}")
+        twin = nodes.simulation["hn1"]
+        assert isinstance(twin, SimulatedNode)
+        here = twin.world.nodes["hn1"]
+        here.hushed = True
+        for _ in mount_root(twin.world, here, CTID, skiplock=True):
+            pass
+        here.hushed = False
+        nodes.compare("mounted by hand")
+        assert (state_of(here, CTID), here.mounted_at(PRIVATE)) == (State.MOUNTED, None)
+        for step in reversed(done):
+            for command in undo(step):
+                nodes.run(command)
+        assert (state_of(here, CTID), here.mounted_at(PRIVATE) is not None) == (State.MOUNTED, True)
+        assert nodes.box.hn1.sh(f"ls /vz/root/{CTID}") == nodes.box.hn1.sh(f"ls {PRIVATE}") != ""

@@ -73,9 +73,7 @@ def ensure_up(
     """Already up, or started by force (or mounted) after its device was mounted and proved; proved either way."""
     number, node = int(ctid), here.node
     is_up = vz.state_of(node, number) in (State.RUNNING, state)
-    bare = is_up and device != NO_DEVICE and node.mounted_at(private) is None
-    if bare and not storage.not_held(here, device, identity).status:
-        # It came up on the stale files under the mount point, since a hook had hidden its failure.
+    if is_up and device != NO_DEVICE and _may_be_taken_down(here, number, private, device, identity):
         stopped: End = yield from stop_container(here, ctid, private, root)
         if stopped.status:
             return stopped
@@ -84,12 +82,28 @@ def ensure_up(
         end: End = yield from _bring_up(here, number, private, device, identity, dumpdir, State(state))
         if end.status:
             return end
-    disk, top = here.device(device), node.mounted_at(private)
-    if device == NO_DEVICE and top is not None:
+    if device == NO_DEVICE and node.mounted_at(private) is not None:
         return die(f"container {ctid} is {state}, but something is mounted over {private}")
-    if device != NO_DEVICE and (disk is None or top is None or top.device != disk.number):
-        return die(f"container {ctid} is {state}, but {private} is not on {device}")
+    if device != NO_DEVICE and not _stands(here, number, private, device):
+        return die(f"container {ctid} is {state}, but not on {device}")
     return DONE
+
+
+def _stands(here: Here, ctid: int, private: str, device: str) -> bool:
+    """Whether its device is at its private area, and was so when its root area was mounted."""
+    disk, top = here.device(device), here.node.mounted_at(private)
+    there = disk is not None and top is not None and top.device == disk.number
+    return there and ctid not in here.node.bare
+
+
+def _may_be_taken_down(here: Here, ctid: int, private: str, device: str, identity: str) -> bool:
+    """Whether it came up on the stale files under the mount point, and can have its device now."""
+    if _stands(here, ctid, private, device):
+        return False
+    disk, top = here.device(device), here.node.mounted_at(private)
+    if disk is not None and top is not None and top.device == disk.number:
+        return same_disk(disk, identity)
+    return top is None and not storage.not_held(here, device, identity).status
 
 
 def _bring_up(
