@@ -72,7 +72,7 @@ CODES: Final[dict[str, str]] = {
     "ct-exists": "the destination has a container, config or action script of that number",
     "name-taken": "the destination has a container of that name",
     "area-exists": "something lies where the container's areas are to be, or that is not known",
-    "parent-missing": "the directory that is to hold an area is not there",
+    "parent-missing": "the directory that is to hold an area, or a suspended container's memory, is not there",
     "dump-exists": "a memory dump waits for that number; vzctl start would restore it",
     "boot-list": "the destination would start a container at boot that does not run, or that is not known",
     "hook-missing": "nothing at the destination would mount the device at the next start",

@@ -98,8 +98,19 @@ VERBS: Final[dict[str, Verb]] = {
             "options",
         ),
         "the peer's directory holds what private holds, synced there; pass is first (a running container may "
-        "change files meanwhile) or last, with -xfs behind it if that is what the peer's directory lies on; "
+        "change files meanwhile) or last, with -xfs behind it if that is what the peer's directory lies on, or dump: "
+        "of private, which is DUMPDIR, only the container's dump, looked at once more at both ends; "
         "options are further ones for rsync, one a line",
+    ),
+    "put-dump": Verb(
+        ("copied", "dump"), "the memory dump that this run has copied there has its name; never overwrites"
+    ),
+    "withdraw-dump": Verb(
+        ("copied", "dump"), "the memory dump that this run put there is where it was copied to again"
+    ),
+    "retire-dump": Verb(
+        ("ctid", "dump", "aside"),
+        "no memory dump is there: renamed aside, durably, then deleted; no config says that it could be taken up",
     ),
     "claim-empty": Verb(
         ("private", "device", "identity"),

@@ -68,6 +68,19 @@ def stopped(request: Request) -> Request:
     )
 
 
+def suspended(request: Request) -> Request:
+    """The same, but 123 is suspended: it is down, and its memory waits in DUMPDIR."""
+    down = stopped(request)
+    source = structs.replace(
+        _with_container(down.source, state=State.SUSPENDED),
+        paths=tuple(
+            structs.replace(p, empty=False, entries=(f"Dump.{CTID}",)) if p.path == "/vz/dump" else p
+            for p in down.source.paths
+        ),
+    )
+    return structs.replace(down, source=source)
+
+
 def mounted(request: Request) -> Request:
     """The same, but 123 is mounted and does not run."""
     return structs.replace(request, source=_with_container(request.source, state=State.MOUNTED))
@@ -183,6 +196,7 @@ WORLDS: Final = {
     "a-running-not-on-boot": not_on_boot(with_history(bundled("shared"))),
     "a-mounted": mounted(bundled("shared")),
     "a-stopped": stopped(with_history(bundled("shared"))),
+    "a-suspended": suspended(bundled("shared")),
     "a-running-disabled": disabled(bundled("shared")),
     "a-running-on-boot-list": on_boot_list(bundled("shared")),
     "a-stopped-area-kept": asking(not_on_boot(stopped(bundled("shared"))), remove_area=False),
@@ -190,13 +204,16 @@ WORLDS: Final = {
     "b-running-two-disks": with_neighbour(bundled("to-insulated")),
     "b-mounted": not_on_boot(mounted(bundled("to-insulated"))),
     "b-stopped": stopped(bundled("to-insulated")),
+    "b-suspended": not_on_boot(suspended(bundled("to-insulated"))),
     "c-running": bundled("to-shared"),
     "c-running-by-config": not_on_boot(without_device(bundled("to-shared", Options()))),
     "c-mounted": mounted(with_history(bundled("to-shared"))),
     "c-stopped": not_on_boot(stopped(bundled("to-shared"))),
+    "c-suspended": suspended(with_history(bundled("to-shared"))),
     "d1-running": not_on_boot(bundled("other-device")),
     "d1-mounted": mounted(bundled("other-device")),
     "d1-stopped": stopped(bundled("other-device")),
+    "d1-suspended": suspended(bundled("other-device")),
     "d2-running": with_history(bundled("san")),
     "d2-running-not-on-boot": not_on_boot(bundled("san")),
     "d2-running-own-hooks": asking(bundled("hook-missing"), install_hooks=True),
@@ -204,9 +221,16 @@ WORLDS: Final = {
     "d2-stopped": stopped(bundled("san")),
     "d2-stopped-not-on-boot": not_on_boot(stopped(with_history(bundled("san")))),
     "d2-stopped-on-boot-list": on_boot_list(stopped(bundled("san"))),
+    "d2-suspended": suspended(bundled("san")),
+    "d2-suspended-not-on-boot": not_on_boot(suspended(with_history(bundled("san")))),
     "d2-stopped-believed": asking(stopped(bundled("no-identity")), same_device=True, dst_device="/dev/sdm1"),
 }
 """All ways and states, started at boot or not, with and without a history, and the flags."""
+
+
+def is_down(world: str) -> bool:
+    """Whether 123 is stopped or suspended there."""
+    return _container(WORLDS[world].source).state in (State.STOPPED, State.SUSPENDED)
 
 
 def plan_of(world: str) -> Plan:

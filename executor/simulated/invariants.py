@@ -141,6 +141,9 @@ def i6_only_own_things_deleted(view: View) -> str | None:
     if view.lun is not None and view.world.luns[view.lun].data == EMPTY != view.start.luns[view.lun].data:
         return f"nothing is on {view.lun} any more"
     tree = view.world.nodes[view.source].tree
+    waits = view.first == "suspended" and not view.passed() and (view.source, view.ctid) not in view.world.ran
+    if waits and tree.get(view.dump) != view.was.tree[view.dump]:
+        return f"{view.dump} on {view.source}, its memory, is gone before the pivot"
     gone = tree.once(("I6", view.own), partial(_gone, tree, view.own))
     if gone.file is not None:
         return f"{gone.file} on {view.source} is gone"
@@ -329,6 +332,8 @@ def _destination_has_it(view: View, *, may_be_fenced: bool = False) -> str | Non
         return f"its device is still mounted on {view.source}"
     if _state_may_differ(view, node, known=True):
         return None
+    if view.first == "suspended" and node.disk.get(view.dump_there) != view.was.tree[view.dump]:
+        return f"its memory is not at {view.destination}"
     if state_of(node, view.ctid) != view.first:
         return f"{view.ctid} is {state_of(node, view.ctid)} on {view.destination}, and was {view.first}"
     return None
@@ -357,7 +362,7 @@ def _state_may_differ(view: View, node: NodeState, *, known: bool) -> bool:
     booted = where is not None and vz.wanted_at_boot(node, node.tree, view.ctid, where)
     if view.first != "running" and booted:
         return True
-    if view.first == "down":
+    if view.first in ("down", "suspended"):
         return False
     return not known or (node.name in view.proved and view.proved[node.name] != node.boots)
 
@@ -404,6 +409,8 @@ def _tree_differs(view: View, name: str, was: Tree, now: Tree) -> str | None:
         old, new = was.get(path), now.get(path)
         if old == new or (new is None and path == view.stale[name]):
             continue
+        if new is None and path == view.dump and (name, view.ctid) in view.world.ran:
+            continue  # taken up by a start that was not ours
         if isinstance(old, Data) and isinstance(new, Data):
             continue  # written on meanwhile; the oracle judges that
         if isinstance(old, File) and isinstance(new, File) and _bare(old) == _bare(new):
@@ -429,10 +436,12 @@ def _as_planned(view: View) -> str | None:
     private, root = view.private(view.destination), view.root(view.destination)
     hooks = {step.do.argv[1] for step in view.plan.steps if step.id.startswith("hook-")}
     wanted = was.nodes[view.destination].tree.keys() | scripts | hooks | {private, root, private + FILES}
+    memory = view.first == "suspended"
+    wanted |= {view.dump_there} if memory else set()
     left = sorted(node.tree.keys() - wanted - _not_ours_to_judge(view, node.name))
     if left:
         return f"{left[0]} is left on {view.destination}"
-    gone = frozenset(path for path, _ in view.own)
+    gone = frozenset(path for path, _ in view.own) | ({view.dump} if memory else set())
     if not view.plan.asked.options.remove_area:
         area = view.private(view.source)
         gone = frozenset(p for p in gone if p != area and not p.startswith(area + "/"))
@@ -448,6 +457,14 @@ def _as_planned(view: View) -> str | None:
         return f"{len(backups)} of {len(scripts)} of the container's configs and scripts were kept on {view.source}"
     if any(isinstance(t, File) and t.text is not None and t.text != without_fence(t.text) for t in backups):
         return f"the old config on {view.source} is still fenced"
+    if memory and view.dump in old.disk:
+        return f"a power cut would bring its old memory back on {view.source}"
+    return _still_held(view)
+
+
+def _still_held(view: View) -> str | None:
+    """Locks and mounts that the run has left behind."""
+    node, old, was = view.world.nodes[view.destination], view.world.nodes[view.source], view.start
     for each in (node, old):
         if each.living - was.nodes[each.name].living:
             return f"a process that holds a lock is left on {each.name}"

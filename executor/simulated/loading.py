@@ -198,10 +198,12 @@ def _lay_paths(tree: dict[str, Thing], given: NodeFacts) -> None:
 
 
 def _lay_containers(tree: dict[str, Thing], given: NodeFacts) -> None:
-    """The files of every container whose private area is a plain directory with something in it."""
+    """The files of every container whose private area is a plain directory with something in it, and its memory."""
     points = {m.point for m in given.mounts}
     for container in given.containers:
         where = vz.areas(container.ctid, container.config or "", given.vz_conf)
+        if where is not None and container.state is State.SUSPENDED:
+            tree[f"{where.dumpdir}/Dump.{container.ctid}"] = File(vz.memory_of(FIRST), 0o600)
         if where is None or where.private in points:
             continue
         area = given.path(where.private)

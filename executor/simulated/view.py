@@ -13,7 +13,7 @@ from typing import Final
 from executor.simulated import vz
 from executor.simulated.tree import EMPTY, Data, File, Tree
 from executor.simulated.world import NodeState, World
-from planner.model import CONF_DIR
+from planner.model import CONF_DIR, State
 from planner.parse.config import value
 from planner.plan import (
     Adopted,
@@ -66,6 +66,9 @@ class View:
         self.off: frozenset[str] = frozenset()  # nodes that were ever said to be off
         self.passed_over: frozenset[str] = frozenset()  # and those of the present controller
         own_paths = self._own_paths()
+        self.first = state_of(self.was, self.ctid)
+        self.dump, self.dump_there = self._dump(self.source), self._dump(self.destination)
+        moves = own_paths | ({self.dump} if self.first == "suspended" else set())
         self.own = frozenset((path, self.was.tree[path]) for path in own_paths)
         self.stale = {name: _stale_lock(n, self.ctid) for name, n in self.start.nodes.items()}
         self.bystanders = {
@@ -74,12 +77,11 @@ class View:
                 for p, t in node.tree.items()
                 if not isinstance(t, Data)
                 and p != self.stale[name]
-                and (name != self.source or p not in own_paths)
+                and (name != self.source or p not in moves)
             )
             for name, node in self.start.nodes.items()
         }
         self.roots = {name: _roots(node) for name, node in self.start.nodes.items()}
-        self.first = state_of(self.was, self.ctid)
         self.lun = self.was.lun_at(self.private(self.source)) or _lun_of(
             self.was, config, self.areas[self.source]
         )
@@ -166,6 +168,11 @@ class View:
         where = self.areas[node]
         return where.root if where is not None else f"/vz/root/{self.ctid}"
 
+    def _dump(self, node: str) -> str:
+        """Where the container's memory waits while it is suspended."""
+        where = self.areas[node]
+        return f"{where.dumpdir if where is not None else '/vz/dump'}/Dump.{self.ctid}"
+
     def _own_paths(self) -> frozenset[str]:
         """The container's own things at the source: what the plan is about, so no bystanders."""
         private, root = self.private(self.source), self.root(self.source)
@@ -225,8 +232,10 @@ def _roots(node: NodeState) -> frozenset[str]:
 
 
 def state_of(node: NodeState, ctid: int) -> str:
-    """Whether a container is running, mounted or down there."""
-    return "running" if ctid in node.running else "mounted" if ctid in node.roots else "down"
+    """Whether a container is running, mounted, suspended or down there."""
+    if ctid in node.running or ctid in node.roots:
+        return "running" if ctid in node.running else "mounted"
+    return "suspended" if vz.state_of(node, ctid) is State.SUSPENDED else "down"
 
 
 def _commands(plan: Plan) -> dict[tuple[What, str], Command]:

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from executor.simulated.tree import Dir, File, Link, Tree
+from executor.simulated.tree import Data, Dir, File, Link, Tree
 from executor.simulated.world import NodeState, Standing, World
 from planner.model import CONF_DIR, Device, Known, Mount, State
 from planner.parse.config import ConfigError, expanded, settings, value
@@ -91,6 +91,11 @@ def state_of(node: NodeState, ctid: int) -> State:
     if f"{where.dumpdir}/Dump.{ctid}" in node.tree:
         return State.SUSPENDED
     return State.STOPPED
+
+
+def memory_of(data: Data | None) -> str:
+    """What a dump holds, by the disk that it matches."""
+    return f"memory of {data}"
 
 
 def wanted_at_boot(node: NodeState, tree: Tree, ctid: int, where: Areas) -> bool:
@@ -216,9 +221,12 @@ def start(world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bo
     if "start" in node.stubborn or world.content_of(node, place) is None:  # nothing there that could be run
         yield from unmount_root(world, node, ctid)
         return FAILED
-    if f"{where.dumpdir}/Dump.{ctid}" in node.tree:
-        node.drop(f"{where.dumpdir}/Dump.{ctid}")
-        world.losses += (f"{ctid} got old memory on a newer disk on {node.name}",)
+    dump = f"{where.dumpdir}/Dump.{ctid}"
+    if dump in node.tree:
+        if node.text(dump) != memory_of(world.content_of(node, place)):
+            world.losses += (f"{ctid} got old memory on a newer disk on {node.name}",)
+        node.drop(dump)
+        node.disk = node.disk.drop(dump)  # whether that is lasting by then is vzctl's own affair
     node.running = {**node.running, ctid: place}
     world.ran |= {(node.name, ctid)}
     yield

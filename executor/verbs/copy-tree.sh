@@ -7,20 +7,27 @@ target_identity=$8
 pass=${9%-xfs}
 onto_xfs=${9#"$pass"}
 rsh=${10}
+what=./
 options=${11}
 
 # A working directory pins its mount: what is looked at here is what is copied, whatever is unmounted meanwhile.
-[ ! -L "$2" ] && cd -P "$2" || die "$2 cannot be entered, or is a link"
+if [ "$pass" != dump ] && [ -L "$2" ] || ! cd -P "$2"; then die "$2 cannot be entered, or is a link"; fi
 [ "$3" = - ] || on_device "$3" "$4" || exit 1
 # At the top of a filesystem of its own there are things that belong to the filesystem, not to the container.
 spare=
 [ "$3$target_device" = -- ] || spare='--exclude=/lost+found --exclude=/vztmp'
-# shellcheck disable=SC2010 # asked only whether there is anything
-[ -n "$(ls -A | grep -v -x 'lost+found' | head -n 1)" ] || die "$2 is empty: copying it would empty the copy"
+if [ "$pass" = dump ]; then
+    what=./Dump.$1
+    [ ! -L "$what" ] && [ -e "$what" ] || die "$2/Dump.$1 is not there, or is a link"
+    spare=
+else
+    # shellcheck disable=SC2010 # asked only whether there is anything
+    [ -n "$(ls -A | grep -v -x 'lost+found' | head -n 1)" ] || die "$2 is empty: copying it would empty the copy"
+fi
 
 # rsync stays on one filesystem and takes a subvolume of btrfs for another one, though nothing is mounted there. The top
 # of every subvolume is inode 256.
-if [ "$(stat -f -c %t .)" = 9123683e ]; then
+if [ "$pass" != dump ] && [ "$(stat -f -c %t .)" = 9123683e ]; then
     nested=$(find . -xdev -mindepth 1 -type d -inum 256 -print | head -n 1)
     [ -z "$nested" ] || die "$2: $nested is a subvolume of its own and would not be copied; make a directory of it"
 fi
@@ -63,7 +70,7 @@ copy() { # MORE-OPTIONS...
     set +f
     # shellcheck disable=SC2086
     rsync -aHAXS --numeric-ids --one-file-system --timeout=300 $spare "$@" \
-        -e "$rsh" --rsync-path="$receive" ./ "$peer:./"
+        -e "$rsh" --rsync-path="$receive" "$what" "$peer:./"
     copied=$?
     # Slow is not stuck: rsync itself ends with 30 once nothing has moved for its --timeout (rsync(1)).
     [ "$copied" != 30 ] || echo "the copy makes no progress: nothing was sent or received for too long" >&2
@@ -82,6 +89,15 @@ fi
 acls() { # onto it: rsync has deleted those attributes, and with them ACLs; so these are looked at once more, alone
     [ -z "$onto_xfs" ] || copy --delete --no-xattrs
 }
+
+if [ "$pass" = dump ]; then
+    copy --delete --stats || exit 1
+    # And by the checksums of both, as they are read now: nothing but attributes may differ (".").
+    differs=$(copy --delete --dry-run --checksum --itemize-changes) || die "it cannot be compared with its copy"
+    differs=$(printf '%s\n' "$differs" | grep -v '^\.' | head -n 3)
+    [ -z "$differs" ] || die "the copy of $2/Dump.$1 is not what that is: $differs"
+    exit 0
+fi
 
 stamp=$run/copied-first
 if [ "$pass" = first ]; then

@@ -21,4 +21,5 @@ fi
 [ -b "$5" ] || unfit "$5 is not there any more"
 same_disk "$5" "$6" || unfit "$5 is not the disk that it was"
 device_number=$(number "$5") || exit 1
-[ "$2" = stopped ] || [ "$(mounted_at "$4")" = "$device_number" ] || unfit "$4 is not on $5 any more"
+case $2 in stopped | suspended) exit 0 ;; esac
+[ "$(mounted_at "$4")" = "$device_number" ] || unfit "$4 is not on $5 any more"

@@ -11,7 +11,7 @@ from planner.model import CONF_DIR, Container, Known, NodeFacts, PathKind, State
 from planner.parse.config import FENCE, ConfigError, expanded, value
 from planner.situation import AREAS, DEFAULTS, Side, Situation, lines_of_a_shell
 
-MOVABLE = (State.RUNNING, State.MOUNTED, State.STOPPED)
+MOVABLE = (State.RUNNING, State.MOUNTED, State.STOPPED, State.SUSPENDED)
 
 
 def checks(at: Situation) -> tuple[Finding, ...]:
@@ -33,7 +33,6 @@ def _state(at: Situation) -> list[Finding]:
     if state in MOVABLE:
         return []
     remedy = {
-        State.SUSPENDED: "resume or stop it first",
         State.DELETED: "vzctl says deleted while VE_PRIVATE does not exist: see where its private area is",
     }.get(state, "see what 'vzctl status' says there")
     return [error("state-not-movable", f"{at.source.node}:{at.ctid}", f"the container is {state}", remedy)]

@@ -102,7 +102,10 @@ def _parent(at: Situation, path: str) -> list[Finding]:
 def _dumps(at: Situation) -> list[Finding]:
     """[seen] ``vzctl start`` restores DUMPDIR/Dump.CTID by itself: old memory on a newer disk."""
     found = []
-    for side in (at.source, at.destination):
+    suspended = at.container.state is State.SUSPENDED
+    if suspended:
+        found += _parent(at, f"{at.destination.dumpdir}/Dump.{at.ctid}")
+    for side in (at.destination,) if suspended else (at.source, at.destination):
         path = f"{side.dumpdir}/Dump.{at.ctid}"
         kind = side.facts.path(path).kind
         if side.facts.path(side.dumpdir).kind is PathKind.ABSENT or kind is PathKind.ABSENT:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from planner.findings import Finding, error
-from planner.model import Options, State
+from planner.model import Options
 from planner.situation import Situation
 
 RSYNC: Final = frozenset(
@@ -75,7 +75,6 @@ def _contradictions(at: Situation, options: Options) -> tuple[tuple[object, str,
     """Whether it is so, which flags, and why that cannot be meant."""
     to_own = at.destination.device is not None or at.handed_over
     ends = {at.source.node, at.destination.node}
-    stopped = at.container.state is State.STOPPED
     return (
         (
             options.dst_shared and options.dst_device,
@@ -90,5 +89,9 @@ def _contradictions(at: Situation, options: Options) -> tuple[tuple[object, str,
         (not options.remove_area and at.insulated, "--remove-area no", "a device keeps its content anyway"),
         (options.rsync and at.handed_over, "--rsync", "nothing is copied"),
         (options.precopy < 0, "--precopy", "there cannot be fewer passes than none"),
-        (options.precopy > 1 and stopped, "--precopy", "a stopped container is copied in one pass"),
+        (
+            options.precopy > 1 and not at.up,
+            "--precopy",
+            f"a {at.container.state} container is copied in one pass",
+        ),
     )

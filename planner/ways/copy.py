@@ -11,7 +11,7 @@ from planner.model import PathKind
 from planner.parse.config import with_value, without
 from planner.plan import Step, Zone
 from planner.situation import Situation
-from planner.steps import called, container, copy, device, files
+from planner.steps import called, container, copy, device, dump, files
 from planner.ways import parts
 
 
@@ -54,18 +54,19 @@ def up(at: Situation) -> tuple[Step, ...]:
 
 
 def down(at: Situation) -> tuple[Step, ...]:
-    """A stopped container: copied once, then allowed to start there instead of here."""
+    """A stopped container, or a suspended one with its dump: copied once, then allowed to start there, not here."""
     return (
-        *parts.prepare(at, new_config(at), *target(at)),
+        *parts.prepare(at, new_config(at), *target(at), *dump.make_place(at)),
         *parts.freeze(at),
         *readable(at),
         copy.last_pass(at),
+        *dump.bring(at),
         files.hide_config(at, parts.backup(at)),
         files.activate_config(at),
         *parts.let_go(at),
         container.enable_pivot(at),
         files.allow_start(at),
-        *parts.retire(at, *leave(at)),
+        *parts.retire(at, *leave(at), *dump.retire(at)),
     )
 
 

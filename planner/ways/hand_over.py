@@ -12,7 +12,7 @@ from planner.model import PathKind
 from planner.parse.config import with_value
 from planner.plan import Step, Zone
 from planner.situation import Situation
-from planner.steps import called, container, device, files
+from planner.steps import called, container, device, dump, files
 from planner.ways import parts
 
 
@@ -56,14 +56,15 @@ def up(at: Situation) -> tuple[Step, ...]:
 
 
 def down(at: Situation) -> tuple[Step, ...]:
-    """A stopped container: its device stays unmounted; which node may mount it is what changes.
+    """A stopped container, or a suspended one with its dump: which node may mount its device is what changes.
 
     For the challenge the source mounts it once.
     """
     noted = () if device.mounted_before(at) else (device.note_superblock(at),)
     return (
-        *parts.prepare(at, new_config(at), *mount_point(at)),
+        *parts.prepare(at, new_config(at), *mount_point(at), *dump.make_place(at)),
         *parts.freeze(at),
+        *dump.bring(at),
         *noted,
         device.mount_at_source(at),
         device.see_mounted(at, Zone.TRANSFER),
@@ -74,7 +75,7 @@ def down(at: Situation) -> tuple[Step, ...]:
         files.activate_config(at),
         container.enable_pivot(at),
         files.allow_start(at),
-        *parts.retire(at, files.remove_dir(at, at.source.private, "private")),
+        *parts.retire(at, files.remove_dir(at, at.source.private, "private"), *dump.retire(at)),
     )
 
 

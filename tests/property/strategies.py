@@ -749,7 +749,7 @@ def wrong_config(draw: st.DrawFn, world: World) -> World:
 @kind("state: not movable", forbids=True)
 def other_state(draw: st.DrawFn, world: World) -> World:
     """Neither up nor down."""
-    return world.with_container(state=draw(st.sampled_from((State.SUSPENDED, State.DELETED, State.UNKNOWN))))
+    return world.with_container(state=draw(st.sampled_from((State.DELETED, State.UNKNOWN))))
 
 
 # --- others
@@ -989,7 +989,9 @@ def options(draw: st.DrawFn, world: World) -> World:
     if not handed_over:
         world = world.asking(
             rsync=draw(st.sampled_from(((), ("--bwlimit=1000",), ("-z", "--whole-file")))),
-            precopy=draw(st.integers(0, 1 if world.container.state is State.STOPPED else 3)),
+            precopy=draw(
+                st.integers(0, 1 if world.container.state in (State.STOPPED, State.SUSPENDED) else 3)
+            ),
         )
     if own is None and target is None:
         world = world.asking(remove_area=draw(st.booleans()))

@@ -21,6 +21,7 @@ SAYS = {
     State.RUNNING: "exist mounted running",
     State.MOUNTED: "exist mounted down",
     State.STOPPED: "exist unmounted down",
+    State.SUSPENDED: "exist unmounted down suspended",
 }
 
 

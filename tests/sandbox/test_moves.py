@@ -31,7 +31,7 @@ WAYS: Final = {
     "d1": Way("san", Options(dst_device="/dev/sdg1"), Options(dst_device="/dev/sda1"), anew="/dev/sda1"),
     "d2": Way("san", Options(), Options()),
 }
-STATES: Final = (State.RUNNING, State.MOUNTED, State.STOPPED)
+STATES: Final = (State.RUNNING, State.MOUNTED, State.STOPPED, State.SUSPENDED)
 CASES: Final = [(way, state) for way in WAYS for state in STATES]
 IDS: Final = [f"{way}-{state}" for way, state in CASES]
 ONTO: Final = [
@@ -44,12 +44,25 @@ ONTO: Final = [
 """Way, state and what is on the device that it is copied onto, where that is not ext4."""
 
 
+DUMP: Final = f"/vz/dump/Dump.{CTID}"
+PAGES: Final = "head -c 3000000 /dev/urandom"
+DUMPS: Final = {
+    **dict.fromkeys("ac", f"umask 077; {PAGES} >{DUMP}; chmod 600 {DUMP}; sync"),  # by the kernel
+    **dict.fromkeys(
+        ("b", "d1", "d2"), f"umask 077; mkdir {DUMP}; {PAGES} >{DUMP}/pages.img; sync"
+    ),  # by CRIU
+}
+"""How a dump comes to be on the source: a file, or a directory."""
+
+
 @contextmanager
 def in_state(way: str, state: State, spare: str = "ext4") -> Iterator[Sandbox]:
     """Nodes with 123 in that state on hn1; ``spare``: what is on the disk that is free."""
     with Sandbox(WAYS[way].world, running=state is State.RUNNING, spare=spare) as box:
         if state is State.MOUNTED:
             box.hn1.sh(f"vzctl mount {CTID}")
+        if state is State.SUSPENDED:
+            box.hn1.sh(DUMPS[way])
         yield box
 
 
@@ -76,6 +89,12 @@ def count(node: Node) -> list[int]:
         return counter(node, PRIVATE)
 
 
+def memory(node: Node) -> str:
+    """What is in the dump, and who may read it; nothing if there is none."""
+    found = f"find {DUMP} -exec stat -c '%n %a %s' {{}} + -type f -exec sha256sum {{}} +"
+    return node.sh(f"test ! -e {DUMP} || {found}")
+
+
 def holes_stay_holes(node: Node) -> bool:
     with readable(node):
         found = node.path(f"{PRIVATE}/srv/data/sparse").stat()
@@ -92,7 +111,8 @@ def test_a_container_moves_with_all_that_it_has_and_back(
 ) -> None:
     with in_state(way, state, spare) as box:
         driver, flags = Driver(box, tmp_path), WAYS[way]
-        before, hash_before = driver.facts(), content(box.hn1)
+        before, hash_before, memory_before = driver.facts(), content(box.hn1), memory(box.hn1)
+        assert (memory_before != "") == (state is State.SUSPENDED)
         assert driver.plan(options=flags.there).way == way
         seen: list[list[int]] = []
         # When the config is hidden the container is down, and its files are all there is of it.
@@ -106,6 +126,7 @@ def test_a_container_moves_with_all_that_it_has_and_back(
         after = driver.facts()
         assert content(box.hn2) == hash_before
         assert holes_stay_holes(box.hn2)
+        assert (memory(box.hn1), memory(box.hn2)) == ("", memory_before)
         assert after["hn1"].container(CTID) is None
         moved = after["hn2"].container(CTID)
         assert moved is not None
@@ -136,6 +157,7 @@ def test_a_container_moves_with_all_that_it_has_and_back(
         stop, watch, _ = driver.apply(options=flags.back, source="hn2", destination="hn1")
         assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
         assert content(box.hn1) == hash_before
+        assert (memory(box.hn1), memory(box.hn2)) == (memory_before, "")
         again = driver.facts()
         was, now = before["hn1"].container(CTID), again["hn1"].container(CTID)
         assert was is not None

@@ -39,7 +39,7 @@ from planner.model import Path as Place
 from planner.parse.config import FENCE, without
 from planner.parse.probe import facts as read_probe
 from planner.situation import TOLD_ONCE, areas, unseen
-from tests.worlds import CTID, REFUSED, WORLDS, asking, bundled, mounted, stopped
+from tests.worlds import CTID, REFUSED, WORLDS, asking, bundled, mounted, stopped, suspended
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 YES, NO, UNKNOWN = Known.YES, Known.NO, Known.UNKNOWN
@@ -260,9 +260,7 @@ CASES: Final = {
         SHARED,
     ),
     "config-fenced": Case(at_source(SHARED, config(FENCE)), (f"hn1:{CONF}",), SHARED),
-    "state-not-movable": Case(
-        at_source(SHARED, container(CTID, state=State.SUSPENDED)), ("hn1:123",), SHARED
-    ),
+    "state-not-movable": Case(at_source(SHARED, container(CTID, state=State.DELETED)), ("hn1:123",), SHARED),
     "quota-not-movable": Case(at_source(SHARED, config('QUOTAUGIDLIMIT="300"\n')), (f"hn1:{CONF}",), SHARED),
     "layout-not-movable": Case(
         at_source(SHARED, config('VE_LAYOUT="ploop"', instead_of='VE_LAYOUT="simfs"')),
@@ -509,7 +507,7 @@ def test_of_vz_conf_what_says_where_areas_are_must_be_plain(line: str, good: boo
         assert make_plan(odd).runnable == good
 
 
-@pytest.mark.parametrize("state", [State.SUSPENDED, State.DELETED, State.UNKNOWN])
+@pytest.mark.parametrize("state", [State.DELETED, State.UNKNOWN])
 def test_a_state_that_is_not_known_to_be_movable_is_refused(state: State) -> None:
     assert said(at_source(SAN, container(CTID, state=state)), "state-not-movable") == [(ERROR, "hn1:123")]
 
@@ -683,6 +681,15 @@ def test_a_dump_that_may_wait_there_is_refused_on_either_node(entries: tuple[str
     assert make_plan(at_source(SHARED, of_another)).runnable
     gone = path("/vz/dump", kind=PathKind.ABSENT, entries=None)
     assert make_plan(at_source(SHARED, gone)).runnable
+
+
+def test_the_memory_of_a_suspended_container_needs_a_place_and_finds_none_taken() -> None:
+    request = suspended(SHARED)
+    assert make_plan(request).runnable
+    gone = at_destination(request, path("/vz/dump", kind=PathKind.ABSENT, entries=None))
+    assert said(gone, "parent-missing") == [(ERROR, "hn2:/vz/dump")]
+    taken = at_destination(request, path("/vz/dump", entries=("Dump.123",), empty=False))
+    assert said(taken, "dump-exists") == [(ERROR, "hn2:/vz/dump/Dump.123")]
 
 
 @pytest.mark.parametrize("make", [stopped, mounted], ids=["stopped", "mounted"])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from planner.plan import Compensation, Plan, Step, Zone
-from tests.worlds import WORLDS, plan_of
+from tests.worlds import WORLDS, is_down, plan_of
 
 HANDED_OVER = [world for world in WORLDS if world.startswith("d2-")]
 COPIED = [world for world in WORLDS if world not in HANDED_OVER]
-UP = [world for world in WORLDS if "stopped" not in world]
+UP = [world for world in WORLDS if not is_down(world)]
 
 
 def place(plan: Plan, verb: str, node: str | None = None) -> int:

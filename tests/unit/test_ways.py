@@ -18,12 +18,29 @@ from planner.model import NodeFacts, Options, Request, Script, State
 from planner.parse.config import FENCE, with_value, without
 from planner.plan import Command, Compensation, NothingToUndo, Plan, Zone
 from planner.verbs import VERBS
-from tests.worlds import CTID, WORLDS, asking, bundled, mounted, plan_of, stopped, without_device
+from tests.worlds import (
+    CTID,
+    WORLDS,
+    asking,
+    bundled,
+    is_down,
+    mounted,
+    plan_of,
+    stopped,
+    suspended,
+    without_device,
+)
 
 BY_ID: Final = "/dev/disk/by-id/wwn-0x600508b4000971f0000a000000410000-part1"
 SPARE: Final = "/dev/sdg1"
 SPARE_BY_ID: Final = "/dev/disk/by-id/wwn-0x600508b4000971f0000a000000520000-part1"
-STATES: Final = {State.RUNNING: lambda r: r, State.MOUNTED: mounted, State.STOPPED: stopped}
+STATES: Final = {
+    State.RUNNING: lambda r: r,
+    State.MOUNTED: mounted,
+    State.STOPPED: stopped,
+    State.SUSPENDED: suspended,
+}
+DOWN: Final = (State.STOPPED, State.SUSPENDED)
 
 
 def with_spare(request: Request) -> Request:
@@ -102,7 +119,7 @@ CASES: Final = [  # of a stopped one whose VE_DEVICE was taken out nothing is to
     (source, flags, expected, state)
     for source, flags, expected in CHOSEN
     for state in STATES
-    if not (source.endswith("taken out") and state is State.STOPPED)
+    if not (source.endswith("taken out") and state in DOWN)
 ]
 IDS: Final = [f"{source}-{'+'.join(flags) or 'no flags'}-{state}" for source, flags, _, state in CASES]
 
@@ -372,6 +389,7 @@ BLOCKING: Final = {
 def test_what_only_cleans_up_halts_nothing_if_it_cannot_be_done(world: str) -> None:
     undos = [step.undo for step in plan_of(world).steps if isinstance(step.undo, Compensation)]
     cleaning = {"disown", "empty-claimed", "release-lock", "remove-made", "remove-made-tree"}
+    cleaning |= {"withdraw-dump"}
     assert {undo.do.argv[0] for undo in undos if not undo.blocking} <= cleaning
     assert not any(undo.blocking for undo in undos if undo.do.argv[0] in cleaning)
 
@@ -399,12 +417,12 @@ def test_the_fence_comes_before_the_data_moves_and_falls_after_the_pivot(world: 
 def test_nothing_comes_between_the_proofs_and_the_mount(world: str) -> None:
     ids = [step.id for step in plan_of(world).steps]
     chain = ["release-source", "hide-config", "prove-released-hn1", "prove-released-hn2"]
-    chain += ["mount-destination"] if "stopped" not in world else ["activate-config"]
+    chain += ["mount-destination"] if not is_down(world) else ["activate-config"]
     at = ids.index(chain[0])
     assert ids[at : at + len(chain)] == chain
     assert ids.index("see-mounted") < at
     assert "copy-last" not in ids
-    if "stopped" in world:  # the challenge: how it reads before, then mounted once
+    if is_down(world):  # the challenge: how it reads before, then mounted once
         assert ids[ids.index("note-superblock") :][:4] == [
             "note-superblock",
             "mount-source",
@@ -420,12 +438,12 @@ def test_nothing_comes_between_the_proofs_and_the_mount(world: str) -> None:
 def test_a_copy_is_whole_before_its_source_is_hidden(world: str) -> None:
     plan = plan_of(world)
     ids = [step.id for step in plan.steps]
-    up = "stopped" not in world
+    up = not is_down(world)
     firsts = ["copy-1"] if up else []
-    assert [i for i in ids if i.startswith("copy-")] == [*firsts, "copy-last"]
-    assert [s.do.argv[9] for s in plan.steps if s.do.argv[0] == "copy-tree"] == ["first"] * len(firsts) + [
-        "last"
-    ]
+    dump = "suspended" in world
+    assert [i for i in ids if i.startswith("copy-")] == [*firsts, "copy-last", *["copy-dump"] * dump]
+    passes = ["first"] * len(firsts) + ["last"] + ["dump"] * dump
+    assert [s.do.argv[9] for s in plan.steps if s.do.argv[0] == "copy-tree"] == passes
     assert ids.index("fence") < ids.index("copy-last") < ids.index("hide-config")
     assert ("stop" in ids) == up
     if up:
@@ -452,7 +470,7 @@ def test_a_copy_is_whole_before_its_source_is_hidden(world: str) -> None:
 def test_it_ends_in_the_state_in_which_it_began(world: str) -> None:
     plan, state = plan_of(world), _state(WORLDS[world])
     pivot = plan.steps[plan.pivot]
-    if state is State.STOPPED:
+    if state in DOWN:
         assert (pivot.id, pivot.do.argv[0]) == ("enable", "enable-container")
         assert not {"bring-up", "ensure-up", "stop-container"} & {s.do.argv[0] for s in plan.steps}
     else:
@@ -464,7 +482,7 @@ def test_it_ends_in_the_state_in_which_it_began(world: str) -> None:
     assert isinstance(note.undo, Compensation)
     assert note.undo.do.argv[-1] == state
     assert [s.id for s in plan.steps if s.ensures] == (
-        ["allow-start"] if state is State.STOPPED else ["allow-start", "ensure-up"]
+        ["allow-start"] if state in DOWN else ["allow-start", "ensure-up"]
     )
     assert [s.id for s in plan.steps if s.forgets] == ["disown-hn1", "disown-hn2"]
 
@@ -601,3 +619,37 @@ def test_the_edit_is_that_of_the_parser() -> None:
     assert container.config is not None
     assert new_config(WORLDS["d2-running"]) == with_value(container.config, "VE_DEVICE", BY_ID)
     assert new_config(WORLDS["c-running"]) == without(container.config, "VE_DEVICE")
+
+
+@pytest.mark.parametrize("world", [w for w in WORLDS if "suspended" in w])
+def test_the_memory_of_a_suspended_container_goes_where_its_disk_goes(world: str) -> None:
+    plan = plan_of(world)
+    ids = [step.id for step in plan.steps]
+    dump, place = "/vz/dump/Dump.123", "/vz/dump/.vzplan-dump-123"
+    steps = {step.id: step for step in plan.steps}
+    # Nothing takes it up at the destination before the pivot: there is no config, and then a fenced one.
+    order = ["make-dump-place", "fence", "copy-dump", "put-dump", "hide-config", "activate-config", "enable"]
+    assert [i for i in ids if i in order] == order
+    # At the source it stays until the container is the destination's, and is nobody's any more.
+    assert ids.index("allow-start") < ids.index("retire-dump") < ids.index("unlock-hn1")
+    assert ids.index("retire-dump") < ids.index("remove-dump-place") < ids.index("disown-hn2")
+    assert steps["copy-dump"].do.argv[2:10] == ("/vz/dump", "-", "-", "hn2", place, "-", "-", "dump")
+    assert steps["put-dump"].do.argv == ("put-dump", f"{place}/Dump.123", dump)
+    assert steps["retire-dump"].do.argv == ("retire-dump", "123", dump, f"{dump}.vzplan-retired")
+    assert {step.do.node for step in plan.steps if "dump" in step.id} == {"hn1", "hn2"}
+
+
+def test_each_node_has_a_dumpdir_of_its_own() -> None:
+    request = suspended(bundled("shared"))
+    there = structs.replace(
+        request.destination,
+        vz_conf=(request.destination.vz_conf or "").replace("DUMPDIR=/vz/dump", "DUMPDIR=/srv/memory"),
+        paths=tuple(
+            structs.replace(p, path="/srv/memory", real="/srv/memory") if p.path == "/vz/dump" else p
+            for p in request.destination.paths
+        ),
+    )
+    plan = make_plan(structs.replace(request, destination=there))
+    assert plan.runnable, plan.findings
+    put = next(step for step in plan.steps if step.id == "put-dump")
+    assert put.do.argv[1:] == ("/srv/memory/.vzplan-dump-123/Dump.123", "/srv/memory/Dump.123")

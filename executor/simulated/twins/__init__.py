@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from executor.simulated.twins import container, files, run, storage
+from executor.simulated.twins import container, dump, files, run, storage
 from executor.simulated.twins.here import Twin
 
 TWINS: Final[dict[str, Callable[..., Twin]]] = {
@@ -26,6 +26,9 @@ TWINS: Final[dict[str, Callable[..., Twin]]] = {
     "fence": files.fence,
     "unfence": files.unfence,
     "copy-tree": storage.copy_tree,
+    "put-dump": dump.put_dump,
+    "withdraw-dump": dump.withdraw_dump,
+    "retire-dump": dump.retire_dump,
     "claim-empty": storage.claim_empty,
     "empty-claimed": storage.empty_claimed,
     "note-superblock": storage.note_superblock,

@@ -31,7 +31,7 @@ def guard_source(
     disk, top = here.device(device), node.mounted_at(private)
     if disk is None or not same_disk(disk, identity):
         return unfit(f"{device} is not {identity}")
-    if state != State.STOPPED and (top is None or top.device != disk.number):
+    if state not in (State.STOPPED, State.SUSPENDED) and (top is None or top.device != disk.number):
         return unfit(f"{private} is not on {device}")
     return DONE
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.simulated import vz
-from executor.simulated.tree import EMPTY, Data, Dir
+from executor.simulated.tree import EMPTY, Data, Dir, File
 from executor.simulated.twins.here import DONE, End, Here, Twin, die, dirty, held, not_up, same_disk, unfit
 from planner.model import Device
 from planner.verbs import NO_DEVICE
@@ -159,6 +159,8 @@ def copy_tree(
 ) -> Twin:
     """Source proved mounted and not empty, the peer's place proved this run's own; synced there."""
     node, world = here.node, here.world
+    if which == "dump":
+        return (yield from _copy_dump(here, f"{private}/Dump.{ctid}", peer, peer_private, rsh))
     if device != NO_DEVICE:
         disk, top = here.device(device), node.mounted_at(private)
         if disk is None or top is None or top.device != disk.number or not same_disk(disk, identity):
@@ -187,9 +189,35 @@ def copy_tree(
     return DONE
 
 
+def _copy_dump(here: Here, dump: str, peer: str, place: str, rsh: str) -> Twin:
+    """A file; the peer's place proved this run's own, synced there."""
+    world, memory = here.world, here.node.tree.get(dump)
+    if not isinstance(memory, File):
+        return die(f"{dump} is not there, or is a link")
+    there = world.nodes.get(peer)
+    if there is None or not there.reachable or not here.node.reachable:
+        return die(f"{peer} cannot be reached by {rsh}")
+    twin, copied = Here(world, there, here.run, here.generation, ""), f"{place}{dump[dump.rindex('/') :]}"
+    why = _not_ours(twin, place, NO_DEVICE, NO_DEVICE)
+    if why is not None:
+        return die(why)
+    there.put(copied, File("half of it", memory.mode))
+    yield
+    if _not_ours(twin, place, NO_DEVICE, NO_DEVICE) or here.node.tree.get(dump) != memory:
+        return die(f"{dump} or {peer}:{place} went away while it was copied")
+    there.put(copied, memory)
+    yield
+    world.sync(there)
+    yield
+    return DONE
+
+
 def copy_on(here: Here, private: str, peer: str, peer_private: str) -> Twin:
     """The rest of a copy that nobody waits for: what was to be proved has been proved when it began."""
-    there, data = here.world.nodes[peer], here.world.content(here.node, private)
+    there, data = (
+        here.world.nodes[peer],
+        here.world.content(here.node, private),
+    )  # of a dump nothing comes any more
     if there.is_dir(peer_private) and data is not None:
         here.world.put_content(there, peer_private, data)
         yield
