@@ -94,23 +94,25 @@ ORDERS: Final[dict[str, Callable[[Plan], Iterator[Command]]]] = {
     "too-early": each_too_early,
 }
 
+STATES: Final = (State.RUNNING, State.STOPPED, State.SUSPENDED)
 SOAK: Final = os.environ.get("VZPLAN_SOAK") == "1"
 CASES: Final = (
-    [(way, state, order) for way in WAYS for state in (State.RUNNING, State.STOPPED) for order in ORDERS]
+    [(way, state, order) for way in WAYS for state in STATES for order in ORDERS]
     if SOAK
     else [
         ("a", State.RUNNING, "too-early"),
         ("b", State.STOPPED, "taken-back"),
+        ("a", State.SUSPENDED, "taken-back"),
         ("c", State.STOPPED, "twice"),
         ("d1", State.RUNNING, "taken-back"),
         ("d2", State.RUNNING, "too-early"),
     ]
 )
-"""Each way and each order; with ``VZPLAN_SOAK=1`` all of them, running and stopped."""
+"""Each way and each order; with ``VZPLAN_SOAK=1`` all of them, running, stopped and suspended."""
 
 
 HALVES: Final = (
-    [(way, state) for way in WAYS for state in (State.RUNNING, State.STOPPED)]
+    [(way, state) for way in WAYS for state in STATES]
     if SOAK
     else [("b", State.STOPPED), ("d2", State.RUNNING)]
 )
