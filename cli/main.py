@@ -96,6 +96,9 @@ Precopy = Annotated[
     int,
     typer.Option(metavar="N", min=0, max=99, help="Passes of the copy while it is up, before it goes down."),
 ]
+Online = Annotated[
+    bool, typer.Option("--online", "--live", help="Keep it running: its memory goes along with it.")
+]
 MaxFrozen = Annotated[
     int | None,
     typer.Option(
@@ -140,6 +143,7 @@ def aim(
     remove_area: RemoveArea = YesNo.YES,
     rsync: Rsync = None,
     precopy: Precopy = 1,
+    online: Online = False,
     max_frozen: MaxFrozen = None,
     ssh: Ssh = "",
     peer_ssh: PeerSsh = None,
@@ -162,6 +166,7 @@ def aim(
             install_hooks=install_hooks,
             remove_area=remove_area is YesNo.YES,
             precopy=precopy,
+            online=online,
             max_frozen_s=max_frozen,
         ),
     )

@@ -42,6 +42,9 @@ node() {
         multipath ploop rsync setsid sg_persist sha256sum ssh sync timeout tune2fs umount vzctl vzlist vzquota; do
         ! command -v "$tool" >/dev/null || echo "tool $tool"
     done
+    for tool in /proc/cpt /proc/rst; do # the kernel's own, of staged checkpoints
+        [ ! -e "$tool" ] || echo "tool $tool"
+    done
     [ ! -f /etc/vz/vz.conf ] || echo "vzconf $(coded </etc/vz/vz.conf)"
 }
 

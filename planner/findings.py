@@ -73,6 +73,8 @@ CODES: Final[dict[str, str]] = {
     "name-taken": "the destination has a container of that name",
     "area-exists": "something lies where the container's areas are to be, or that is not known",
     "parent-missing": "the directory that is to hold an area, or a suspended container's memory, is not there",
+    "no-checkpoint": "the container's memory cannot be written down there, or taken up, or that is not known",
+    "cpu-unknown": "nothing says whether the destination's CPU can go on with what runs on the source's",
     "dump-exists": "a memory dump waits for that number; vzctl start would restore it",
     "boot-list": "the destination would start a container at boot that does not run, or that is not known",
     "hook-missing": "nothing at the destination would mount the device at the next start",

@@ -191,7 +191,7 @@ class NodeFacts(Struct, frozen=True, forbid_unknown_fields=True):
     boot_id: str
     vz_running: Known
     vz_conf: str | None  # text of /etc/vz/vz.conf; None: absent or not UTF-8
-    tools: tuple[str, ...]  # programs found on the path, sorted
+    tools: tuple[str, ...]  # programs found on the path, and of /proc/cpt and /proc/rst what is there; sorted
     containers: tuple[Container, ...]
     conf_names: tuple[str, ...]  # every name in /etc/vz/conf, sorted
     scripts: tuple[Script, ...]
@@ -305,6 +305,7 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     remove_area: bool = True  # delete the source's private area once it has moved
     rsync: tuple[str, ...] = ()  # further options for rsync
     precopy: int = 1  # passes while it runs
+    online: bool = False  # it keeps its memory: suspended here, taken up there
     max_frozen_s: Annotated[int, Meta(ge=1, le=FROZEN_MAX_S)] | None = (
         None  # down for longer than that before the pivot: everything is taken back
     )

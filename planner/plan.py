@@ -161,11 +161,15 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def goes_down(self) -> str | None:
         """Id of the step that takes the container down; None: it is not up, or stays so."""
-        return next((step.id for step in self.steps if step.do.argv[0] == "stop-container"), None)
+        return next((step.id for step in self.steps if step.do.argv[0] in DOWN), None)
 
     def settle_on(self, node: str) -> Command:
         """The command that settles ``node``."""
         return next(c for c in self.settle if c.node == node)
+
+
+DOWN: Final = ("stop-container", "suspend-container")
+"""Verbs that take the container down."""
 
 
 def _broken_rule(plan: Plan) -> str | None:

@@ -92,6 +92,16 @@ class Situation(Struct, frozen=True):
         return self.container.state in (State.RUNNING, State.MOUNTED)
 
     @property
+    def online(self) -> bool:
+        """Whether it runs and is to keep its memory."""
+        return self.options.online and self.container.state is State.RUNNING
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether its memory goes along as a dump: it is suspended, or will be."""
+        return self.online or self.container.state is State.SUSPENDED
+
+    @property
     def options(self) -> Options:
         """What the operator asked for."""
         return self.request.asked.options

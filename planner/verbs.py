@@ -148,10 +148,15 @@ VERBS: Final[dict[str, Verb]] = {
         ("ctid", "private", "device", "identity", "dumpdir"),
         "looks only: nothing of this container is here but what this run made, and mounted",
     ),
+    "suspend-container": Verb(
+        ("ctid", "private", "root", "dumpdir"),
+        "the container is down, its root area unmounted, and its memory is in DUMPDIR, durably",
+    ),
     "stop-container": Verb(("ctid", "private", "root"), "the container is down and its root area unmounted"),
     "ensure-up": Verb(
         (*_DATA, "dumpdir", "state"),
-        "the container is in this state here (running, mounted), on this device if it owns one",
+        "the container is in this state here (running, mounted), on this device if it owns one; with its memory, if "
+        "this run wrote that down here and nobody has taken it up yet",
     ),
     # --- pivots: mark `out` durably, act, mark `refused N` once seen that nothing came of it
     "bring-up": Verb((*_DATA, "dumpdir", "state"), "as ensure-up, with durable marks before and after"),

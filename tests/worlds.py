@@ -68,6 +68,15 @@ def stopped(request: Request) -> Request:
     )
 
 
+def online(request: Request) -> Request:
+    """The same, but 123 is to run on, and both nodes have CRIU."""
+    source, destination = (
+        structs.replace(facts, tools=tuple(sorted((*facts.tools, "criu"))))
+        for facts in (request.source, request.destination)
+    )
+    return asking(structs.replace(request, source=source, destination=destination), online=True)
+
+
 def suspended(request: Request) -> Request:
     """The same, but 123 is suspended: it is down, and its memory waits in DUMPDIR."""
     down = stopped(request)
@@ -194,6 +203,7 @@ def _clean(facts: NodeFacts, uuids: set[str | None]) -> NodeFacts:
 WORLDS: Final = {
     "a-running": bundled("shared"),
     "a-running-not-on-boot": not_on_boot(with_history(bundled("shared"))),
+    "a-online": online(bundled("shared")),
     "a-mounted": mounted(bundled("shared")),
     "a-stopped": stopped(with_history(bundled("shared"))),
     "a-suspended": suspended(bundled("shared")),
@@ -202,21 +212,26 @@ WORLDS: Final = {
     "a-stopped-area-kept": asking(not_on_boot(stopped(bundled("shared"))), remove_area=False),
     "b-running": with_history(bundled("to-insulated")),
     "b-running-two-disks": with_neighbour(bundled("to-insulated")),
+    "b-online": online(not_on_boot(bundled("to-insulated"))),
     "b-mounted": not_on_boot(mounted(bundled("to-insulated"))),
     "b-stopped": stopped(bundled("to-insulated")),
     "b-suspended": not_on_boot(suspended(bundled("to-insulated"))),
     "c-running": bundled("to-shared"),
     "c-running-by-config": not_on_boot(without_device(bundled("to-shared", Options()))),
+    "c-online": online(bundled("to-shared")),
     "c-mounted": mounted(with_history(bundled("to-shared"))),
     "c-stopped": not_on_boot(stopped(bundled("to-shared"))),
     "c-suspended": suspended(with_history(bundled("to-shared"))),
     "d1-running": not_on_boot(bundled("other-device")),
+    "d1-online": online(bundled("other-device")),
     "d1-mounted": mounted(bundled("other-device")),
     "d1-stopped": stopped(bundled("other-device")),
     "d1-suspended": suspended(bundled("other-device")),
     "d2-running": with_history(bundled("san")),
     "d2-running-not-on-boot": not_on_boot(bundled("san")),
     "d2-running-own-hooks": asking(bundled("hook-missing"), install_hooks=True),
+    "d2-online": online(bundled("san")),
+    "d2-online-not-on-boot": online(not_on_boot(with_history(bundled("san")))),
     "d2-mounted": mounted(bundled("san")),
     "d2-stopped": stopped(bundled("san")),
     "d2-stopped-not-on-boot": not_on_boot(stopped(with_history(bundled("san")))),

@@ -308,6 +308,8 @@ def _source_has_it(view: View) -> str | None:
         return f"{view.ctid} shows on {view.source} what lies under its mount point, not its device"
     if _state_may_differ(view, node, known=view.noted):
         return None
+    if (lost := _memory(view, node)) is not None:
+        return lost
     if state_of(node, view.ctid) != view.first:
         return f"{view.ctid} was {view.first} on {view.source}, and now it is {state_of(node, view.ctid)}"
     return None
@@ -332,11 +334,23 @@ def _destination_has_it(view: View, *, may_be_fenced: bool = False) -> str | Non
         return f"its device is still mounted on {view.source}"
     if _state_may_differ(view, node, known=True):
         return None
+    if (lost := _memory(view, node)) is not None:
+        return lost
     if view.first == "suspended" and node.disk.get(view.dump_there) != view.was.tree[view.dump]:
         return f"its memory is not at {view.destination}"
     if state_of(node, view.ctid) != view.first:
         return f"{view.ctid} is {state_of(node, view.ctid)} on {view.destination}, and was {view.first}"
     return None
+
+
+def _memory(view: View, node: NodeState) -> str | None:
+    """Of a container that was to keep its memory: it has it, unless something was in the way of that."""
+    if not view.plan.asked.options.online or view.ctid not in node.running or view.ctid not in node.cold:
+        return None
+    booted = any(each.boots for each in view.nodes)
+    if booted or view.world.untaken or node.name in view.world.meddled:
+        return None
+    return f"{view.ctid} on {node.name} was started anew, although nothing kept it from its memory"
 
 
 def _files(view: View, node: NodeState) -> Data | None:

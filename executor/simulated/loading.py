@@ -60,6 +60,7 @@ def load(facts: Sequence[NodeFacts], truth: Truth, writers: frozenset[int] | Non
     world = World.__new__(World)
     world.nodes = {}
     world.clock, world.losses, world.late = 1, (), ()
+    world.untaken = frozenset()
     world.ran, world.meddled, world.others, world.writers = frozenset(), frozenset(), frozenset(), writers
     luns: dict[str, Lun] = {}
     roots_seen: dict[int, RootSeen] = {}
@@ -78,7 +79,7 @@ def _node(given: NodeFacts, truth: Truth, luns: dict[str, Lun], roots_seen: dict
     node.name, node.given, node.base = given.node, given, None
     node.reachable, node.dark, node.hushed = True, False, False
     node.boots, node.renamed = 0, 0
-    node.busy, node.stubborn, node.bare = frozenset(), frozenset(), frozenset()
+    node.busy, node.stubborn, node.bare, node.cold = frozenset(), frozenset(), frozenset(), frozenset()
     node.devices = {name: device for device in given.devices for name in device.names}
     node.luns = {d.number: _lun_name(given.node, d, truth) for d in given.devices}
     areas = {
@@ -203,7 +204,7 @@ def _lay_containers(tree: dict[str, Thing], given: NodeFacts) -> None:
     for container in given.containers:
         where = vz.areas(container.ctid, container.config or "", given.vz_conf)
         if where is not None and container.state is State.SUSPENDED:
-            tree[f"{where.dumpdir}/Dump.{container.ctid}"] = File(vz.memory_of(FIRST), 0o600)
+            tree[f"{where.dumpdir}/Dump.{container.ctid}"] = FIRST
         if where is None or where.private in points:
             continue
         area = given.path(where.private)

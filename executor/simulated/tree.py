@@ -44,6 +44,9 @@ Thing = File | Dir | Link | Data
 EMPTY: Final = Data(0, 0)
 """A filesystem without files."""
 
+HALF: Final = Data(-1, -1)
+"""A dump of a container's memory that is not whole."""
+
 FIRST: Final = Data(1, 1)
 """Every container's files when the world begins."""
 

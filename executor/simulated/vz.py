@@ -10,7 +10,7 @@ from collections.abc import Generator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from executor.simulated.tree import Data, Dir, File, Link, Tree
+from executor.simulated.tree import EMPTY, HALF, Dir, File, Link, Tree
 from executor.simulated.world import NodeState, Standing, World
 from planner.model import CONF_DIR, Device, Known, Mount, State
 from planner.parse.config import ConfigError, expanded, settings, value
@@ -91,11 +91,6 @@ def state_of(node: NodeState, ctid: int) -> State:
     if f"{where.dumpdir}/Dump.{ctid}" in node.tree:
         return State.SUSPENDED
     return State.STOPPED
-
-
-def memory_of(data: Data | None) -> str:
-    """What a dump holds, by the disk that it matches."""
-    return f"memory of {data}"
 
 
 def wanted_at_boot(node: NodeState, tree: Tree, ctid: int, where: Areas) -> bool:
@@ -222,10 +217,9 @@ def start(world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bo
         yield from unmount_root(world, node, ctid)
         return FAILED
     dump = f"{where.dumpdir}/Dump.{ctid}"
-    if dump in node.tree:
-        if node.text(dump) != memory_of(world.content_of(node, place)):
-            world.losses += (f"{ctid} got old memory on a newer disk on {node.name}",)
-        node.drop(dump)
+    node.cold |= {ctid}
+    if dump in node.tree:  # it takes that up by itself
+        _take_up(world, node, ctid, place, dump)
         node.disk = node.disk.drop(dump)  # whether that is lasting by then is vzctl's own affair
     node.running = {**node.running, ctid: place}
     world.ran |= {(node.name, ctid)}
@@ -235,6 +229,57 @@ def start(world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bo
         gap = "" if text.endswith("\n") or not text else "\n"
         node.put(config_path(ctid), File(f'{text}{gap}VE_LAYOUT="simfs"\n', 0o644))
         yield
+    return 0
+
+
+def _take_up(world: World, node: NodeState, ctid: int, place: Standing, dump: str) -> None:
+    if node.tree[dump] != world.content_of(node, place):
+        world.losses += (f"{ctid} got old memory on a newer disk on {node.name}",)
+    node.drop(dump)
+    node.cold -= {ctid}
+    world.untaken -= {(node.name, ctid)}
+
+
+def chkpnt(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> Effects:
+    """``vzctl chkpnt``, whole: the dump, which matches the disk as it is then; then it is killed and unmounted."""
+    where = areas_of(node, ctid)
+    if where is None or ctid not in node.running:
+        return FAILED
+    if not skiplock and _locked(node, ctid, where.lockdir):
+        return LOCKED
+    written, dump = world.content_of(node, node.running[ctid]), f"{where.dumpdir}/Dump.{ctid}"
+    node.put(dump, HALF)
+    yield
+    node.put(dump, written if written is not None else EMPTY)
+    node.running = {c: p for c, p in node.running.items() if c != ctid}
+    yield
+    yield from unmount_root(world, node, ctid)  # its failure is not passed on
+    return 0
+
+
+def restore(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> Effects:
+    """``vzctl restore``. [seen] It ignores DISABLED."""
+    where = areas_of(node, ctid)
+    dump = f"{where.dumpdir}/Dump.{ctid}" if where is not None else ""
+    if where is None or not isinstance(node.tree.get(where.private), Dir | Link) or dump not in node.tree:
+        return FAILED
+    if not skiplock and _locked(node, ctid, where.lockdir):
+        return LOCKED
+    if ctid in node.roots or (yield from _hooks(world, node, ctid, "premount", "mount")):
+        return FAILED
+    if not isinstance(node.tree.get(where.root), Dir | Link):
+        node.put(where.root, Dir(0o755))
+    _mount_root(node, ctid, where)
+    yield
+    place = Standing(where.private, node.lun_at(where.private))
+    broken = node.tree[dump] == HALF or world.content_of(node, place) is None
+    if "start" in node.stubborn or broken:
+        yield from unmount_root(world, node, ctid)
+        return FAILED
+    _take_up(world, node, ctid, place, dump)
+    node.running = {**node.running, ctid: place}
+    world.ran |= {(node.name, ctid)}
+    yield
     return 0
 
 

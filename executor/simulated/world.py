@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from executor.simulated.tree import EMPTY, FIRST, Data, Dir, File, Thing, Tree
+from executor.simulated.tree import EMPTY, FIRST, HALF, Data, Dir, File, Thing, Tree
 from planner.model import Device, Mount, NodeFacts
 from planner.plan import Command
 
@@ -71,6 +71,7 @@ class NodeState:
         "boots",
         "busy",
         "cached",
+        "cold",
         "dark",
         "devices",
         "disk",
@@ -105,6 +106,7 @@ class NodeState:
     mounts: tuple[Mount, ...]  # but for containers' roots
     running: Mapping[int, Standing]
     roots: Mapping[int, str]  # containers whose root area is mounted, and where
+    cold: frozenset[int]  # of those that ever ran: it was started anew, its memory is not that of before
     bare: frozenset[int]  # of these: nothing was mounted at their private area when that was done
     living: frozenset[str]  # processes that hold a lock, as the lock file names them
     busy: frozenset[str]  # mount points in which something stands: they cannot be unmounted
@@ -195,6 +197,7 @@ class World:
         "others",
         "ran",
         "roots_seen",
+        "untaken",
         "writers",
     )
 
@@ -205,6 +208,7 @@ class World:
     ledger: Mapping[int, int]
     losses: tuple[str, ...]  # writes that the oracle saw go onto a copy that lacks acknowledged ones
     ran: frozenset[tuple[str, int]]  # where each container has ever been running since the world began
+    untaken: frozenset[tuple[str, int]]  # where a memory was to be taken up, and that did not come to its end
     meddled: frozenset[str]  # nodes on which an operator did something by hand
     others: frozenset[tuple[str, str, Thing]]  # node, path, what another made there meanwhile
     late: tuple[Late, ...]
@@ -218,6 +222,7 @@ class World:
         twin.luns, twin.clock, twin.writers, twin.ledger = self.luns, self.clock, self.writers, self.ledger
         twin.losses, twin.ran, twin.meddled, twin.late = self.losses, self.ran, self.meddled, self.late
         twin.roots_seen, twin.logged, twin.others = self.roots_seen, self.logged, self.others
+        twin.untaken = self.untaken
         return twin
 
     @staticmethod
@@ -315,6 +320,7 @@ class World:
             self.late,
             self.losses,
             self.ran,
+            self.untaken,
             self.meddled,
             self.others,
         )
@@ -324,7 +330,7 @@ class World:
         names: dict[int, Any] = {}
         for ctid, tick in self.ledger.items():
             names[tick] = (*names.get(tick, ()), ctid)
-        return {**names, **{tick: tick for tick in (*EMPTY, *FIRST)}}
+        return {**names, **{tick: tick for tick in (*EMPTY, *FIRST, *HALF)}}
 
 
 def _node_key(node: NodeState, names: Mapping[int, Any]) -> tuple[Any, ...]:
@@ -341,6 +347,7 @@ def _node_key(node: NodeState, names: Mapping[int, Any]) -> tuple[Any, ...]:
         frozenset(node.running.items()),
         frozenset(node.roots.items()),
         node.bare,
+        node.cold,
         node.living,
         node.busy,
         node.hushed,

@@ -5,6 +5,7 @@
 run=$VZPLAN_HOME/node/$VZPLAN_RUN
 # shellcheck disable=SC2034 # the verbs use it
 conf=/etc/vz/conf
+pivot= # set by the verb that is the point of no return
 tab=$(printf '\t')
 
 die() { # failed, perhaps half done
@@ -333,6 +334,35 @@ stop_container() { # CTID PRIVATE ROOT: exit statuses of vzctl are not believed;
     sync
 }
 
+forget_dump() { # DUMP: its name goes first, durably; what it holds matches no disk any more
+    old=$(beside "$1")
+    rm -rf --one-file-system -- "$old" # of an earlier try
+    mv -n -- "$1" "$old" && ! there "$1" || die "$1 cannot be renamed to $old"
+    sync
+    rm -rf --one-file-system -- "$old"
+    sync
+}
+
+of_this_run() { # whether a dump here was made, or brought here, by this run
+    [ -f "$run/dumping" ] || [ -f "$run/put-dump" ]
+}
+
+take_up() { # as ensure_up: from this run's dump, which is void from here on; fails if nothing came of it
+    [ ! -f "$run/taken" ] || return 1
+    mark taken
+    vzctl --skiplock restore "$1" >&2 </dev/null 9>&- # what it brings back must outlive this command
+    taken_status=$?
+    [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
+    case $(state_of "$1") in
+        running) return 0 ;;
+        stopped | suspended) echo "container $1: its memory could not be taken up (vzctl: exit status $taken_status)" >&2 ;;
+        *) die "the memory of container $1 was to be taken up; it is $(state_of "$1") now" ;;
+    esac
+    # It has run, if only for a moment: then the disk may have changed.
+    [ "$taken_status" != 0 ] || die "container $1 was taken up and is down again"
+    return 1
+}
+
 ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE; see ensure-up
     case $(state_of "$1") in
         running | "$7")
@@ -344,6 +374,8 @@ ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE; see ensure-up
             ;;
         *) bring_up "$@" ;;
     esac
+    # It runs on: what this run wrote down of it, or half of that, must never be taken up.
+    ! there "$6/Dump.$1" || ! of_this_run || [ "$7" != running ] || forget_dump "$6/Dump.$1"
     if [ "$4" = - ]; then
         # A hook may have mounted something of its own over the files that were brought here.
         [ -z "$(mounted_at "$2")" ] || die "container $1 is $7, but something is mounted over $2"
@@ -374,7 +406,17 @@ bring_up() { # as ensure_up
     if [ "$7" = running ]; then
         # A start of a mounted container would unmount it, hooks and all, and mount it again ([seen]).
         [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
-        ! there "$6/Dump.$1" || not_up "$6/Dump.$1 is there: vzctl start would put old memory on a newer disk"
+        if there "$6/Dump.$1"; then
+            of_this_run || not_up "$6/Dump.$1 is there: vzctl start would put old memory on a newer disk"
+            [ "$4" = - ] || mount_device "$4" "$5" "$2" any
+            if take_up "$@"; then
+                sync # vzctl has deleted the dump
+                return 0
+            fi
+            [ -z "$pivot" ] || not_up "container $1 did not come up with its memory"
+            forget_dump "$6/Dump.$1"
+            echo "container $1 is started anew: its memory is lost" >&2
+        fi
         # --force passes the fence, ours or the owner's ([seen] exit 105 otherwise).
         set -- "$@" start "$1" --force
     else

@@ -103,7 +103,7 @@ def _dumps(at: Situation) -> list[Finding]:
     """[seen] ``vzctl start`` restores DUMPDIR/Dump.CTID by itself: old memory on a newer disk."""
     found = []
     suspended = at.container.state is State.SUSPENDED
-    if suspended:
+    if at.has_memory:
         found += _parent(at, f"{at.destination.dumpdir}/Dump.{at.ctid}")
     for side in (at.destination,) if suspended else (at.source, at.destination):
         path = f"{side.dumpdir}/Dump.{at.ctid}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from planner.findings import Finding, error
-from planner.model import Options
+from planner.model import Options, State
 from planner.situation import Situation
 
 RSYNC: Final = frozenset(
@@ -88,6 +88,12 @@ def _contradictions(at: Situation, options: Options) -> tuple[tuple[object, str,
         (options.install_hooks and not to_own, "--install-hooks", "it owns no device there"),
         (not options.remove_area and at.insulated, "--remove-area no", "a device keeps its content anyway"),
         (options.rsync and at.handed_over, "--rsync", "nothing is copied"),
+        (
+            options.online and at.container.state is not State.RUNNING,
+            "--online",
+            f"the container is {at.container.state}: only one that runs can keep running"
+            + ("; its memory goes along anyway" if at.container.state is State.SUSPENDED else ""),
+        ),
         (options.precopy < 0, "--precopy", "there cannot be fewer passes than none"),
         (
             options.precopy > 1 and not at.up,

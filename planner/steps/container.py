@@ -22,12 +22,35 @@ def stop(at: Situation) -> Step:
     )
 
 
+def suspend(at: Situation) -> Step:
+    """Freeze it, write its memory down and take it down; what was running is in the dump."""
+    side = at.source
+    return Step(
+        id="suspend",
+        title=f"suspend {at.ctid}: its memory goes to {side.dumpdir}/Dump.{at.ctid}",
+        zone=Zone.FREEZE,
+        do=command(
+            side, "suspend-container", at.ctid, side.private, side.root, side.dumpdir, deadline_s=SLOW_S
+        ),
+        undo=takes_back(
+            "take its memory up again (if that cannot be: start it, memory lost)",
+            _up(at, side, "ensure-up"),
+            must=True,
+        ),
+    )
+
+
+def take_down(at: Situation) -> Step:
+    """Suspended if it is to keep its memory, else stopped."""
+    return suspend(at) if at.online else stop(at)
+
+
 def bring_up_pivot(at: Situation) -> Step:
     """The point of no return of a container that is up: once it has run here, its old data is history."""
     side = at.destination
     return Step(
         id="bring-up",
-        title=f"{'start' if _runs(at) else 'mount'} {at.ctid}",
+        title=f"{'take up the memory of' if at.online else 'start' if _runs(at) else 'mount'} {at.ctid}",
         zone=Zone.PIVOT,
         do=_up(at, side, "bring-up"),
         undo=takes_back(

@@ -1,4 +1,4 @@
-"""Steps about the memory of a suspended container: the dump that waits in DUMPDIR, and goes where its disk goes.
+"""Steps about the memory of a container that is suspended: the dump in DUMPDIR, which goes where its disk goes.
 
 At the destination it lies in a directory of this run's until nothing but the pivot is missing: a dump under its own
 name is what ``vzctl start`` and ``restore`` take up.
@@ -6,17 +6,11 @@ name is what ``vzctl start`` and ``restore`` take up.
 
 from __future__ import annotations
 
-from planner.model import State
 from planner.plan import NothingToUndo, Step, Zone
 from planner.situation import Side, Situation
 from planner.steps import COPY_S, ONLY_FORWARD, SLOW_S, command, takes_back
 from planner.steps.copy import remote_shell
 from planner.verbs import NO_DEVICE
-
-
-def waits(at: Situation) -> bool:
-    """Whether there is one."""
-    return at.container.state is State.SUSPENDED
 
 
 def make_place(at: Situation) -> tuple[Step, ...]:
@@ -33,12 +27,12 @@ def make_place(at: Situation) -> tuple[Step, ...]:
             must=False,
         ),
     )
-    return (step,) if waits(at) else ()
+    return (step,) if at.has_memory else ()
 
 
 def bring(at: Situation) -> tuple[Step, ...]:
     """Copy it, and give it its name at the destination, where the config has none yet: nobody can take it up."""
-    return (_copy(at), _put(at)) if waits(at) else ()
+    return (_copy(at), _put(at)) if at.has_memory else ()
 
 
 def _copy(at: Situation) -> Step:
@@ -84,7 +78,7 @@ def _put(at: Situation) -> Step:
 
 def retire(at: Situation) -> tuple[Step, ...]:
     """The old dump, which matches no disk any more, and the place that the new one came through."""
-    if not waits(at):
+    if not at.has_memory:
         return ()
     old = dump_of(at, at.source)
     void = Step(

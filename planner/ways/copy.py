@@ -38,18 +38,19 @@ def steps(at: Situation) -> tuple[Step, ...]:
 def up(at: Situation) -> tuple[Step, ...]:
     """A container that runs, or is mounted: taken down here, brought up there."""
     return (
-        *parts.prepare(at, new_config(at), *target(at)),
+        *parts.prepare(at, new_config(at), *target(at), *dump.make_place(at)),
         *copy.first_passes(at),
         *parts.freeze(at),
-        container.stop(at),
+        container.take_down(at),
         *readable(at),
         copy.last_pass(at),
+        *dump.bring(at),
         files.hide_config(at, parts.backup(at)),
         files.activate_config(at),
         container.bring_up_pivot(at),
         files.allow_start(at),
         container.ensure_up(at),
-        *parts.retire(at, *leave(at)),
+        *parts.retire(at, *leave(at), *dump.retire(at)),
     )
 
 

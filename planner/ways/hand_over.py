@@ -38,10 +38,11 @@ def steps(at: Situation) -> tuple[Step, ...]:
 def up(at: Situation) -> tuple[Step, ...]:
     """A container that runs, or is mounted: taken down here, its device mounted there, brought up there."""
     return (
-        *parts.prepare(at, new_config(at), *mount_point(at)),
+        *parts.prepare(at, new_config(at), *mount_point(at), *dump.make_place(at)),
         device.see_mounted(at, Zone.PREPARE),
         *parts.freeze(at),
-        container.stop(at),
+        container.take_down(at),
+        *dump.bring(at),
         device.release_at_source(at),
         files.hide_config(at, parts.backup(at)),
         device.prove_released(at.source),
@@ -51,7 +52,7 @@ def up(at: Situation) -> tuple[Step, ...]:
         container.bring_up_pivot(at),
         files.allow_start(at),
         container.ensure_up(at),
-        *parts.retire(at, files.remove_dir(at, at.source.private, "private")),
+        *parts.retire(at, files.remove_dir(at, at.source.private, "private"), *dump.retire(at)),
     )
 
 

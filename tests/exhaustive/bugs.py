@@ -8,7 +8,7 @@ noticed, and by which invariants, so that nothing passes because of something el
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Final, NamedTuple
 
 import pytest
@@ -815,6 +815,67 @@ def pivot_calls_itself_refused_too_soon(patch: pytest.MonkeyPatch, plan: Plan) -
 
     patch.setitem(TWINS, "bring-up", bring_up)
     return plan
+
+
+# --- memory ----------------------------------------------------------------------------------------------------
+
+
+@noticed("void-dump", "d2-online", "I4")
+def void_dump_is_taken_up(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A dump that has been taken up once, and was brought back by a power cut, is taken up again."""
+    real = container._take_up
+
+    def take_up(here: Here, ctid: int) -> Generator[None, None, End | None]:
+        here.node.drop(f"{here.folder}/taken")
+        return (yield from real(here, ctid))
+
+    patch.setattr(container, "_take_up", take_up)
+    return plan
+
+
+@noticed("memory-thrown-away", "a-online", "I8")
+def memory_is_thrown_away(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What was suspended is started anew when it is taken back."""
+    real = container._take_up
+
+    def take_up(here: Here, ctid: int) -> Generator[None, None, End | None]:
+        if here.node.name == plan.asked.source:
+            return None
+        return (yield from real(here, ctid))
+
+    patch.setattr(container, "_take_up", take_up)
+    return plan
+
+
+@noticed("half-a-dump", "d2-online", "I8")
+def half_a_dump_is_left(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A container that could not be suspended runs on, and half of its memory waits for its next start."""
+    patch.setattr(container, "_of_this_run", lambda here: here.note("put-dump") is not None)
+    return plan
+
+
+@noticed("dump-retired-early", "d2-suspended", "I6")
+def old_dump_goes_before_the_pivot(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The old memory is deleted once it is copied."""
+    return moved(plan, "retire-dump", before="enable", zone=Zone.TRANSFER)
+
+
+@noticed("dump-left", "a-suspended", "I8")
+def dump_is_left_at_the_destination(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What was put there is not put back."""
+
+    def withdraw(_here: Here, *_operands: str) -> Twin:
+        yield from ()
+        return DONE
+
+    patch.setitem(TWINS, "withdraw-dump", withdraw)
+    return plan
+
+
+@noticed("old-dump-left", "a-suspended", "I8")
+def old_dump_is_left_at_the_source(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Whoever brings the old config back one day gets old memory with it."""
+    return without(plan, "retire-dump")
 
 
 @noticed("hooks-trusted", "d2-running", "I1")

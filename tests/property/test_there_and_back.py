@@ -83,6 +83,7 @@ def flags(options: Options) -> tuple[str, ...]:
             ("--dst-shared", options.dst_shared),
             ("--same-device", options.same_device),
             ("--install-hooks", options.install_hooks),
+            ("--online", options.online),
         )
         if meant
     ]
@@ -91,6 +92,7 @@ def flags(options: Options) -> tuple[str, ...]:
         dst_shared=options.dst_shared,
         same_device=options.same_device,
         install_hooks=options.install_hooks,
+        online=options.online,
         remove_area=options.remove_area,
     ), "a world asks for what this test has no words for"
     return tuple(words)

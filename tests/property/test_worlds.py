@@ -83,7 +83,7 @@ def test_every_way_and_every_dimension_is_drawn_and_most_worlds_can_be_moved() -
     bases: Counter[str] = Counter()
 
     @given(world=worlds())
-    @chosen("core", 600, 0)
+    @chosen("core", 900, 0)
     def draw(world: World) -> None:
         plan = make_plan(world.request)
         ways[plan.way] += 1

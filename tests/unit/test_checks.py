@@ -39,7 +39,7 @@ from planner.model import Path as Place
 from planner.parse.config import FENCE, without
 from planner.parse.probe import facts as read_probe
 from planner.situation import TOLD_ONCE, areas, unseen
-from tests.worlds import CTID, REFUSED, WORLDS, asking, bundled, mounted, stopped, suspended
+from tests.worlds import CTID, REFUSED, WORLDS, asking, bundled, mounted, online, stopped, suspended
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 YES, NO, UNKNOWN = Known.YES, Known.NO, Known.UNKNOWN
@@ -349,6 +349,8 @@ CASES: Final = {
         asking(SHARED, rsync=("--delete-excluded",)), ("--rsync --delete-excluded",), SHARED
     ),
     "third-node": Case(SAN, ("hn1:/dev/sda1",), SHARED, WARNING),
+    "no-checkpoint": Case(asking(SHARED, online=True), ("hn1", "hn2"), SHARED),
+    "cpu-unknown": Case(online(SHARED), ("hn2:123",), SHARED, WARNING),
 }
 
 
@@ -392,10 +394,12 @@ ALSO: Final[dict[str, set[str]]] = {}
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_what_can_be_moved_is_warned_of_third_nodes_at_most(world: str) -> None:
+def test_what_can_be_moved_is_warned_of_third_nodes_and_other_cpus_at_most(world: str) -> None:
     plan = make_plan(WORLDS[world])
     assert plan.runnable
     expected = [("third-node", WARNING, "hn1:/dev/sda1")] if plan.way == "d2" else []
+    if "suspended" in world or "online" in world:
+        expected.append(("cpu-unknown", WARNING, "hn2:123"))
     assert [(f.code, f.severity, f.subject) for f in plan.findings] == expected
 
 
@@ -681,6 +685,27 @@ def test_a_dump_that_may_wait_there_is_refused_on_either_node(entries: tuple[str
     assert make_plan(at_source(SHARED, of_another)).runnable
     gone = path("/vz/dump", kind=PathKind.ABSENT, entries=None)
     assert make_plan(at_source(SHARED, gone)).runnable
+
+
+@pytest.mark.parametrize("at", [at_source, at_destination])
+def test_a_kernel_that_makes_staged_checkpoints_moves_nothing_online(at: Callable[..., Request]) -> None:
+    request = online(SHARED)
+    tools = getattr(request, "source" if at is at_source else "destination").tools
+    (node,) = {"hn1"} if at is at_source else {"hn2"}
+    for name in ("/proc/cpt", "/proc/rst"):
+        staged = at(request, having(tools=(name, *tools)))
+        assert said(staged, "no-checkpoint") == [(ERROR, node)]
+        (told,) = (f.summary for f in found(staged) if f.code == "no-checkpoint")
+        assert told.startswith(f"{name}: ")
+    without_criu = at(request, having(tools=tuple(t for t in tools if t != "criu")))
+    assert said(without_criu, "no-checkpoint") == [(ERROR, node)]
+
+
+@pytest.mark.parametrize("state", [State.STOPPED, State.MOUNTED, State.SUSPENDED])
+def test_only_what_runs_can_be_moved_online(state: State) -> None:
+    made = {State.STOPPED: stopped, State.MOUNTED: mounted, State.SUSPENDED: suspended}[state]
+    request = asking(made(SHARED), online=True)
+    assert said(request, "options-contradict") == [(ERROR, "--online")]
 
 
 def test_the_memory_of_a_suspended_container_needs_a_place_and_finds_none_taken() -> None:

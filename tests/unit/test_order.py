@@ -19,6 +19,10 @@ def place(plan: Plan, verb: str, node: str | None = None) -> int:
     )
 
 
+def taken_down_by(world: str) -> str:
+    return "suspend-container" if "online" in world else "stop-container"
+
+
 def hiding(plan: Plan) -> int:
     return next(n for n, step in enumerate(plan.steps) if step.id == "hide-config")
 
@@ -49,7 +53,7 @@ def test_the_challenge_is_seen_before_anything_is_mounted_at_the_destination(wor
     seen = place(plan, "see-mounted", "hn2")
     assert seen < place(plan, "prove-released", "hn2")
     if world in UP:
-        assert seen < place(plan, "stop-container")
+        assert seen < place(plan, taken_down_by(world))
     else:
         assert place(plan, "note-superblock", "hn2") < place(plan, "mount-device", "hn1") < seen
         assert seen < place(plan, "release-device", "hn1")
@@ -60,7 +64,7 @@ def test_locks_guards_and_fence_come_before_anything_goes_down(world: str) -> No
     plan = plan_of(world)
     freeze = tuple(step for step in plan.steps if step.zone is Zone.FREEZE)
     assert verbs(freeze)[:5] == ["hold-lock", "hold-lock", "guard-source", "guard-destination", "fence"]
-    assert verbs(freeze)[5:] == (["stop-container"] if world in UP else [])
+    assert verbs(freeze)[5:] == ([taken_down_by(world)] if world in UP else [])
     assert [step.do.node for step in freeze[:4]] == ["hn1", "hn2", "hn1", "hn2"]
 
 
@@ -92,7 +96,7 @@ def test_the_last_copy_is_made_while_the_container_is_down_and_fenced_and_before
     last = next(n for n, step in enumerate(plan.steps) if step.id == "copy-last")
     assert place(plan, "fence") < last < hiding(plan)
     if world in UP:
-        assert place(plan, "stop-container") < last
+        assert place(plan, taken_down_by(world)) < last
     if plan.way in ("c", "d1"):
         mounts = [
             n for n, s in enumerate(plan.steps) if s.do.argv[0] == "mount-device" and s.do.node == "hn1"

@@ -378,6 +378,7 @@ BLOCKING: Final = {
     "note-state",
     "fence",
     "stop-container",
+    "suspend-container",
     "mount-device",
     "release-device",
     "bring-up",
@@ -440,14 +441,15 @@ def test_a_copy_is_whole_before_its_source_is_hidden(world: str) -> None:
     ids = [step.id for step in plan.steps]
     up = not is_down(world)
     firsts = ["copy-1"] if up else []
-    dump = "suspended" in world
+    dump = "suspended" in world or "online" in world
     assert [i for i in ids if i.startswith("copy-")] == [*firsts, "copy-last", *["copy-dump"] * dump]
     passes = ["first"] * len(firsts) + ["last"] + ["dump"] * dump
     assert [s.do.argv[9] for s in plan.steps if s.do.argv[0] == "copy-tree"] == passes
     assert ids.index("fence") < ids.index("copy-last") < ids.index("hide-config")
-    assert ("stop" in ids) == up
+    down = "suspend" if "online" in world else "stop"
+    assert [i for i in ids if i in ("stop", "suspend")] == [down] * up
     if up:
-        assert ids.index("fence") < ids.index("stop") < ids.index("copy-last")
+        assert ids.index("fence") < ids.index(down) < ids.index("copy-last")
     assert ("mount-source" in ids) == (plan.way in ("c", "d1"))
     assert ("claim-empty" in ids) == ("mount-destination" in ids) == (plan.way in ("b", "d1"))
     assert ("leave-destination" in ids) == (plan.way in ("b", "d1") and not up)
@@ -621,14 +623,15 @@ def test_the_edit_is_that_of_the_parser() -> None:
     assert new_config(WORLDS["c-running"]) == without(container.config, "VE_DEVICE")
 
 
-@pytest.mark.parametrize("world", [w for w in WORLDS if "suspended" in w])
-def test_the_memory_of_a_suspended_container_goes_where_its_disk_goes(world: str) -> None:
+@pytest.mark.parametrize("world", [w for w in WORLDS if "suspended" in w or "online" in w])
+def test_memory_goes_where_its_disk_goes(world: str) -> None:
     plan = plan_of(world)
     ids = [step.id for step in plan.steps]
     dump, place = "/vz/dump/Dump.123", "/vz/dump/.vzplan-dump-123"
     steps = {step.id: step for step in plan.steps}
     # Nothing takes it up at the destination before the pivot: there is no config, and then a fenced one.
-    order = ["make-dump-place", "fence", "copy-dump", "put-dump", "hide-config", "activate-config", "enable"]
+    order = ["make-dump-place", "fence", "copy-dump", "put-dump", "hide-config", "activate-config"]
+    order = [*order[:2], *["suspend"] * ("online" in world), *order[2:], plan.steps[plan.pivot].id]
     assert [i for i in ids if i in order] == order
     # At the source it stays until the container is the destination's, and is nobody's any more.
     assert ids.index("allow-start") < ids.index("retire-dump") < ids.index("unlock-hn1")

@@ -39,6 +39,7 @@ TWINS: Final[dict[str, Callable[..., Twin]]] = {
     "guard-source": container.guard_source,
     "guard-destination": container.guard_destination,
     "stop-container": container.stop_container,
+    "suspend-container": container.suspend_container,
     "ensure-up": container.ensure_up,
     "bring-up": container.bring_up,
     "enable-container": container.enable_container,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from executor.simulated import vz
 from executor.simulated.loading import OWNERS
 from executor.simulated.twins import storage
@@ -53,6 +55,66 @@ def guard_destination(here: Here, ctid: str, private: str, device: str, identity
     return DONE
 
 
+def suspend_container(here: Here, ctid: str, private: str, root: str, dumpdir: str) -> Twin:
+    """vzctl's exit statuses are not believed; look."""
+    number, node, dump = int(ctid), here.node, f"{dumpdir}/Dump.{ctid}"
+    if vz.state_of(node, number) is State.RUNNING:
+        if dump in node.tree:
+            if here.note("dumping") is None:
+                return die(f"{dump} is there, and this run did not make it")
+            yield from _forget_dump(here, dump)
+        if here.note("taken") is not None:
+            return die(f"container {ctid} was suspended once, and runs again")
+        yield from here.mark("dumping", dump)
+        yield from vz.chkpnt(here.world, node, number, skiplock=True)
+    if here.note("dumping") is None:
+        return die(f"container {ctid} is {vz.state_of(node, number)}, and this run has not suspended it")
+    if vz.state_of(node, number) is State.MOUNTED:
+        yield from vz.unmount_root(here.world, node, number)
+    if vz.state_of(node, number) is not State.SUSPENDED:
+        return die(f"container {ctid} is {vz.state_of(node, number)}, not suspended")
+    yield from here.sync()
+    return DONE
+
+
+def _forget_dump(here: Here, dump: str) -> Generator[None, None, None]:
+    """Its name goes first, durably."""
+    node, old = here.node, here.beside(dump)
+    if old in node.tree:
+        node.drop(old)
+        yield
+    node.move(dump, old)
+    yield
+    yield from here.sync()
+    node.drop(old)
+    yield
+    yield from here.sync()
+
+
+def _of_this_run(here: Here) -> bool:
+    return here.note("dumping") is not None or here.note("put-dump") is not None
+
+
+def _take_up(here: Here, ctid: int) -> Generator[None, None, End | None]:
+    """From this run's dump, which is void from here on; how it ended, or None: nothing came of it."""
+    node = here.node
+    if here.note("taken") is not None:
+        return None
+    here.world.untaken |= {(node.name, ctid)}
+    yield from here.mark("taken")
+    status = yield from vz.restore(here.world, node, ctid, skiplock=True)
+    if vz.state_of(node, ctid) is State.MOUNTED:
+        yield from vz.unmount_root(here.world, node, ctid)
+    match vz.state_of(node, ctid):
+        case State.RUNNING:
+            yield from here.sync()
+            return DONE
+        case State.STOPPED | State.SUSPENDED if status:
+            return None
+        case state:
+            return die(f"the memory of container {ctid} was to be taken up; it is {state} now")
+
+
 def stop_container(here: Here, ctid: str, private: str, root: str) -> Twin:
     """vzctl's exit statuses are not believed; look."""
     number, node = int(ctid), here.node
@@ -71,6 +133,21 @@ def ensure_up(
     here: Here, ctid: str, private: str, root: str, device: str, identity: str, dumpdir: str, state: str
 ) -> Twin:
     """Already up, or started by force (or mounted) after its device was mounted and proved; proved either way."""
+    return _ensure_up(here, ctid, private, root, device, identity, dumpdir, state, pivot=False)
+
+
+def _ensure_up(
+    here: Here,
+    ctid: str,
+    private: str,
+    root: str,
+    device: str,
+    identity: str,
+    dumpdir: str,
+    state: str,
+    *,
+    pivot: bool,
+) -> Twin:
     number, node = int(ctid), here.node
     is_up = vz.state_of(node, number) in (State.RUNNING, state)
     if is_up and device != NO_DEVICE and _may_be_taken_down(here, number, private, device, identity):
@@ -79,9 +156,13 @@ def ensure_up(
             return stopped
         is_up = False
     if not is_up:
-        end: End = yield from _bring_up(here, number, private, device, identity, dumpdir, State(state))
+        place = (private, device, identity, dumpdir)
+        end: End = yield from _bring_up(here, number, *place, State(state), pivot=pivot)
         if end.status:
             return end
+    dump = f"{dumpdir}/Dump.{ctid}"
+    if dump in node.tree and _of_this_run(here) and state == State.RUNNING:
+        yield from _forget_dump(here, dump)
     if device == NO_DEVICE and node.mounted_at(private) is not None:
         return die(f"container {ctid} is {state}, but something is mounted over {private}")
     if device != NO_DEVICE and not _stands(here, number, private, device):
@@ -107,18 +188,48 @@ def _may_be_taken_down(here: Here, ctid: int, private: str, device: str, identit
 
 
 def _bring_up(
-    here: Here, ctid: int, private: str, device: str, identity: str, dumpdir: str, wanted: State
+    here: Here,
+    ctid: int,
+    private: str,
+    device: str,
+    identity: str,
+    dumpdir: str,
+    wanted: State,
+    *,
+    pivot: bool,
 ) -> Twin:
     node, world = here.node, here.world
-    if wanted is State.RUNNING:
-        if vz.state_of(node, ctid) is State.MOUNTED:
-            yield from vz.unmount_root(world, node, ctid)
-        if f"{dumpdir}/Dump.{ctid}" in node.tree:
-            return not_up(f"{dumpdir}/Dump.{ctid} is there")
-    if device != NO_DEVICE:
-        end: End = yield from storage.mount_device(here, device, identity, private, "any")
+    dump = f"{dumpdir}/Dump.{ctid}"
+    from_dump = wanted is State.RUNNING and dump in node.tree
+    if wanted is State.RUNNING and vz.state_of(node, ctid) is State.MOUNTED:
+        yield from vz.unmount_root(world, node, ctid)
+    if from_dump and not _of_this_run(here):
+        return not_up(f"{dump} is there")
+    end: End = yield from _mounted(here, private, device, identity)
+    if end.status:
+        return end
+    if from_dump:
+        taken: End | None = yield from _take_up(here, ctid)
+        if taken is not None:
+            return taken
+        if pivot:
+            return not_up(f"container {ctid} did not come up with its memory")
+        yield from _forget_dump(here, dump)
+        end = yield from _mounted(here, private, device, identity)
         if end.status:
             return end
+    return (yield from _started(here, ctid, wanted))
+
+
+def _mounted(here: Here, private: str, device: str, identity: str) -> Twin:
+    if device == NO_DEVICE:
+        return DONE
+    return (yield from storage.mount_device(here, device, identity, private, "any"))
+
+
+def _started(here: Here, ctid: int, wanted: State) -> Twin:
+    """By force, or mounted."""
+    node, world = here.node, here.world
     if wanted is State.RUNNING:
         status = yield from vz.start(world, node, ctid, force=True, skiplock=True)
     else:
@@ -139,7 +250,7 @@ def bring_up(
 ) -> Twin:
     """The pivot of a container that is up: marks that outlive a power cut, before and after."""
     yield from here.mark("out")
-    end = yield from ensure_up(here, ctid, private, root, device, identity, dumpdir, state)
+    end = yield from _ensure_up(here, ctid, private, root, device, identity, dumpdir, state, pivot=True)
     if end.status == NOT_UP:
         yield from here.mark("refused", str(end.status))
     return end

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.simulated import vz
-from executor.simulated.tree import EMPTY, Data, Dir, File
+from executor.simulated.tree import EMPTY, HALF, Data, Dir
 from executor.simulated.twins.here import DONE, End, Here, Twin, die, dirty, held, not_up, same_disk, unfit
 from planner.model import Device
 from planner.verbs import NO_DEVICE
@@ -190,9 +190,9 @@ def copy_tree(
 
 
 def _copy_dump(here: Here, dump: str, peer: str, place: str, rsh: str) -> Twin:
-    """A file; the peer's place proved this run's own, synced there."""
+    """The peer's place proved this run's own, synced there."""
     world, memory = here.world, here.node.tree.get(dump)
-    if not isinstance(memory, File):
+    if not isinstance(memory, Data):
         return die(f"{dump} is not there, or is a link")
     there = world.nodes.get(peer)
     if there is None or not there.reachable or not here.node.reachable:
@@ -201,7 +201,7 @@ def _copy_dump(here: Here, dump: str, peer: str, place: str, rsh: str) -> Twin:
     why = _not_ours(twin, place, NO_DEVICE, NO_DEVICE)
     if why is not None:
         return die(why)
-    there.put(copied, File("half of it", memory.mode))
+    there.put(copied, HALF)
     yield
     if _not_ours(twin, place, NO_DEVICE, NO_DEVICE) or here.node.tree.get(dump) != memory:
         return die(f"{dump} or {peer}:{place} went away while it was copied")

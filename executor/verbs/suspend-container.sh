@@ -1,0 +1,18 @@
+# shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
+# suspend-container CTID PRIVATE ROOT DUMPDIR: exit statuses of vzctl are not believed; look
+dump=$4/Dump.$1
+if [ "$(state_of "$1")" = running ]; then
+    if there "$dump"; then
+        [ -f "$run/dumping" ] || die "$dump is there, and this run did not make it"
+        forget_dump "$dump" # half of it
+    fi
+    [ ! -f "$run/taken" ] || die "container $1 was suspended once, and runs again"
+    mark dumping "$dump"
+    vzctl --skiplock chkpnt "$1" >&2 </dev/null 9>&-
+fi
+[ -f "$run/dumping" ] || die "container $1 is $(state_of "$1"), and this run has not suspended it"
+[ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&- # [seen] chkpnt ignores that
+[ "$(state_of "$1")" = suspended ] || die "container $1 is $(state_of "$1"), not suspended"
+[ -z "$(mounted_at "$3")" ] || die "$3 is still mounted"
+! rooted_in "$3" || die "a process still lives in $3"
+sync

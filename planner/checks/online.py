@@ -1,0 +1,44 @@
+"""Whether a container's memory can be written down at the source and taken up at the destination."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from planner.findings import Finding, error, warning
+from planner.situation import Side, Situation
+
+STAGED: Final = ("/proc/cpt", "/proc/rst")
+"""What an OpenVZ kernel has that makes checkpoints itself, step by step; without it CRIU makes them whole."""
+
+
+def checks(at: Situation) -> tuple[Finding, ...]:
+    """For a container whose memory goes along."""
+    if not at.has_memory:
+        return ()
+    found = [*_no_checkpoint(at.source), *_no_checkpoint(at.destination)] if at.online else []
+    if not found:
+        found.append(
+            warning(
+                "cpu-unknown",
+                f"{at.destination.node}:{at.ctid}",
+                "nothing says whether what ran on the source's CPU and kernel can go on with those here",
+                "it shows when the memory is taken up"
+                + ("; if it cannot be, everything is taken back" if at.online else ""),
+            )
+        )
+    return tuple(found)
+
+
+def _no_checkpoint(side: Side) -> list[Finding]:
+    tools = side.facts.tools
+    there = [name for name in STAGED if name in tools]
+    if there:
+        why, remedy = (
+            f"{there[0]}: its kernel makes staged checkpoints, which are not moved yet",
+            "move it stopped",
+        )
+    elif "criu" not in tools:
+        why, remedy = "criu is not installed", "install criu there, or move the container without its memory"
+    else:
+        return []
+    return [error("no-checkpoint", side.node, why, remedy)]
