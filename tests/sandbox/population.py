@@ -68,8 +68,9 @@ def lay_container(area: Path) -> None:
     """What a container needs to run: a static busybox and the counting init."""
     for folder in ("bin", "dev", "etc", "proc", "tmp", "var/log"):
         (area / folder).mkdir(parents=True, exist_ok=True)
-    os.mknod(area / "dev/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
-    (area / "dev/null").chmod(0o666)
+    for name, minor in (("null", 3), ("urandom", 9)):
+        os.mknod(area / "dev" / name, stat.S_IFCHR | 0o666, os.makedev(1, minor))
+        (area / "dev" / name).chmod(0o666)
     shutil.copy(BUSYBOX, area / "bin/busybox")
     for name in ("sh", "ls", "cat"):
         (area / "bin" / name).symlink_to("busybox")

@@ -17,6 +17,7 @@ from executor.simulated.boot import auto_starts
 from executor.simulated.world import World
 from executor.site import LiveSite
 from tests.sandbox import (
+    Node,
     Sandbox,
     SandboxError,
     counter,
@@ -37,6 +38,9 @@ REQUIRED = os.environ.get("VZPLAN_REQUIRE_SANDBOX") == "1"
 pytestmark = pytest.mark.skipif(REASON is not None and not REQUIRED, reason=REASON or "")
 
 PRIVATE = "/vz/private/123"
+DUMP = "/vz/dump/Dump.123"
+RUNNING = "CTID 123 exist mounted running\n"
+SUSPENDED = "CTID 123 exist unmounted down suspended\n"
 
 
 @pytest.fixture
@@ -136,13 +140,133 @@ def test_words_of_status(shared: Sandbox) -> None:
     assert shared.hn1.sh("vzctl status 123") == "CTID 123 exist mounted down\n"
     shared.hn1.sh("vzctl stop 123")
     assert shared.hn1.sh("vzctl status 123") == "CTID 123 exist mounted down\n"
-    shared.hn1.sh("vzctl umount 123; touch /vz/dump/Dump.123")
-    assert shared.hn1.sh("vzctl status 123") == "CTID 123 exist unmounted down suspended\n"
-    shared.hn1.sh(
-        "vzctl start 123; test ! -e /vz/dump/Dump.123; vzctl stop 123; mv /vz/private/123 /vz/aside"
-    )
+    shared.hn1.sh(f"vzctl umount 123; touch {DUMP}")
+    assert shared.hn1.sh("vzctl status 123") == SUSPENDED
+    shared.hn1.sh(f"rm {DUMP}; mv /vz/private/123 /vz/aside")
     assert shared.hn1.sh("vzctl status 123") == "CTID 123 deleted unmounted down\n"
     assert status(shared, "vzctl start 123") == 43
+
+
+def tokens(node: Node) -> dict[int, str]:
+    """With which token in its memory the container's init has counted each number."""
+    lines = [line.split() for line in node.path(f"{PRIVATE}/tokens").read_text().splitlines()]
+    assert [int(number) for number, _ in lines] == list(range(1, len(lines) + 1))
+    assert all(len(token) == 16 for _, token in lines)
+    return {int(number): token for number, token in lines}
+
+
+def counts_on(node: Node, more: int = 3) -> dict[int, str]:
+    """Once it has counted on by so many: without a gap, and none twice. Gives their tokens."""
+    seen = counter(node, PRIVATE)
+    until(lambda: len(counter(node, PRIVATE)) > len(seen) + more)
+    numbers = counter(node, PRIVATE)
+    assert numbers == list(range(1, len(numbers) + 1))
+    return tokens(node)
+
+
+def test_a_restored_container_goes_on_with_what_it_had_in_memory(shared: Sandbox) -> None:
+    node = shared.hn1
+    token = counts_on(node)[1]
+    for back in ("restore", "start", "--skiplock restore"):
+        node.sh("vzctl chkpnt 123")
+        assert node.sh("vzctl status 123") == SUSPENDED
+        frozen = counter(node, PRIVATE)
+        assert node.sh(f"cat {DUMP}/*") == f"{frozen[-1]} {token}\n"
+        assert node.sh(f"stat -c '%a %F' {DUMP} {DUMP}/*") == "700 directory\n600 regular file\n"
+        assert node.sh("grep -c /vz/root/123 /proc/self/mountinfo || true") == "0\n"
+        node.sh(f"vzctl {back} 123")
+        assert node.sh(f"vzctl status 123; ls -d {DUMP} 2>&1 || true").startswith(RUNNING + "ls: ")
+        assert counts_on(node)[frozen[-1] + 1] == token
+    assert set(tokens(node).values()) == {token}
+    assert leftovers(shared) == []
+
+
+def test_a_cold_start_has_nothing_in_memory(shared: Sandbox) -> None:
+    first = set(counts_on(shared.hn1).values())
+    shared.hn1.sh("vzctl stop 123 --fast; vzctl start 123")
+    assert len(first) == 1
+    assert len(set(counts_on(shared.hn1).values()) - first) == 1
+
+
+def test_no_moment_is_too_early_for_a_checkpoint(shared: Sandbox) -> None:
+    token = counts_on(shared.hn1)[1]
+    for _ in range(8):
+        shared.hn1.sh("vzctl chkpnt 123 && vzctl restore 123")
+    assert set(counts_on(shared.hn1).values()) == {token}
+    shared.hn1.sh("vzctl stop 123; vzctl start 123; vzctl chkpnt 123; vzctl restore 123")
+    assert len(set(counts_on(shared.hn1).values()) - {token}) == 1
+
+
+def test_memory_goes_along_to_another_node(shared: Sandbox) -> None:
+    token = counts_on(shared.hn1)[1]
+    shared.hn1.sh(
+        "vzctl chkpnt 123; rsync -aHAXS --numeric-ids /vz/private/123 root@hn2:/vz/private/; "
+        f"rsync -a {DUMP} root@hn2:/vz/dump/; rsync -a /etc/vz/conf/123.conf root@hn2:/etc/vz/conf/"
+    )
+    shared.hn2.sh("vzctl restore 123")
+    assert set(counts_on(shared.hn2).values()) == {token}
+
+
+def test_memory_goes_along_with_a_disk_that_is_handed_over(san: Sandbox) -> None:
+    token = counts_on(san.hn1)[1]
+    san.hn1.sh(f"echo unflushed >{PRIVATE}/note; vzctl chkpnt 123")
+    assert san.hn1.sh(f"grep -c ' {PRIVATE} ' /proc/self/mountinfo || true") == "0\n"
+    san.hn1.sh(
+        f"rsync -a {DUMP} root@hn2:/vz/dump/; cd /etc/vz/conf; mv 123.conf 123.conf.migrated; "
+        "sed s/sda1/sdm1/ 123.conf.migrated | ssh hn2 'cat >/etc/vz/conf/123.conf'"
+    )
+    san.hn2.sh(f"mkdir {PRIVATE}; blockdev --flushbufs /dev/sdm1; vzctl restore 123")
+    assert set(counts_on(san.hn2).values()) == {token}
+    assert san.hn2.sh(f"cat {PRIVATE}/note") == "unflushed\n"
+
+
+@pytest.mark.parametrize("verb", ["restore", "start"])
+def test_a_dump_without_its_memory_stays_and_nothing_starts(san: Sandbox, verb: str) -> None:
+    node = san.hn1
+    token = counts_on(node)[1]
+    node.sh(f"vzctl chkpnt 123; mv {DUMP}/memory /vz/aside; head -c 5 /vz/aside >{DUMP}/memory")
+    assert status(san, f"vzctl {verb} 123") == 17
+    assert node.sh("vzctl status 123") == SUSPENDED
+    assert leftovers(san) == []  # its disk neither
+    node.sh(f"mv /vz/aside {DUMP}/memory; vzctl {verb} 123")
+    assert set(counts_on(node).values()) == {token}
+
+
+def test_what_checkpoints_refuse(shared: Sandbox) -> None:
+    node = shared.hn1
+    token = counts_on(node)[1]
+    node.sh("touch /run/faults/vzctl-chkpnt-fails")
+    assert status(shared, "vzctl chkpnt 123") == 1
+    node.sh("rm /run/faults/*; mv /vz/dump /vz/away")  # nowhere to put it: the container goes on
+    assert status(shared, "vzctl chkpnt 123") == 16
+    assert set(counts_on(node).values()) == {token}
+    node.sh("mv /vz/away /vz/dump")
+    assert status(shared, "vzctl restore 123") == 32
+    node.sh(
+        "vzctl chkpnt 123; touch /run/faults/vzctl-restore-fails; echo DISABLED=yes >>/etc/vz/conf/123.conf"
+    )
+    assert status(shared, "vzctl restore 123") == 1
+    assert status(shared, "vzctl chkpnt 123") == 31
+    assert status(shared, "vzctl start 123") == 105
+    node.sh("rm /run/faults/*; sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >/vz/lock/123.lck")
+    assert status(shared, "vzctl restore 123") == 9
+    assert node.sh("vzctl status 123") == SUSPENDED
+    node.sh("vzctl --skiplock restore 123")
+    assert status(shared, "vzctl chkpnt 123") == 9
+    node.sh("kill $(cat /vz/lock/123.lck)")
+    assert set(counts_on(node).values()) == {token}
+    node.sh("vzctl --skiplock stop 123")
+    assert status(shared, "vzctl --skiplock restore 123") == 17
+
+
+def test_a_checkpoint_hides_an_unmount_that_failed(shared: Sandbox) -> None:
+    pid = make_busy(shared.hn1, "/vz/root/123")
+    assert status(shared, "vzctl chkpnt 123") == 0
+    assert shared.hn1.sh(f"vzctl status 123; test -d {DUMP}") == "CTID 123 exist mounted down\n"
+    assert status(shared, "vzctl restore 123") == 20
+    end_busy(shared.hn1, pid)
+    shared.hn1.sh("vzctl umount 123; vzctl restore 123")
+    assert len(set(counts_on(shared.hn1).values())) == 1
 
 
 def test_locks(shared: Sandbox) -> None:

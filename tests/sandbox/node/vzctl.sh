@@ -1,6 +1,8 @@
 #!/bin/sh
 # Stands for vzctl on a node: its words, exit statuses and order of events as observed (docs: what the tools really
-# do), with a bind mount in the place of simfs and a chroot in the place of a container. No checkpoints.
+# do), with a bind mount in the place of simfs and a chroot in the place of a container. Checkpoints are whole ones, as by
+# CRIU: a directory, in which "memory" holds what the container's init had in mind, COUNT TOKEN.
+# shellcheck disable=SC2317 # within and the trap call what seems not to be called
 PATH=/sbin:/usr/sbin:/bin:/usr/bin
 LC_ALL=C
 export PATH LC_ALL
@@ -50,13 +52,82 @@ processes() { # of the container: those whose root is its root, or below
 
 running() { [ -n "$(processes)" ]; }
 
-until_gone() { # TENTHS: wait for the container's processes
+gone() { ! running; }
+
+within() { # TENTHS COMMAND...: wait until that succeeds
     tries=$1
-    while running; do
+    shift
+    until "$@"; do
         [ "$tries" -gt 0 ] || return 1
         tries=$((tries - 1))
         sleep 0.1
     done
+}
+
+signal() { # NAME: to all of the container's processes
+    # shellcheck disable=SC2046 # one word each
+    kill -s "$1" $(processes) 2>/dev/null
+}
+
+end_all() {
+    while running; do
+        signal KILL
+        within 5 gone
+    done
+}
+
+fields() { # PID: state, parent, group, session and so on, as in proc(5); nothing if it has ended
+    sed 's/^.*) //' "/proc/$1/stat" 2>/dev/null
+}
+
+find_init() { # the container's: a session's first process
+    processes | while read -r pid; do
+        # shellcheck disable=SC2046 # one word each
+        set -- $(fields "$pid")
+        [ "${4-}" = "$pid" ] || continue
+        case $(tr '\0' ' ' <"/proc/$pid/cmdline") in "/bin/busybox sh /init "*) echo "$pid" ;; esac
+    done | head -n 1
+}
+
+found() { init=$(find_init) && [ -n "$init" ]; } # not yet while what was started is still on its way to it
+
+listens() { # does $init catch SIGUSR1? One that does not yet would end by it.
+    case $(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$init/status" 2>/dev/null) in
+        *[2367abef]??) ;;
+        *) return 1 ;;
+    esac
+}
+
+memory_in() { grep -x -E -m 1 '[0-9]+ [0-9a-f]{16}' "$1" 2>/dev/null; } # FILE: fails if it is not whole
+
+stopped() { # all of the container's processes
+    for pid in $(processes); do
+        case $(fields "$pid") in T* | '') ;; *) return 1 ;; esac
+    done
+}
+
+waits() { # has $init said what it remembers, and stopped?
+    memory=$(memory_in "/proc/$init/fd/3") || return 1
+    case $(fields "$init") in T*) ;; *) return 1 ;; esac
+}
+
+freeze() { # all of the container, its memory taken
+    within 100 found && within 100 listens || return 1
+    signal CONT # if a checkpoint that was cut off had stopped it
+    : >"/proc/$init/fd/3"
+    kill -s USR1 "$init"
+    within 100 waits || return 1
+    signal STOP
+    within 100 stopped
+}
+
+save() { # $memory, as lasting as a disk is
+    rm -rf "$dump"
+    # Not the shim's sync: the syncs that it counts are those of whoever calls vzctl.
+    (umask 077 && mkdir "$dump" && echo "$memory" >"$dump/memory") &&
+        /bin/sync "$dump/memory" "$dump" "${dump%/*}" && return
+    rm -rf "$dump"
+    return 1
 }
 
 hooks() { # NAME: of all containers, then of this one
@@ -73,7 +144,6 @@ hooks_within() { # NAME: the same inside the container
     done
 }
 
-# shellcheck disable=SC2317 # called by the trap
 unlock() { [ "$(head -n 1 "$lock" 2>/dev/null)" != $$ ] || rm -f "$lock"; }
 
 take_lock() {
@@ -109,17 +179,14 @@ umount_root() {
     say "Container is unmounted"
 }
 
-do_start() {
-    [ "$(parameter DISABLED no)" != yes ] || [ -n "$force" ] || fail 105 "Container start disabled"
-    need_private
-    ! running || fail 32 "Container is already running"
-    say "Starting container ..."
-    ! mounted || umount_root
-    mount_root
-    first VE_LAYOUT "$VE_CONFFILE" >/dev/null || echo 'VE_LAYOUT="simfs"' >>"$VE_CONFFILE"
-    # Nothing of whoever starts it stays with the container: not its streams, not its locks.
-    setsid chroot "$VE_ROOT" /bin/busybox sh /init </dev/null >/dev/null 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
-    init=$!
+launch() { # [COUNT TOKEN]: its init, which goes on from there, and which puts its memory into descriptor 3 when asked
+    place=/run/memory.$VEID.$$
+    {
+        # Nothing of whoever starts it stays with the container: not its streams, not its locks.
+        setsid chroot "$VE_ROOT" /bin/busybox sh /init "$@" </dev/null >/dev/null 2>&1 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
+        init=$!
+    } 3>>"$place"
+    rm "$place" # it is the container's own, and ends with it
     while ! running; do
         if ! readlink "/proc/$init/root" >/dev/null; then
             umount_root
@@ -127,11 +194,40 @@ do_start() {
         fi
         sleep 0.05
     done
-    if [ -e "$dump" ]; then
-        rm -rf "$dump"
-        echo "$VEID restored" >>/var/log/vzctl.log
-        say "Container was restored from $dump"
+}
+
+undump() {
+    say "Restoring container ..."
+    mount_root
+    if ! memory=$(memory_in "$dump/memory"); then
+        umount_root
+        fail 17 "Restore failed: nothing whole in $dump"
     fi
+    # shellcheck disable=SC2086 # two words
+    launch $memory
+    if ! within 100 listens; then
+        end_all
+        umount_root
+        fail 17 "Restore failed: init does not go on"
+    fi
+    rm -rf "$dump"
+    echo "$VEID restored" >>/var/log/vzctl.log
+    say "Container was restored from $dump"
+}
+
+do_start() {
+    [ "$(parameter DISABLED no)" != yes ] || [ -n "$force" ] || fail 105 "Container start disabled"
+    need_private
+    ! running || fail 32 "Container is already running"
+    say "Starting container ..."
+    ! mounted || umount_root
+    if [ -e "$dump" ]; then
+        undump
+        return
+    fi
+    mount_root
+    first VE_LAYOUT "$VE_CONFFILE" >/dev/null || echo 'VE_LAYOUT="simfs"' >>"$VE_CONFFILE"
+    launch
     hooks_within start
     say "Container start in progress..."
 }
@@ -144,17 +240,32 @@ do_stop() {
     say "Stopping container ..."
     if [ -z "$fast" ]; then
         hooks_within stop
-        # shellcheck disable=SC2046 # one word each
-        kill -s TERM $(processes) 2>/dev/null
-        until_gone 50
+        signal TERM
+        within 50 gone
     fi
-    while running; do
-        # shellcheck disable=SC2046 # one word each
-        kill -s KILL $(processes) 2>/dev/null
-        until_gone 5
-    done
+    end_all
     say "Container was stopped"
     umount_root
+}
+
+do_chkpnt() {
+    running || fail 31 "Container is not running"
+    say "Setting up checkpoint ..."
+    if ! freeze || ! save; then
+        signal CONT
+        fail 16 "Checkpointing failed"
+    fi
+    end_all
+    say "Checkpointing completed successfully"
+    (umount_root) # [seen] whatever comes of it
+}
+
+do_restore() {
+    ! running || fail 32 "Container is already running"
+    ! mounted || fail 20 "Container is already mounted"
+    [ -e "$dump" ] || fail 17 "Restore failed: there is no $dump"
+    need_private
+    undump
 }
 
 do_mount() {
@@ -217,7 +328,7 @@ case $verb in
         do_status
         exit 0
         ;;
-    start | stop | mount | umount | destroy) ;;
+    start | stop | mount | umount | chkpnt | restore | destroy) ;;
     *) fail 21 "vzctl: $verb is not known here" ;;
 esac
 [ -f "$VE_CONFFILE" ] || fail 14 "Container config file does not exist"
@@ -227,6 +338,8 @@ case $verb in
     stop) do_stop ;;
     mount) do_mount ;;
     umount) do_umount ;;
+    chkpnt) do_chkpnt ;;
+    restore) do_restore ;;
     destroy) do_destroy ;;
 esac
 exit 0
