@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
+from msgspec import structs
 
 from planner.model import Options, State
 from planner.plan import Outcome, What
@@ -170,6 +171,43 @@ def test_a_container_moves_with_all_that_it_has_and_back(
         numbers = count(box.hn1)
         assert numbers == list(range(1, len(numbers) + 1))
         assert leftovers(box) == []
+
+
+def tokens(node: Node) -> list[tuple[int, str]]:
+    """What the container has counted, each with what is nowhere but in its memory."""
+    lines = node.path(f"{PRIVATE}/tokens").read_text().splitlines()
+    return [(int(number), token) for number, token in (line.split() for line in lines)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_container_keeps_its_memory_when_it_is_moved_online_and_back(way: str, tmp_path: Path) -> None:
+    with in_state(way, State.RUNNING) as box:
+        driver, flags = Driver(box, tmp_path), WAYS[way]
+        hash_before = content(box.hn1)
+        ((_, token),) = tokens(box.hn1)[:1]
+        for node, flag, ends in (
+            (box.hn2, flags.there, ("hn1", "hn2")),
+            (box.hn1, flags.back, ("hn2", "hn1")),
+        ):
+            options = structs.replace(flag, online=True)
+            stop, watch, _ = driver.apply(options=options, source=ends[0], destination=ends[1])
+            assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
+            assert {what for what, *_ in watch.moves} == {What.DO}
+            assert content(node) == hash_before
+            moved = driver.facts()[ends[1]].container(CTID)
+            assert moved is not None
+            assert moved.state is State.RUNNING
+            # Not started anew, without a gap, and without a number twice; and it counts on.
+            counted = len(tokens(node))
+            while len(tokens(node)) == counted:
+                node.sh("sleep 0.05")
+            numbers, known = zip(*tokens(node), strict=True)
+            assert set(known) == {token}
+            assert numbers == tuple(range(1, len(numbers) + 1))
+            assert (memory(box.hn1), memory(box.hn2)) == ("", "")
+            assert leftovers(box) == []
+            if flags.anew is not None and node is box.hn2:
+                box.hn1.sh(f"mke2fs -q -F -t ext4 {flags.anew}")
 
 
 @pytest.mark.parametrize("way", ["a", "d2"])
