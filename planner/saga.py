@@ -14,6 +14,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
+from msgspec import structs
+
 from planner.plan import (
     Adopted,
     Began,
@@ -38,7 +40,7 @@ from planner.plan import (
     Wish,
     Zone,
 )
-from planner.verbs import NO, NOT_UP, REFUSED, TAKEN_OVER, UNFIT, VERBS, YES
+from planner.verbs import MEMORY_LOST, NO, NOT_UP, REFUSED, TAKEN_OVER, UNFIT, VERBS, YES
 
 PAUSES_S: Final = (0, 1, 3)
 """Tries of one move before it counts as failed, and the pause before each (retries are paced)."""
@@ -85,6 +87,7 @@ class Past:
         self.untold = False  # and they knew no more than that it was
         self.heard: set[str] = set()  # nodes that any command but settling went to since
         self.refused = False
+        self.memory_lost: str | None = None  # what a node said of it
         self.pivot = Pivot.AHEAD
 
     def copy(self) -> Past:
@@ -145,6 +148,8 @@ class Past:
             self.unwinding = "the run could not go on"  # from here on it cannot be told to
 
     def _heard(self, what: What, at: str, outcome: Exited | Lost) -> None:
+        if isinstance(outcome, Exited) and outcome.err.rstrip().endswith(MEMORY_LOST):
+            self.memory_lost = f"{self.command(what, at).node}: {outcome.err.strip().splitlines()[-1]}"
         if isinstance(outcome, Exited) and outcome.status == TAKEN_OVER:
             node = at if what is What.SETTLE else self.command(what, at).node
             self.superseded = f"{node}: {words(outcome)}"
@@ -266,6 +271,13 @@ class Past:
 
 def next_move(plan: Plan, past: Past) -> Run | Stop:
     """What to do now, given what the journal of ``plan`` says."""
+    move = _next(plan, past)
+    if isinstance(move, Stop) and past.memory_lost is not None:
+        return structs.replace(move, because="\n".join(filter(None, (move.because, past.memory_lost))))
+    return move
+
+
+def _next(plan: Plan, past: Past) -> Run | Stop:
     if past.superseded is not None:
         because = f"{past.superseded}; this one does nothing any more, see there how it ends"
         return Stop(Outcome.IN_DOUBT, because, ())

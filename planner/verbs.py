@@ -25,6 +25,9 @@ REFUSED: Final = 120
 TAKEN_OVER: Final = 121
 """The wrapper did nothing, and never will for this controller: a later one has taken the run over."""
 
+MEMORY_LOST: Final = "its memory is lost"
+"""Said on standard error by a verb that had to start a container anew, although it was to keep its memory."""
+
 ANY_CONTENT: Final = "-"
 """Operand for a file's checksum where its content does not matter."""
 NO_DEVICE: Final = "-"

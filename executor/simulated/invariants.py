@@ -42,6 +42,7 @@ from planner.plan import (
     Stop,
     Zone,
 )
+from planner.verbs import MEMORY_LOST
 
 OURS: Final = frozenset({"/var/lib/vzplan", HOME, OWNERS})
 """Folders of vzplan's own that stay."""
@@ -217,6 +218,10 @@ def broken(view: View) -> Iterator[tuple[str, str]]:
 
 def i8_outcome_is_true(view: View, stop: Stop) -> str | None:
     """What is reported is what is."""
+    return _outcome(view, stop) or _memory(view, stop)
+
+
+def _outcome(view: View, stop: Stop) -> str | None:
     match stop.outcome:
         case Outcome.REFUSED if view.untold:
             return _source_has_it(view) and _destination_has_it(view)
@@ -308,8 +313,6 @@ def _source_has_it(view: View) -> str | None:
         return f"{view.ctid} shows on {view.source} what lies under its mount point, not its device"
     if _state_may_differ(view, node, known=view.noted):
         return None
-    if (lost := _memory(view, node)) is not None:
-        return lost
     if state_of(node, view.ctid) != view.first:
         return f"{view.ctid} was {view.first} on {view.source}, and now it is {state_of(node, view.ctid)}"
     return None
@@ -334,8 +337,6 @@ def _destination_has_it(view: View, *, may_be_fenced: bool = False) -> str | Non
         return f"its device is still mounted on {view.source}"
     if _state_may_differ(view, node, known=True):
         return None
-    if (lost := _memory(view, node)) is not None:
-        return lost
     if view.first == "suspended" and node.disk.get(view.dump_there) != view.was.tree[view.dump]:
         return f"its memory is not at {view.destination}"
     if state_of(node, view.ctid) != view.first:
@@ -343,12 +344,26 @@ def _destination_has_it(view: View, *, may_be_fenced: bool = False) -> str | Non
     return None
 
 
-def _memory(view: View, node: NodeState) -> str | None:
-    """Of a container that was to keep its memory: it has it, unless something was in the way of that."""
-    if not view.plan.asked.options.online or view.ctid not in node.running or view.ctid not in node.cold:
+KEEPERS: Final = {
+    Outcome.UNWOUND: "source",
+    Outcome.UNWOUND_NOT_CLEANED: "source",
+    Outcome.MIGRATED: "destination",
+    Outcome.MIGRATED_NOT_CLEANED: "destination",
+}
+
+
+def _memory(view: View, stop: Stop) -> str | None:
+    """Of a container that was to keep its memory: it has it, unless something was in the way; and then that is told."""
+    if not view.plan.asked.options.online or stop.outcome not in KEEPERS:
         return None
-    booted = any(each.boots for each in view.nodes)
-    if booted or view.world.untaken or node.name in view.world.meddled:
+    node = view.world.nodes[getattr(view.plan.asked, KEEPERS[stop.outcome])]
+    if view.ctid not in node.running or view.ctid not in node.cold:
+        return None
+    if node.boots or node.name in view.world.meddled:
+        return None
+    if MEMORY_LOST not in stop.because and not view.adopted:
+        return f"{view.ctid} on {node.name} was started anew, and that is not told"
+    if any(each.boots for each in view.nodes) or view.world.untaken:
         return None
     return f"{view.ctid} on {node.name} was started anew, although nothing kept it from its memory"
 

@@ -54,6 +54,7 @@ class View:
         self.others: frozenset[Command] = (
             frozenset()
         )  # what another controller has sent that may be on its way
+        self.adopted = False  # its journal was made anew, and knows nothing of what nodes had said
         self.untold = False  # no node knows more of the run than that it was
         self.noted = False  # the former state is known to be on record
         # How often each node could not settle of late, since something was in the way.
@@ -108,7 +109,7 @@ class View:
     def key(self) -> tuple[object, ...]:
         """What is remembered and matters later: ``hindered`` and ``boots`` begin anew with every command."""
         silent = frozenset(self.silent.items())
-        told = (self.noted, self.untold, self.off, self.passed_over, self.unanswered, silent)
+        told = (self.noted, self.adopted, self.untold, self.off, self.passed_over, self.unanswered, silent)
         return (*told, frozenset(self.proved.items()), frozenset(self.intended))
 
     def note(self, entry: Entry) -> None:
@@ -138,6 +139,7 @@ class View:
                 self.off |= {node}
                 self.passed_over |= {node}
             case Adopted(_, begun):
+                self.adopted = True
                 self.passed_over = frozenset()
                 self.intended |= {self.commands[What.DO, step] for step in begun}
                 self.untold = all(self.commands[What.DO, step].argv[0] == "own" for step in begun)

@@ -415,7 +415,6 @@ bring_up() { # as ensure_up
             fi
             [ -z "$pivot" ] || not_up "container $1 did not come up with its memory"
             forget_dump "$6/Dump.$1"
-            echo "container $1 is started anew: its memory is lost" >&2
         fi
         # --force passes the fence, ours or the owner's ([seen] exit 105 otherwise).
         set -- "$@" start "$1" --force
@@ -430,7 +429,7 @@ bring_up() { # as ensure_up
         not_up "a hook mounts something over $2; container $1 was stopped again"
     fi
     case $(state_of "$1") in
-        "$7") ;;
+        "$7") [ "$7" != running ] || ! of_this_run || echo "container $1 was started anew: its memory is lost" >&2 ;;
         stopped | suspended | deleted) not_up "container $1 did not $8 (vzctl: exit status $vzctl_status)" ;;
         mounted)
             vzctl --skiplock umount "$1" >&2 </dev/null 9>&-

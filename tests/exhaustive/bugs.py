@@ -847,6 +847,13 @@ def memory_is_thrown_away(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return plan
 
 
+@noticed("memory-loss-not-told", "d2-online", "I8")
+def memory_loss_is_not_told(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A container that had to be started anew is reported as if nothing had happened."""
+    patch.setattr(container, "MEMORY_LOST", "all is well")
+    return plan
+
+
 @noticed("half-a-dump", "d2-online", "I8")
 def half_a_dump_is_left(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """A container that could not be suspended runs on, and half of its memory waits for its next start."""

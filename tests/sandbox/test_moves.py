@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,14 @@ WAYS: Final = {
     "d2": Way("san", Options(), Options()),
 }
 STATES: Final = (State.RUNNING, State.MOUNTED, State.STOPPED, State.SUSPENDED)
-CASES: Final = [(way, state) for way in WAYS for state in STATES]
+SPARED: Final = (
+    []
+    if os.environ.get("VZPLAN_SOAK") == "1"
+    else [(way, State.MOUNTED) for way in ("a", "c", "d1")]
+    + [(way, State.SUSPENDED) for way in ("b", "c", "d1")]
+)
+"""Each takes ten seconds and more; what they have of their own is the state that others are moved in, too."""
+CASES: Final = [(way, state) for way in WAYS for state in STATES if (way, state) not in SPARED]
 IDS: Final = [f"{way}-{state}" for way, state in CASES]
 ONTO: Final = [
     # Which filesystem it is copied onto, and back from, is seen at every mount; what the state changes is the same.

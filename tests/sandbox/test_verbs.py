@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from msgspec import structs
 
 from executor import control
 from executor.node import Node, NodeOutcome
@@ -96,12 +97,14 @@ ORDERS: Final[dict[str, Callable[[Plan], Iterator[Command]]]] = {
 
 STATES: Final = (State.RUNNING, State.STOPPED, State.SUSPENDED)
 SOAK: Final = os.environ.get("VZPLAN_SOAK") == "1"
+ONLINE: Final = "online"
+"""Running, and to run on."""
 CASES: Final = (
-    [(way, state, order) for way in WAYS for state in STATES for order in ORDERS]
+    [(way, state, order) for way in WAYS for state in (*STATES, ONLINE) for order in ORDERS]
     if SOAK
     else [
         ("a", State.RUNNING, "too-early"),
-        ("b", State.STOPPED, "taken-back"),
+        ("b", ONLINE, "taken-back"),
         ("a", State.SUSPENDED, "taken-back"),
         ("c", State.STOPPED, "twice"),
         ("d1", State.RUNNING, "taken-back"),
@@ -112,9 +115,9 @@ CASES: Final = (
 
 
 HALVES: Final = (
-    [(way, state) for way in WAYS for state in STATES]
+    [(way, state) for way in WAYS for state in (*STATES, ONLINE)]
     if SOAK
-    else [("b", State.STOPPED), ("d2", State.RUNNING)]
+    else [("b", State.STOPPED), ("d2", ONLINE)]
 )
 SYNCS: Final = range(1, 5)
 """At its first one, then at its second one, and so on until it ends by itself."""
@@ -187,12 +190,13 @@ class Both:
 
 
 @contextmanager
-def both(way: str, state: State, folder: Path) -> Iterator[Both]:
+def both(way: str, state: str, folder: Path) -> Iterator[Both]:
     """A container on real nodes, and the simulated ones that their facts tell of."""
-    with in_state(way, state) as box, watching(box, folder / "state") as watcher:
+    there = State.RUNNING if state == ONLINE else State(state)
+    with in_state(way, there) as box, watching(box, folder / "state") as watcher:
         for node in box.nodes:
             node.sh("cp /usr/sbin/mount /usr/sbin/sync")  # the one that can be made to fail (node/shim.sh)
-        request = watcher.look(options=WAYS[way].there)
+        request = watcher.look(options=structs.replace(WAYS[way].there, online=state == ONLINE))
         plan, live = make_plan(request), watcher.site()
         twins = simulated(request, folder / "nodes")
         opened = control.opened(request, plan, live, RUN, "test")
@@ -209,7 +213,7 @@ def status(outcome: NodeOutcome) -> int | str:
 
 @pytest.mark.parametrize(("way", "state", "order"), CASES, ids=[f"{w}-{s}-{o}" for w, s, o in CASES])
 def test_a_verb_does_to_real_nodes_what_its_twin_does_to_simulated_ones(
-    way: str, state: State, order: str, tmp_path: Path
+    way: str, state: str, order: str, tmp_path: Path
 ) -> None:
     with both(way, state, tmp_path) as nodes:
         for command in ORDERS[order](nodes.plan):
@@ -218,7 +222,7 @@ def test_a_verb_does_to_real_nodes_what_its_twin_does_to_simulated_ones(
 
 @pytest.mark.parametrize(("way", "state"), HALVES, ids=[f"{way}-{state}" for way, state in HALVES])
 def test_a_verb_that_was_killed_at_a_sync_has_done_what_its_twin_has(
-    way: str, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    way: str, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed = 0
     with both(way, state, tmp_path) as nodes:

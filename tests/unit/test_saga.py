@@ -34,7 +34,7 @@ from planner.plan import (
     Zone,
 )
 from planner.saga import PATIENCE_S, PAUSES_S, Past, may_go_back, may_go_forward, next_move
-from planner.verbs import NO, NOT_UP, TAKEN_OVER, UNFIT, UNPROVED, YES
+from planner.verbs import MEMORY_LOST, NO, NOT_UP, TAKEN_OVER, UNFIT, UNPROVED, YES
 
 OK = Exited(0)
 FAILED = Exited(1, err="it broke")
@@ -116,6 +116,17 @@ def test_all_done_is_migrated() -> None:
     everything = done("own", "stop", "look", "mount", "start", "ensure", "tidy")
     stopped(move(*everything), Outcome.MIGRATED)
     stopped(move(*everything, Restarted()), Outcome.MIGRATED)  # recovering it again does nothing
+
+
+def test_memory_that_was_lost_is_told_however_it_ends() -> None:
+    said = f"vzctl's words\ncontainer 123 was started anew: {MEMORY_LOST}\n"
+    taken_back = [*done("own"), *ran(What.DO, "stop", FAILED), Began(What.UNDO, "stop")]
+    lost = [*taken_back, Ended(What.UNDO, "stop", Exited(0, "", said)), *ran(What.UNDO, "own")]
+    end = stopped(move(*lost), Outcome.UNWOUND)
+    assert "it broke" in end.because
+    assert end.because.splitlines()[-1] == f"src: container 123 was started anew: {MEMORY_LOST}"
+    kept = [*taken_back, Ended(What.UNDO, "stop", Exited(0, "", "")), *ran(What.UNDO, "own")]
+    assert MEMORY_LOST not in stopped(move(*kept), Outcome.UNWOUND).because
 
 
 def test_a_failed_step_is_taken_back_itself_then_those_before_it() -> None:

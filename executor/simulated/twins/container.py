@@ -11,7 +11,7 @@ from executor.simulated.twins.files import unfenced
 from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up, same_disk, unfit
 from planner.codec import text_sha256
 from planner.model import State
-from planner.verbs import NO, NO_DEVICE, NOT_UP, UNPROVED, YES
+from planner.verbs import MEMORY_LOST, NO, NO_DEVICE, NOT_UP, UNPROVED, YES
 
 
 def guard_source(
@@ -155,9 +155,10 @@ def _ensure_up(
         if stopped.status:
             return stopped
         is_up = False
+    end = DONE
     if not is_up:
         place = (private, device, identity, dumpdir)
-        end: End = yield from _bring_up(here, number, *place, State(state), pivot=pivot)
+        end = yield from _bring_up(here, number, *place, State(state), pivot=pivot)
         if end.status:
             return end
     dump = f"{dumpdir}/Dump.{ctid}"
@@ -167,7 +168,7 @@ def _ensure_up(
         return die(f"container {ctid} is {state}, but something is mounted over {private}")
     if device != NO_DEVICE and not _stands(here, number, private, device):
         return die(f"container {ctid} is {state}, but not on {device}")
-    return DONE
+    return end
 
 
 def _stands(here: Here, ctid: int, private: str, device: str) -> bool:
@@ -218,7 +219,9 @@ def _bring_up(
         end = yield from _mounted(here, private, device, identity)
         if end.status:
             return end
-    return (yield from _started(here, ctid, wanted))
+    end = yield from _started(here, ctid, wanted)
+    anew = not end.status and wanted is State.RUNNING and _of_this_run(here)
+    return End(0, f"container {ctid} was started anew: {MEMORY_LOST}") if anew else end
 
 
 def _mounted(here: Here, private: str, device: str, identity: str) -> Twin:
