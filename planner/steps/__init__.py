@@ -11,6 +11,8 @@ QUICK_S = 60
 """Deadline of a verb that touches a few files."""
 SLOW_S = 300
 """Deadline of a verb that stops or starts a container (vzctl waits up to 120 s), unmounts, or syncs a busy node."""
+DUMP_S = 3600
+"""Deadline of a verb that writes a container's memory down or takes it up."""
 COPY_S = 7 * 24 * 3600
 """Deadline of one copy; a copy that makes no progress ends long before (rsync --timeout)."""
 

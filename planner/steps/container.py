@@ -6,7 +6,7 @@ from planner.model import State
 from planner.parse.config import FENCE
 from planner.plan import Command, Probe, Step, Zone
 from planner.situation import Side, Situation
-from planner.steps import ONLY_FORWARD, SLOW_S, command, device_of, takes_back
+from planner.steps import DUMP_S, ONLY_FORWARD, SLOW_S, command, device_of, takes_back
 from planner.verbs import ANY_CONTENT
 
 
@@ -30,7 +30,7 @@ def suspend(at: Situation) -> Step:
         title=f"suspend {at.ctid}: its memory goes to {side.dumpdir}/Dump.{at.ctid}",
         zone=Zone.FREEZE,
         do=command(
-            side, "suspend-container", at.ctid, side.private, side.root, side.dumpdir, deadline_s=SLOW_S
+            side, "suspend-container", at.ctid, side.private, side.root, side.dumpdir, deadline_s=DUMP_S
         ),
         undo=takes_back(
             "take its memory up again (if that cannot be: start it, memory lost)",
@@ -105,5 +105,5 @@ def _up(at: Situation, side: Side, verb: str) -> Command:
         *device_of(side),
         side.dumpdir,
         at.container.state,
-        deadline_s=SLOW_S,
+        deadline_s=DUMP_S if at.online else SLOW_S,
     )

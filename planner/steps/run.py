@@ -5,7 +5,7 @@ from __future__ import annotations
 from planner.model import State
 from planner.plan import Compensation, NothingToUndo, Step, Zone
 from planner.situation import Side, Situation
-from planner.steps import LOOKS_ONLY, ONLY_FORWARD, SLOW_S, command, device_of, takes_back
+from planner.steps import DUMP_S, LOOKS_ONLY, ONLY_FORWARD, SLOW_S, command, device_of, takes_back
 from planner.verbs import NO_DEVICE
 
 
@@ -45,7 +45,7 @@ def note_state(at: Situation) -> Step:
                 *device_of(side),
                 side.dumpdir,
                 state,
-                deadline_s=SLOW_S,
+                deadline_s=DUMP_S if at.online else SLOW_S,
             ),
             must=True,
         ),

@@ -42,6 +42,11 @@ NEVER_EARLY: Final = {
 }
 """Verbs that are not tried before their turn, and why."""
 
+ONCE: Final = {
+    "suspend-container": "once its memory has been taken up again a run suspends it no more, and what follows fails"
+}
+"""Verbs that are taken back only at the end, and why."""
+
 
 def undo(step: Step) -> list[Command]:
     return [step.undo.do] if isinstance(step.undo, Compensation) else []
@@ -67,6 +72,9 @@ def each_taken_back_twice(plan: Plan) -> Iterator[Command]:
         if isinstance(step.undo, Compensation) and step.undo.forgets:
             yield step.do  # without what a node knows of the run nothing more would be tried there
             continue
+        if step.do.argv[0] in ONCE:
+            yield from [*undo(step), step.do, step.do]
+            continue
         yield from [*undo(step), step.do, *undo(step), *undo(step), step.do]
     for step in reversed(steps):
         yield from undo(step)
@@ -82,7 +90,7 @@ def each_too_early(plan: Plan) -> Iterator[Command]:
         if (
             following is not None
             and following.zone is not Zone.PIVOT
-            and following.do.argv[0] not in NEVER_EARLY
+            and following.do.argv[0] not in {*NEVER_EARLY, *ONCE}
         ):
             yield following.do
             yield from undo(following)
