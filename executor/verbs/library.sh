@@ -335,11 +335,14 @@ stop_container() { # CTID PRIVATE ROOT: exit statuses of vzctl are not believed;
 }
 
 forget_dump() { # DUMP: its name goes first, durably; what it holds matches no disk any more
-    old=$(beside "$1")
-    rm -rf --one-file-system -- "$old" # of an earlier try
-    mv -n -- "$1" "$old" && ! there "$1" || die "$1 cannot be renamed to $old"
-    sync
-    rm -rf --one-file-system -- "$old"
+    forgotten=$(beside "$1")
+    if there "$1"; then
+        rm -rf --one-file-system -- "$forgotten" # of an earlier try
+        mv -n -- "$1" "$forgotten" && ! there "$1" || die "$1 cannot be renamed to $forgotten"
+        sync
+    fi
+    there "$forgotten" || return 0
+    rm -rf --one-file-system -- "$forgotten"
     sync
 }
 
@@ -375,7 +378,7 @@ ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE; see ensure-up
         *) bring_up "$@" ;;
     esac
     # It runs on: what this run wrote down of it, or half of that, must never be taken up.
-    ! there "$6/Dump.$1" || ! of_this_run || [ "$7" != running ] || forget_dump "$6/Dump.$1"
+    [ "$7" != running ] || ! of_this_run || forget_dump "$6/Dump.$1"
     if [ "$4" = - ]; then
         # A hook may have mounted something of its own over the files that were brought here.
         [ -z "$(mounted_at "$2")" ] || die "container $1 is $7, but something is mounted over $2"

@@ -79,16 +79,18 @@ def suspend_container(here: Here, ctid: str, private: str, root: str, dumpdir: s
 
 def _forget_dump(here: Here, dump: str) -> Generator[None, None, None]:
     """Its name goes first, durably."""
-    node, old = here.node, here.beside(dump)
-    if old in node.tree:
-        node.drop(old)
+    node, forgotten = here.node, here.beside(dump)
+    if dump in node.tree:
+        if forgotten in node.tree:
+            node.drop(forgotten)
+            yield
+        node.move(dump, forgotten)
         yield
-    node.move(dump, old)
-    yield
-    yield from here.sync()
-    node.drop(old)
-    yield
-    yield from here.sync()
+        yield from here.sync()
+    if forgotten in node.tree:
+        node.drop(forgotten)
+        yield
+        yield from here.sync()
 
 
 def _of_this_run(here: Here) -> bool:
@@ -161,9 +163,8 @@ def _ensure_up(
         end = yield from _bring_up(here, number, *place, State(state), pivot=pivot)
         if end.status:
             return end
-    dump = f"{dumpdir}/Dump.{ctid}"
-    if dump in node.tree and _of_this_run(here) and state == State.RUNNING:
-        yield from _forget_dump(here, dump)
+    if state == State.RUNNING and _of_this_run(here):
+        yield from _forget_dump(here, f"{dumpdir}/Dump.{ctid}")
     if device == NO_DEVICE and node.mounted_at(private) is not None:
         return die(f"container {ctid} is {state}, but something is mounted over {private}")
     if device != NO_DEVICE and not _stands(here, number, private, device):
