@@ -165,43 +165,15 @@ def _all_will(scene: Scene) -> None:
     scene.here.stubborn = frozenset()
 
 
-def _operator_starts(at: str) -> Action:
-    """``vzctl start`` by hand, without --force, on the source or the destination."""
+def _operator(at: str, does: Callable[..., vz.Effects], **how: bool) -> Action:
+    """What somebody does by hand with vzctl, on the source or the destination, if that has power."""
 
     def action(scene: Scene) -> None:
         node = scene.source if at == "source" else scene.destination
         if node.dark:
             return
         scene.world.meddled |= {node.name}
-        for _ in vz.start(scene.world, node, scene.ctid, force=False, skiplock=False):
-            pass
-
-    return action
-
-
-def _operator_stops(at: str) -> Action:
-    """``vzctl stop`` by hand, on the source or the destination."""
-
-    def action(scene: Scene) -> None:
-        node = scene.source if at == "source" else scene.destination
-        if node.dark:
-            return
-        scene.world.meddled |= {node.name}
-        for _ in vz.stop(scene.world, node, scene.ctid, skiplock=False):
-            pass
-
-    return action
-
-
-def _operator_mounts(at: str) -> Action:
-    """``vzctl mount`` by hand, on the source or the destination; [seen] a fence does not keep it from that."""
-
-    def action(scene: Scene) -> None:
-        node = scene.source if at == "source" else scene.destination
-        if node.dark:
-            return
-        scene.world.meddled |= {node.name}
-        for _ in vz.mount_root(scene.world, node, scene.ctid, skiplock=False):
+        for _ in does(scene.world, node, scene.ctid, skiplock=False, **how):
             pass
 
     return action
@@ -341,12 +313,13 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("will-not-mount-once", before=_no_mounts, after=_all_will),
     Kind("will-not-be-removed", before=_no_removals),
     # people
-    Kind("operator-starts-at-source", before=_operator_starts("source")),
-    Kind("operator-stops-at-source", before=_operator_stops("source")),
-    Kind("operator-starts-at-destination", before=_operator_starts("destination")),
-    Kind("operator-stops-at-destination", before=_operator_stops("destination")),
-    Kind("operator-mounts-at-source", before=_operator_mounts("source")),
-    Kind("operator-mounts-at-destination", before=_operator_mounts("destination")),
+    Kind("operator-starts-at-source", before=_operator("source", vz.start, force=False)),
+    Kind("operator-stops-at-source", before=_operator("source", vz.stop)),
+    Kind("operator-starts-at-destination", before=_operator("destination", vz.start, force=False)),
+    Kind("operator-stops-at-destination", before=_operator("destination", vz.stop)),
+    # [seen] no fence keeps anybody from vzctl mount
+    Kind("operator-mounts-at-source", before=_operator("source", vz.mount_root)),
+    Kind("operator-mounts-at-destination", before=_operator("destination", vz.mount_root)),
     Kind("another-makes-it", before=_another_makes_it),
     Kind("second-run", before=_second_run, after=_second_run_gives_up),
 )

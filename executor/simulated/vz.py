@@ -193,7 +193,9 @@ def _locked(node: NodeState, ctid: int, lockdir: str) -> bool:
     return node.text(f"{lockdir}/{ctid}.lck") in node.living
 
 
-def start(world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bool) -> Effects:  # noqa: C901 # one refusal after the other, as vzctl does
+def start(
+    world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bool
+) -> Effects:  # one refusal after the other, as vzctl does
     """``vzctl start``."""
     where = areas_of(node, ctid)
     if where is None or not isinstance(node.tree.get(where.private), Dir | Link):
@@ -208,8 +210,6 @@ def start(world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bo
         yield from unmount_root(world, node, ctid)
     if (yield from _hooks(world, node, ctid, "premount", "mount")):
         return FAILED
-    if not isinstance(node.tree.get(where.root), Dir | Link):
-        node.put(where.root, Dir(0o755))
     _mount_root(node, ctid, where)
     yield
     place = Standing(where.private, node.lun_at(where.private))
@@ -267,8 +267,6 @@ def restore(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> Effe
         return LOCKED
     if ctid in node.roots or (yield from _hooks(world, node, ctid, "premount", "mount")):
         return FAILED
-    if not isinstance(node.tree.get(where.root), Dir | Link):
-        node.put(where.root, Dir(0o755))
     _mount_root(node, ctid, where)
     yield
     place = Standing(where.private, node.lun_at(where.private))
@@ -295,14 +293,14 @@ def mount_root(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> E
     if "start" in node.stubborn:
         yield from _hooks(world, node, ctid, "postumount", "umount")
         return FAILED
-    if not isinstance(node.tree.get(where.root), Dir | Link):
-        node.put(where.root, Dir(0o755))
     _mount_root(node, ctid, where)
     yield
     return 0
 
 
 def _mount_root(node: NodeState, ctid: int, where: Areas) -> None:
+    if not isinstance(node.tree.get(where.root), Dir | Link):
+        node.put(where.root, Dir(0o755))
     node.roots = {**node.roots, ctid: where.root}
     if node.mounted_at(where.private) is None:  # [seen] it comes up on what lies under the mount point
         node.bare |= {ctid}
