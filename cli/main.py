@@ -97,7 +97,7 @@ Precopy = Annotated[
     typer.Option(metavar="N", min=0, max=99, help="Passes of the copy while it is up, before it goes down."),
 ]
 Online = Annotated[
-    bool, typer.Option("--online", "--live", help="Keep it running: its memory goes along with it.")
+    bool, typer.Option("--online", "--live", help="Its memory goes along: suspended here, taken up there.")
 ]
 MaxFrozen = Annotated[
     int | None,

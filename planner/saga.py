@@ -148,8 +148,9 @@ class Past:
             self.unwinding = "the run could not go on"  # from here on it cannot be told to
 
     def _heard(self, what: What, at: str, outcome: Exited | Lost) -> None:
-        if isinstance(outcome, Exited) and outcome.err.rstrip().endswith(MEMORY_LOST):
-            self.memory_lost = f"{self.command(what, at).node}: {outcome.err.strip().splitlines()[-1]}"
+        if isinstance(outcome, Exited) and MEMORY_LOST in outcome.err:
+            told = next(line for line in outcome.err.splitlines() if MEMORY_LOST in line)
+            self.memory_lost = f"{self.command(what, at).node}: {told}"
         if isinstance(outcome, Exited) and outcome.status == TAKEN_OVER:
             node = at if what is What.SETTLE else self.command(what, at).node
             self.superseded = f"{node}: {words(outcome)}"

@@ -111,6 +111,10 @@ VERBS: Final[dict[str, Verb]] = {
     "withdraw-dump": Verb(
         ("copied", "dump"), "the memory dump that this run put there is where it was copied to again"
     ),
+    "void-dump": Verb(
+        ("dump",),
+        "if the memory dump that this run put there has been taken up, none is there any more, durably",
+    ),
     "retire-dump": Verb(
         ("ctid", "dump", "aside"),
         "no memory dump is there: renamed aside, durably, then deleted; no config says that it could be taken up",

@@ -87,7 +87,8 @@ def suspended(request: Request) -> Request:
             for p in down.source.paths
         ),
     )
-    return structs.replace(down, source=source)
+    there = structs.replace(down.destination, tools=tuple(sorted((*down.destination.tools, "criu"))))
+    return structs.replace(down, source=source, destination=there)
 
 
 def mounted(request: Request) -> Request:

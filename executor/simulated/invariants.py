@@ -363,7 +363,7 @@ def _memory(view: View, stop: Stop) -> str | None:
         return None
     if MEMORY_LOST not in stop.because and not view.adopted:
         return f"{view.ctid} on {node.name} was started anew, and that is not told"
-    if any(each.boots for each in view.nodes) or view.world.untaken:
+    if any(each.boots for each in view.nodes) or (node.name, view.ctid) in view.world.untaken:
         return None
     return f"{view.ctid} on {node.name} was started anew, although nothing kept it from its memory"
 

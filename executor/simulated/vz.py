@@ -220,6 +220,7 @@ def start(
     node.cold |= {ctid}
     if dump in node.tree:  # it takes that up by itself
         _take_up(world, node, ctid, place, dump)
+        node.drop(dump)
         node.disk = node.disk.drop(dump)  # whether that is lasting by then is vzctl's own affair
     node.running = {**node.running, ctid: place}
     world.ran |= {(node.name, ctid)}
@@ -235,7 +236,6 @@ def start(
 def _take_up(world: World, node: NodeState, ctid: int, place: Standing, dump: str) -> None:
     if node.tree[dump] != world.content_of(node, place):
         world.losses += (f"{ctid} got old memory on a newer disk on {node.name}",)
-    node.drop(dump)
     node.cold -= {ctid}
     world.untaken -= {(node.name, ctid)}
 
@@ -277,6 +277,8 @@ def restore(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> Effe
     _take_up(world, node, ctid, place, dump)
     node.running = {**node.running, ctid: place}
     world.ran |= {(node.name, ctid)}
+    yield
+    node.drop(dump)
     yield
     return 0
 

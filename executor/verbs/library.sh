@@ -338,7 +338,7 @@ forget_dump() { # DUMP: its name goes first, durably; what it holds matches no d
     forgotten=$(beside "$1")
     if there "$1"; then
         rm -rf --one-file-system -- "$forgotten" # of an earlier try
-        mv -n -- "$1" "$forgotten" && ! there "$1" || die "$1 cannot be renamed to $forgotten"
+        mv -n -T -- "$1" "$forgotten" && ! there "$1" || die "$1 cannot be renamed to $forgotten"
         sync
     fi
     there "$forgotten" || return 0
@@ -346,23 +346,34 @@ forget_dump() { # DUMP: its name goes first, durably; what it holds matches no d
     sync
 }
 
-of_this_run() { # whether a dump here was made, or brought here, by this run
+of_this_run() { # whether a dump here was made, or brought here, by this run, and has not been used up
     [ -f "$run/dumping" ] || [ -f "$run/put-dump" ]
 }
 
+may_be_whole() { # after a power cut a dump that was not synced may be only half there, or newer than its disk
+    [ -f "$run/put-dump" ] || [ -f "$run/dumped" ] || [ "$(first_line "$run/dumping")" = "$(boot_id)" ]
+}
+
+used_up() { # whoever finds a dump here from now on has another one before him
+    sync # vzctl has deleted it, or forget_dump has
+    rm -f "$run/dumping" "$run/dumped" "$run/put-dump"
+    sync
+}
+
 take_up() { # as ensure_up: from this run's dump, which is void from here on; fails if nothing came of it
-    [ ! -f "$run/taken" ] || return 1
+    [ ! -f "$run/taken" ] && may_be_whole || return 1
     mark taken
     vzctl --skiplock restore "$1" >&2 </dev/null 9>&- # what it brings back must outlive this command
     taken_status=$?
     [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
     case $(state_of "$1") in
         running) return 0 ;;
-        stopped | suspended) echo "container $1: its memory could not be taken up (vzctl: exit status $taken_status)" >&2 ;;
+        suspended) echo "container $1: its memory could not be taken up (vzctl: exit status $taken_status)" >&2 ;;
+        # vzctl deletes the dump only once it runs; then the disk may have changed.
+        stopped) die "the memory of container $1 was taken up, and it is down again" ;;
         *) die "the memory of container $1 was to be taken up; it is $(state_of "$1") now" ;;
     esac
-    # It has run, if only for a moment: then the disk may have changed.
-    [ "$taken_status" != 0 ] || die "container $1 was taken up and is down again"
+    [ "$taken_status" != 0 ] || die "the memory of container $1 was taken up, and it is down again"
     return 1
 }
 
@@ -378,7 +389,11 @@ ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE; see ensure-up
         *) bring_up "$@" ;;
     esac
     # It runs on: what this run wrote down of it, or half of that, must never be taken up.
-    [ "$7" != running ] || ! of_this_run || forget_dump "$6/Dump.$1"
+    if [ "$7" = running ] && of_this_run; then
+        forget_dump "$6/Dump.$1"
+        used_up
+    fi
+    [ ! -f "$run/anew" ] || echo "container $1 was started anew: its memory is lost" >&2
     if [ "$4" = - ]; then
         # A hook may have mounted something of its own over the files that were brought here.
         [ -z "$(mounted_at "$2")" ] || die "container $1 is $7, but something is mounted over $2"
@@ -413,12 +428,14 @@ bring_up() { # as ensure_up
             of_this_run || not_up "$6/Dump.$1 is there: vzctl start would put old memory on a newer disk"
             [ "$4" = - ] || mount_device "$4" "$5" "$2" any
             if take_up "$@"; then
-                sync # vzctl has deleted the dump
                 return 0
             fi
             [ -z "$pivot" ] || not_up "container $1 did not come up with its memory"
             forget_dump "$6/Dump.$1"
+        elif [ -n "$pivot" ] && [ -f "$run/put-dump" ]; then
+            not_up "$6/Dump.$1 is gone, which this run had put there"
         fi
+        ! of_this_run && [ ! -f "$run/taken" ] || mark anew
         # --force passes the fence, ours or the owner's ([seen] exit 105 otherwise).
         set -- "$@" start "$1" --force
     else
@@ -432,7 +449,7 @@ bring_up() { # as ensure_up
         not_up "a hook mounts something over $2; container $1 was stopped again"
     fi
     case $(state_of "$1") in
-        "$7") [ "$7" != running ] || ! of_this_run || echo "container $1 was started anew: its memory is lost" >&2 ;;
+        "$7") ;;
         stopped | suspended | deleted) not_up "container $1 did not $8 (vzctl: exit status $vzctl_status)" ;;
         mounted)
             vzctl --skiplock umount "$1" >&2 </dev/null 9>&-

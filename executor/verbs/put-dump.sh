@@ -3,7 +3,7 @@
 if there "$1"; then
     ! there "$2" || die "$2 is there already"
     mark put-dump "$2"
-    mv -n -- "$1" "$2"
+    mv -n -T -- "$1" "$2"
     ! there "$1" && there "$2" || die "$1 cannot be renamed to $2"
 elif [ ! -f "$run/put-dump" ] || ! there "$2"; then
     die "$1 is not there"

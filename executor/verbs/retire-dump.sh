@@ -4,7 +4,7 @@
 if there "$2"; then
     ! there "$3" || die "$3 is there already"
     mark retiring-dump "$2"
-    mv -n -- "$2" "$3"
+    mv -n -T -- "$2" "$3"
     ! there "$2" && there "$3" || die "$2 cannot be renamed to $3"
     sync
 fi

@@ -3,16 +3,17 @@
 dump=$4/Dump.$1
 if [ "$(state_of "$1")" = running ]; then
     if there "$dump"; then
-        [ -f "$run/dumping" ] || die "$dump is there, and this run did not make it"
+        of_this_run || die "$dump is there, and this run did not make it"
         forget_dump "$dump" # half of it
     fi
     [ ! -f "$run/taken" ] || die "container $1 was suspended once, and runs again"
-    mark dumping "$dump"
+    mark dumping "$(boot_id)"
     vzctl --skiplock chkpnt "$1" >&2 </dev/null 9>&-
 fi
-[ -f "$run/dumping" ] || die "container $1 is $(state_of "$1"), and this run has not suspended it"
+may_be_whole || die "container $1 is $(state_of "$1"), and this run has not suspended it since the node has booted"
 [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&- # [seen] chkpnt ignores that
 [ "$(state_of "$1")" = suspended ] || die "container $1 is $(state_of "$1"), not suspended"
 [ -z "$(mounted_at "$3")" ] || die "$3 is still mounted"
 ! rooted_in "$3" || die "a process still lives in $3"
 sync
+mark dumped # whole, and the disk is as it was left: from here on a power cut changes neither

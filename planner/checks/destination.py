@@ -105,6 +105,20 @@ def _dumps(at: Situation) -> list[Finding]:
     suspended = at.container.state is State.SUSPENDED
     if at.has_memory:
         found += _parent(at, f"{at.destination.dumpdir}/Dump.{at.ctid}")
+        left = (
+            (at.source, f"Dump.{at.ctid}.vzplan-retired"),
+            (at.destination, f".vzplan-dump-{at.ctid}"),
+        )
+        found += [
+            error(
+                "dump-exists",
+                f"{side.node}:{side.dumpdir}/{name}",
+                "an earlier run has left that there, and this one needs the name",
+                "see that no run is open ('vzplan runs'), then remove it",
+            )
+            for side, name in left
+            if name in (side.facts.path(side.dumpdir).entries or ())
+        ]
     for side in (at.destination,) if suspended else (at.source, at.destination):
         path = f"{side.dumpdir}/Dump.{at.ctid}"
         kind = side.facts.path(path).kind

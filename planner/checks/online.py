@@ -15,7 +15,10 @@ def checks(at: Situation) -> tuple[Finding, ...]:
     """For a container whose memory goes along."""
     if not at.has_memory:
         return ()
-    found = [*_no_checkpoint(at.source), *_no_checkpoint(at.destination)] if at.online else []
+    if at.online:
+        found = [*_no_checkpoint(at.source), *_no_checkpoint(at.destination)]
+    else:
+        found = _takes_up_nothing(at.destination)
     if not found:
         found.append(
             warning(
@@ -23,10 +26,21 @@ def checks(at: Situation) -> tuple[Finding, ...]:
                 f"{at.destination.node}:{at.ctid}",
                 "nothing says whether what ran on the source's CPU and kernel can go on with those here",
                 "it shows when the memory is taken up"
-                + ("; if it cannot be, everything is taken back" if at.online else ""),
+                + (
+                    "; if it cannot be, everything is taken back"
+                    if at.online
+                    else ", and by then the old dump is deleted: keep a copy if you need to be sure"
+                ),
             )
         )
     return tuple(found)
+
+
+def _takes_up_nothing(side: Side) -> list[Finding]:
+    if {"criu", "/proc/rst"} & set(side.facts.tools):
+        return []
+    why = "there is neither criu nor /proc/rst: a memory dump can never be taken up there"
+    return [error("no-checkpoint", side.node, why, "install criu there, or move the container stopped")]
 
 
 def _no_checkpoint(side: Side) -> list[Finding]:
@@ -35,7 +49,7 @@ def _no_checkpoint(side: Side) -> list[Finding]:
     if there:
         why, remedy = (
             f"{there[0]}: its kernel makes staged checkpoints, which are not moved yet",
-            "move it stopped",
+            "leave out --online",
         )
     elif "criu" not in tools:
         why, remedy = "criu is not installed", "install criu there, or move the container without its memory"

@@ -55,7 +55,9 @@ def _copy(at: Situation) -> Step:
             NO_DEVICE,
             "dump",
             remote_shell(at.options.peer_ssh),
-            "\n".join(at.options.rsync),
+            "\n".join(
+                word for word in at.options.rsync if word.startswith("--bwlimit")
+            ),  # the others may leave out
             deadline_s=COPY_S,
         ),
         undo=NothingToUndo("what was copied goes with the place that it was copied to"),
@@ -74,6 +76,20 @@ def _put(at: Situation) -> Step:
             "put it back", command(side, "withdraw-dump", copied, dump, deadline_s=SLOW_S), must=False
         ),
     )
+
+
+def void(at: Situation) -> tuple[Step, ...]:
+    """Before its start is allowed again: a dump that was taken up, and that a power cut has brought back, goes."""
+    side = at.destination
+    step = Step(
+        id="void-dump",
+        title=f"make sure that {dump_of(at, side)} is used up",
+        zone=Zone.RETIRE,
+        do=command(side, "void-dump", dump_of(at, side), deadline_s=SLOW_S),
+        undo=ONLY_FORWARD,
+        ensures=True,
+    )
+    return (step,) if at.online else ()
 
 
 def retire(at: Situation) -> tuple[Step, ...]:

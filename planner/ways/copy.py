@@ -48,6 +48,7 @@ def up(at: Situation) -> tuple[Step, ...]:
         files.hide_config(at, parts.backup(at)),
         files.activate_config(at),
         container.bring_up_pivot(at),
+        *dump.void(at),
         files.allow_start(at),
         container.ensure_up(at),
         *parts.retire(at, *leave(at), *dump.retire(at)),

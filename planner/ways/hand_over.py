@@ -19,7 +19,8 @@ from planner.ways import parts
 def summary(at: Situation) -> str:
     """What is done, in a few words."""
     wwid = at.source.device.wwid if at.source.device else None
-    return f"hand-over of {called(at.source)} (LUN {wwid or 'without a WWID'}): nothing is copied"
+    what = "nothing but its memory" if at.has_memory else "nothing"
+    return f"hand-over of {called(at.source)} (LUN {wwid or 'without a WWID'}): {what} is copied"
 
 
 def new_config(at: Situation) -> str:
@@ -50,6 +51,7 @@ def up(at: Situation) -> tuple[Step, ...]:
         device.mount_at_destination(at, Zone.TRANSFER),
         files.activate_config(at),
         container.bring_up_pivot(at),
+        *dump.void(at),
         files.allow_start(at),
         container.ensure_up(at),
         *parts.retire(at, files.remove_dir(at, at.source.private, "private"), *dump.retire(at)),

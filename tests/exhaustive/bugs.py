@@ -833,6 +833,12 @@ def void_dump_is_taken_up(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return plan
 
 
+@noticed("dump-not-voided", "d2-online", "I4", after="bring-up:half-lost-6")
+def dump_is_not_voided(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Its start is allowed again while the dump that was taken up may still be there: a boot takes it up once more."""
+    return without(plan, "void-dump")
+
+
 @noticed("memory-thrown-away", "a-online", "I8")
 def memory_is_thrown_away(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """What was suspended is started anew when it is taken back."""

@@ -29,6 +29,7 @@ TWINS: Final[dict[str, Callable[..., Twin]]] = {
     "put-dump": dump.put_dump,
     "withdraw-dump": dump.withdraw_dump,
     "retire-dump": dump.retire_dump,
+    "void-dump": container.void_dump,
     "claim-empty": storage.claim_empty,
     "empty-claimed": storage.empty_claimed,
     "note-superblock": storage.note_superblock,

@@ -60,20 +60,21 @@ def suspend_container(here: Here, ctid: str, private: str, root: str, dumpdir: s
     number, node, dump = int(ctid), here.node, f"{dumpdir}/Dump.{ctid}"
     if vz.state_of(node, number) is State.RUNNING:
         if dump in node.tree:
-            if here.note("dumping") is None:
+            if not _of_this_run(here):
                 return die(f"{dump} is there, and this run did not make it")
             yield from _forget_dump(here, dump)
         if here.note("taken") is not None:
             return die(f"container {ctid} was suspended once, and runs again")
-        yield from here.mark("dumping", dump)
+        yield from here.mark("dumping", node.boot_id)
         yield from vz.chkpnt(here.world, node, number, skiplock=True)
-    if here.note("dumping") is None:
+    if not _may_be_whole(here):
         return die(f"container {ctid} is {vz.state_of(node, number)}, and this run has not suspended it")
     if vz.state_of(node, number) is State.MOUNTED:
         yield from vz.unmount_root(here.world, node, number)
     if vz.state_of(node, number) is not State.SUSPENDED:
         return die(f"container {ctid} is {vz.state_of(node, number)}, not suspended")
     yield from here.sync()
+    yield from here.mark("dumped")
     return DONE
 
 
@@ -97,10 +98,36 @@ def _of_this_run(here: Here) -> bool:
     return here.note("dumping") is not None or here.note("put-dump") is not None
 
 
+def _may_be_whole(here: Here) -> bool:
+    """After a power cut a dump that was not synced may be only half there."""
+    whole = here.note("put-dump") is not None or here.note("dumped") is not None
+    return whole or here.note("dumping") == here.node.boot_id
+
+
+def _used_up(here: Here) -> Generator[None, None, None]:
+    """Whoever finds a dump here from now on has another one before him."""
+    yield from here.sync()
+    for name in ("dumping", "dumped", "put-dump"):
+        if here.note(name) is not None:
+            here.node.drop(f"{here.folder}/{name}")
+    yield
+    yield from here.sync()
+
+
+def void_dump(here: Here, dump: str) -> Twin:
+    """Of what was taken up nothing may be left."""
+    if here.note("taken") is None or not _of_this_run(here):
+        yield from here.sync()
+        return DONE
+    yield from _forget_dump(here, dump)
+    yield from _used_up(here)
+    return DONE
+
+
 def _take_up(here: Here, ctid: int) -> Generator[None, None, End | None]:
     """From this run's dump, which is void from here on; how it ended, or None: nothing came of it."""
     node = here.node
-    if here.note("taken") is not None:
+    if here.note("taken") is not None or not _may_be_whole(here):
         return None
     here.world.untaken |= {(node.name, ctid)}
     yield from here.mark("taken")
@@ -109,9 +136,8 @@ def _take_up(here: Here, ctid: int) -> Generator[None, None, End | None]:
         yield from vz.unmount_root(here.world, node, ctid)
     match vz.state_of(node, ctid):
         case State.RUNNING:
-            yield from here.sync()
             return DONE
-        case State.STOPPED | State.SUSPENDED if status:
+        case State.SUSPENDED if status:
             return None
         case state:
             return die(f"the memory of container {ctid} was to be taken up; it is {state} now")
@@ -165,6 +191,9 @@ def _ensure_up(
             return end
     if state == State.RUNNING and _of_this_run(here):
         yield from _forget_dump(here, f"{dumpdir}/Dump.{ctid}")
+        yield from _used_up(here)
+    if here.note("anew") is not None and not end.status:
+        end = End(0, f"container {ctid} was started anew: {MEMORY_LOST}")
     if device == NO_DEVICE and node.mounted_at(private) is not None:
         return die(f"container {ctid} is {state}, but something is mounted over {private}")
     if device != NO_DEVICE and not _stands(here, number, private, device):
@@ -207,22 +236,24 @@ def _bring_up(
         yield from vz.unmount_root(world, node, ctid)
     if from_dump and not _of_this_run(here):
         return not_up(f"{dump} is there")
-    end: End = yield from _mounted(here, private, device, identity)
-    if end.status:
-        return end
     if from_dump:
+        end: End = yield from _mounted(here, private, device, identity)
+        if end.status:
+            return end
         taken: End | None = yield from _take_up(here, ctid)
         if taken is not None:
             return taken
         if pivot:
             return not_up(f"container {ctid} did not come up with its memory")
         yield from _forget_dump(here, dump)
-        end = yield from _mounted(here, private, device, identity)
-        if end.status:
-            return end
-    end = yield from _started(here, ctid, wanted)
-    anew = not end.status and wanted is State.RUNNING and _of_this_run(here)
-    return End(0, f"container {ctid} was started anew: {MEMORY_LOST}") if anew else end
+    elif pivot and here.note("put-dump") is not None:
+        return not_up(f"{dump} is gone, which this run had put there")
+    if wanted is State.RUNNING and (_of_this_run(here) or here.note("taken") is not None):
+        yield from here.mark("anew")
+    end = yield from _mounted(here, private, device, identity)
+    if end.status:
+        return end
+    return (yield from _started(here, ctid, wanted))
 
 
 def _mounted(here: Here, private: str, device: str, identity: str) -> Twin:
