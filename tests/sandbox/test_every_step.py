@@ -45,7 +45,6 @@ CASES: Final = (
     [(way, kind, online) for way in WAYS for kind in Kind for online in (False, True)]
     if SOAK
     else [
-        ("a", Kind.AFTER, False),
         ("b", Kind.BEFORE, False),
         ("c", Kind.BEFORE, True),
         ("d2", Kind.AFTER, True),
