@@ -317,8 +317,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("operator-stops-at-source", before=_operator("source", vz.stop)),
     Kind("operator-starts-at-destination", before=_operator("destination", vz.start, force=False)),
     Kind("operator-stops-at-destination", before=_operator("destination", vz.stop)),
-    # [seen] No fence keeps anybody from vzctl mount; a hidden config does. At the destination there is one, and a double
-    # mount by hand is none of I1: it is by no step of ours, and by nothing that a node does alone.
+    # [seen] No fence keeps anybody from vzctl mount; a hidden config does. At the destination there is one: a double
+    # mount by hand is none of I1, since it is by no step of ours, and by nothing that a node does alone.
     Kind("operator-mounts-at-source", before=_operator("source", vz.mount_root)),
     Kind("another-makes-it", before=_another_makes_it),
     Kind("second-run", before=_second_run, after=_second_run_gives_up),
