@@ -70,11 +70,7 @@ def stopped(request: Request) -> Request:
 
 def online(request: Request) -> Request:
     """The same, but 123 is to run on, and both nodes have CRIU."""
-    source, destination = (
-        structs.replace(facts, tools=tuple(sorted((*facts.tools, "criu"))))
-        for facts in (request.source, request.destination)
-    )
-    return asking(structs.replace(request, source=source, destination=destination), online=True)
+    return asking(with_criu(request), online=True)
 
 
 def suspended(request: Request) -> Request:
@@ -87,8 +83,16 @@ def suspended(request: Request) -> Request:
             for p in down.source.paths
         ),
     )
-    there = structs.replace(down.destination, tools=tuple(sorted((*down.destination.tools, "criu"))))
-    return structs.replace(down, source=source, destination=there)
+    return with_criu(structs.replace(down, source=source))
+
+
+def with_criu(request: Request) -> Request:
+    """The same, but both nodes have CRIU."""
+    source, destination = (
+        structs.replace(facts, tools=tuple(sorted({*facts.tools, "criu"})))
+        for facts in (request.source, request.destination)
+    )
+    return structs.replace(request, source=source, destination=destination)
 
 
 def mounted(request: Request) -> Request:
