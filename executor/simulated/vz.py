@@ -193,10 +193,8 @@ def _locked(node: NodeState, ctid: int, lockdir: str) -> bool:
     return node.text(f"{lockdir}/{ctid}.lck") in node.living
 
 
-def start(
-    world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bool
-) -> Effects:  # one refusal after the other, as vzctl does
-    """``vzctl start``."""
+def start(world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bool) -> Effects:
+    """``vzctl start``: one refusal after the other, as vzctl does."""
     where = areas_of(node, ctid)
     if where is None or not isinstance(node.tree.get(where.private), Dir | Link):
         return FAILED  # [seen] asked before any hook runs

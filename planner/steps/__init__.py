@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planner.identity import identity, short_name, stable_name
 from planner.plan import Command, Compensation, NothingToUndo
-from planner.situation import Side
+from planner.situation import Side, Situation
 from planner.verbs import NO_DEVICE
 
 QUICK_S = 60
@@ -29,6 +29,21 @@ def device_of(side: Side) -> tuple[str, str]:
     if side.device is None:
         return (NO_DEVICE, NO_DEVICE)
     return (stable_name(side.device), identity(side.device))
+
+
+def up_by(at: Situation, side: Side, verb: str) -> Command:
+    """``verb``, one of those that bring the container up on that side, or make sure of its state there."""
+    return command(
+        side,
+        verb,
+        at.ctid,
+        side.private,
+        side.root,
+        *device_of(side),
+        side.dumpdir,
+        at.container.state,
+        deadline_s=DUMP_S if at.online else SLOW_S,
+    )
 
 
 def called(side: Side) -> str:

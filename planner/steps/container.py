@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from planner.model import State
 from planner.parse.config import FENCE
-from planner.plan import Command, Probe, Step, Zone
-from planner.situation import Side, Situation
-from planner.steps import DUMP_S, ONLY_FORWARD, SLOW_S, command, device_of, takes_back
+from planner.plan import Probe, Step, Zone
+from planner.situation import Situation
+from planner.steps import DUMP_S, ONLY_FORWARD, SLOW_S, command, takes_back, up_by
 from planner.verbs import ANY_CONTENT
 
 
@@ -18,7 +18,7 @@ def stop(at: Situation) -> Step:
         title=f"{'stop' if _runs(at) else 'unmount'} {at.ctid}",
         zone=Zone.FREEZE,
         do=command(side, "stop-container", at.ctid, side.private, side.root, deadline_s=SLOW_S),
-        undo=takes_back("start it" if _runs(at) else "mount it", _up(at, side, "ensure-up"), must=True),
+        undo=takes_back("start it" if _runs(at) else "mount it", up_by(at, side, "ensure-up"), must=True),
     )
 
 
@@ -34,7 +34,7 @@ def suspend(at: Situation) -> Step:
         ),
         undo=takes_back(
             "take its memory up again (if that cannot be: start it, memory lost)",
-            _up(at, side, "ensure-up"),
+            up_by(at, side, "ensure-up"),
             must=True,
         ),
     )
@@ -52,7 +52,7 @@ def bring_up_pivot(at: Situation) -> Step:
         id="bring-up",
         title=f"{'take up the memory of' if at.online else 'start' if _runs(at) else 'mount'} {at.ctid}",
         zone=Zone.PIVOT,
-        do=_up(at, side, "bring-up"),
+        do=up_by(at, side, "bring-up"),
         undo=takes_back(
             "only if proved that it never came up: stop it, prove it",
             command(side, "stop-container", at.ctid, side.private, side.root, deadline_s=SLOW_S),
@@ -85,7 +85,7 @@ def ensure_up(at: Situation) -> Step:
         id="ensure-up",
         title=f"make sure that {at.ctid} {'runs' if _runs(at) else 'is mounted'}",
         zone=Zone.RETIRE,
-        do=_up(at, at.destination, "ensure-up"),
+        do=up_by(at, at.destination, "ensure-up"),
         undo=ONLY_FORWARD,
         ensures=True,
     )
@@ -93,17 +93,3 @@ def ensure_up(at: Situation) -> Step:
 
 def _runs(at: Situation) -> bool:
     return at.container.state is State.RUNNING
-
-
-def _up(at: Situation, side: Side, verb: str) -> Command:
-    return command(
-        side,
-        verb,
-        at.ctid,
-        side.private,
-        side.root,
-        *device_of(side),
-        side.dumpdir,
-        at.container.state,
-        deadline_s=DUMP_S if at.online else SLOW_S,
-    )

@@ -38,6 +38,8 @@ def bring(at: Situation) -> tuple[Step, ...]:
 def _copy(at: Situation) -> Step:
     """Copy it, and look at both once more, byte by byte; synced there."""
     source, destination = at.source, at.destination
+    # Of the operator's options for rsync those that only say how it is sent; others could leave out part of it.
+    options = (word for word in at.options.rsync if word.startswith("--bwlimit"))
     return Step(
         id="copy-dump",
         title=f"copy the memory dump {dump_of(at, source)} to {destination.node}, synced and compared there",
@@ -55,9 +57,7 @@ def _copy(at: Situation) -> Step:
             NO_DEVICE,
             "dump",
             remote_shell(at.options.peer_ssh),
-            "\n".join(
-                word for word in at.options.rsync if word.startswith("--bwlimit")
-            ),  # the others may leave out
+            "\n".join(options),
             deadline_s=COPY_S,
         ),
         undo=NothingToUndo("what was copied goes with the place that it was copied to"),
@@ -97,7 +97,7 @@ def retire(at: Situation) -> tuple[Step, ...]:
     if not at.has_memory:
         return ()
     old = dump_of(at, at.source)
-    void = Step(
+    deleted = Step(
         id="retire-dump",
         title=f"delete the old memory dump {old}",
         zone=Zone.RETIRE,
@@ -111,7 +111,7 @@ def retire(at: Situation) -> tuple[Step, ...]:
         do=command(at.destination, "remove-made", _place(at), deadline_s=SLOW_S),
         undo=ONLY_FORWARD,
     )
-    return (void, tidy)
+    return (deleted, tidy)
 
 
 def dump_of(at: Situation, side: Side) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from planner.model import State
 from planner.plan import Compensation, NothingToUndo, Step, Zone
 from planner.situation import Side, Situation
-from planner.steps import DUMP_S, LOOKS_ONLY, ONLY_FORWARD, SLOW_S, command, device_of, takes_back
+from planner.steps import LOOKS_ONLY, ONLY_FORWARD, command, device_of, takes_back, up_by
 from planner.verbs import NO_DEVICE
 
 
@@ -36,17 +36,7 @@ def note_state(at: Situation) -> Step:
         do=command(side, "note-state", at.ctid, state),
         undo=takes_back(
             f"make sure that it is {state} again",
-            command(
-                side,
-                "restore-state",
-                at.ctid,
-                side.private,
-                side.root,
-                *device_of(side),
-                side.dumpdir,
-                state,
-                deadline_s=DUMP_S if at.online else SLOW_S,
-            ),
+            up_by(at, side, "restore-state"),
             must=True,
         ),
     )
