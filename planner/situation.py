@@ -25,6 +25,11 @@ DEFAULTS: Final = {
 """What vzctl takes where neither config says (vz.conf(5))."""
 
 
+CHECKPOINTS: Final = "/proc/cpt"
+"""There if the kernel makes checkpoints itself; vzctl takes CRIU where it is not."""
+TAKES_UP: Final = "/proc/rst"
+"""There if the kernel takes such a checkpoint up."""
+
 REBOOT_DIR: Final = "/var/lib/vzctl/vzreboot"
 """Where vz's boot script finds further containers to start, unless vz.conf says VZREBOOTDIR."""
 
@@ -95,6 +100,11 @@ class Situation(Struct, frozen=True):
     def online(self) -> bool:
         """Whether it runs and is to keep its memory."""
         return self.options.online and self.container.state is State.RUNNING
+
+    @property
+    def staged(self) -> bool:
+        """Whether its memory is written down stage by stage by an OpenVZ kernel, not whole, by CRIU (domain.md)."""
+        return self.online and CHECKPOINTS in self.source.facts.tools
 
     @property
     def has_memory(self) -> bool:

@@ -25,7 +25,7 @@ def lose_power(world: World, node: NodeState, *, keeps_all: bool = False) -> Non
         world.sync(node)
     node.tree, node.cached = node.disk, {}
     node.mounts = node.lasting
-    node.running, node.roots, node.bare = {}, {}, frozenset()
+    node.running, node.roots, node.bare, node.frozen = {}, {}, frozenset(), frozenset()
     node.living, node.busy = frozenset(), frozenset()
     world.late = tuple(late for late in world.late if node.name not in late.ends)
     node.boots += 1

@@ -68,7 +68,7 @@ def i2_runs_on_one_node(view: View) -> str | None:
     """The container runs on at most one node, also if any node reboots at this instant."""
     live = []
     for node in view.nodes:
-        if view.ctid in node.running:
+        if node.awake(view.ctid):
             live.append(f"runs on {node.name}")
         elif view.ctid in auto_starts(node):
             live.append(f"would start on {node.name} if that booted now")
@@ -237,7 +237,7 @@ def _outcome(view: View, stop: Stop) -> str | None:
         case Outcome.DOWN:
             # Somebody may have given power to a node that was said to be off; what it does then is not ours.
             woken = {name for name in view.off if not view.world.nodes[name].dark}
-            running = (n.name for n in view.world.nodes.values() if view.ctid in n.running)
+            running = (n.name for n in view.world.nodes.values() if n.awake(view.ctid))
             where = [name for name in running if name not in woken]
             return f"DOWN, but it runs on {where[0]}" if where else _safe_and_released(view, stop, woken)
         case Outcome.IN_DOUBT:
@@ -329,7 +329,7 @@ def _destination_has_it(view: View, *, may_be_fenced: bool = False) -> str | Non
         return f"{view.ctid} is still fenced on {view.destination}"
     if not view.newest(_files(view, node)):
         return f"the newest files are not at {view.destination}"
-    if view.ctid in old.running or view.ctid in auto_starts(old):
+    if old.awake(view.ctid) or view.ctid in auto_starts(old):
         return f"{view.ctid} runs or would start at {view.source} too"
     where = vz.areas_of(node, view.ctid)
     device = node.devices.get(where.hook_device) if where is not None and where.hook_device else None

@@ -75,6 +75,7 @@ class NodeState:
         "dark",
         "devices",
         "disk",
+        "frozen",
         "given",
         "hushed",
         "lasting",
@@ -105,6 +106,7 @@ class NodeState:
     cached: Mapping[str, Data]  # what was copied onto a mounted LUN and is not on it yet
     mounts: tuple[Mount, ...]  # but for containers' roots
     running: Mapping[int, Standing]
+    frozen: frozenset[int]  # of these: they stand still for a staged checkpoint
     roots: Mapping[int, str]  # containers whose root area is mounted, and where
     cold: frozenset[int]  # of those that ever ran: it was started anew, its memory is not that of before
     bare: frozenset[int]  # of these: nothing was mounted at their private area when that was done
@@ -119,6 +121,10 @@ class NodeState:
         for slot in NodeState.__slots__:
             setattr(twin, slot, getattr(self, slot))
         return twin
+
+    def awake(self, ctid: int) -> bool:
+        """Whether a container runs and does not stand still."""
+        return ctid in self.running and ctid not in self.frozen
 
     # --- files
 
@@ -279,6 +285,8 @@ class World:
         self.clock += 1
         for node in self.nodes.values():
             for ctid, place in node.running.items():
+                if ctid in node.frozen:
+                    continue
                 if self.writers is None or ctid in self.writers:
                     self._write(node, ctid, place)
 
@@ -348,6 +356,7 @@ def _node_key(node: NodeState, names: Mapping[int, Any]) -> tuple[Any, ...]:
         frozenset(node.roots.items()),
         node.bare,
         node.cold,
+        node.frozen,
         node.living,
         node.busy,
         node.hushed,

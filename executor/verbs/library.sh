@@ -309,14 +309,33 @@ state_of() { # CTID -> running, mounted, suspended, stopped, deleted or unknown,
     esac
 }
 
-rooted_in() { # ROOT: does a process have its root there? (a container's processes are seen from its node)
+processes_in() { # ROOT -> the processes that have their root there (a container's processes are seen from its node)
     set -- "$(real "$1")"
     # shellcheck disable=SC2010,SC2012 # no file names of others: /proc/PID/root only
     ls -l /proc/[0-9]*/root 2>/dev/null | at=" -> $1" awk '{
         here = index($0, ENVIRON["at"])
         rest = here ? substr($0, here + length(ENVIRON["at"])) : "x"
-        if (rest == "" || substr(rest, 1, 1) == "/") found = 1
-    } END { exit !found }'
+        if (rest != "" && substr(rest, 1, 1) != "/") next
+        sub(/.*\/proc\//, "", $0)
+        sub(/\/.*/, "", $0)
+        print
+    }'
+}
+
+rooted_in() { [ -n "$(processes_in "$1")" ]; } # ROOT: does a process have its root there?
+
+stands_still() { # ROOT: there are processes in it, and none of them can run: the kernel's freezer shows as D, SIGSTOP as T
+    still=1
+    for each in $(processes_in "$1"); do
+        state=$(first_line "/proc/$each/stat")
+        state=${state##*) }
+        case $state in
+            [DTt]*) still=0 ;;
+            '' | [ZX]*) ;; # it has ended
+            *) return 1 ;;
+        esac
+    done
+    return "$still"
 }
 
 stop_container() { # CTID PRIVATE ROOT: exit statuses of vzctl are not believed; look
@@ -354,6 +373,10 @@ may_be_whole() { # after a power cut a dump that was not synced may be only half
     [ -f "$run/put-dump" ] || [ -f "$run/dumped" ] || [ "$(first_line "$run/dumping")" = "$(boot_id)" ]
 }
 
+had_memory() { # whether the container was to keep its memory, and this run has begun to take it along
+    of_this_run || [ -f "$run/taken" ] || [ -f "$run/freezing" ]
+}
+
 used_up() { # whoever finds a dump here from now on has another one before him
     sync # vzctl has deleted it, or forget_dump has
     rm -f "$run/dumping" "$run/dumped" "$run/put-dump"
@@ -377,7 +400,78 @@ take_up() { # as ensure_up: from this run's dump, which is void from here on; fa
     return 1
 }
 
-ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE; see ensure-up
+# A staged checkpoint: the container stands still, its memory is written to a file, and it can go on as if nothing had been.
+
+frozen_here() { # as ensure_up: does it, or some of it (a freeze may have been cut off), stand still for a staged checkpoint?
+    [ "$8" != - ] && [ "$(state_of "$1")" = running ] || return 1
+    [ "$(first_line "$run/freezing")" = "$(boot_id)" ] || stands_still "$3"
+}
+
+go_on() { # as ensure_up: what stands still runs on, with all that it has in mind; fails if it still stands still
+    how=chkpnt
+    if [ -f "$run/undumped" ]; then
+        how=restore
+        [ -f "$run/taken" ] || mark taken # it may change its disk from here on
+    fi
+    vzctl --skiplock "$how" "$1" --resume >&2 </dev/null 9>&-
+    resume_status=$?
+    tries=0
+    while stands_still "$3"; do # or all of it waits for its disk just now
+        tries=$((tries + 1))
+        if [ "$tries" -gt 3 ]; then
+            [ "$resume_status" != 0 ] || die "container $1 was resumed, and still stands still"
+            echo "container $1 cannot be resumed (vzctl: exit status $resume_status)" >&2
+            return 1
+        fi
+        [ "$resume_status" != 0 ] || sleep 1
+    done
+    [ "$(state_of "$1")" = running ] || die "container $1 was to be resumed; it is $(state_of "$1") now"
+}
+
+kill_frozen() { # CTID PRIVATE ROOT HOW DUMPFILE: what stands still ends; what runs is left alone
+    if [ "$(state_of "$1")" = running ]; then
+        stands_still "$3" || die "container $1 runs; only one that stands still is killed"
+        mark killing "$(boot_id)"
+        vzctl --skiplock "$4" "$1" --kill >&2 </dev/null 9>&-
+    fi
+    [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
+    case $(state_of "$1") in
+        stopped | suspended | deleted) ;;
+        *) die "container $1 is still $(state_of "$1")" ;;
+    esac
+    [ -z "$(mounted_at "$3")" ] || die "$3 is still mounted"
+    ! rooted_in "$3" || die "a process still lives in $3"
+    sync
+    [ "$5" != - ] || return 0
+    # The disk is as it was when it stood still only if it has been killed and unmounted, and no power was cut.
+    [ -f "$run/written" ] && [ "$(first_line "$run/killing")" = "$(boot_id)" ] || return 0
+    mark dumped
+}
+
+take_up_file() { # as ensure_up: from the file of a staged checkpoint, which is void from here on; fails if nothing came of it
+    [ ! -f "$run/taken" ] && [ -f "$run/dumped" ] && there "$8" || return 1
+    mark taken
+    vzctl --skiplock restore "$1" --dumpfile "$8" --skip_arpdetect >&2 </dev/null 9>&-
+    taken_status=$?
+    [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
+    case $(state_of "$1") in
+        running)
+            stands_still "$3" || return 0
+            kill_frozen "$1" "$2" "$3" restore -
+            ;;
+        stopped) ;;
+        *) die "the memory of container $1 was to be taken up; it is $(state_of "$1") now" ;;
+    esac
+    [ "$taken_status" != 0 ] || die "the memory of container $1 was taken up, and it is down again"
+    echo "container $1: its memory could not be taken up (vzctl: exit status $taken_status)" >&2
+    return 1
+}
+
+ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE DUMPFILE; see ensure-up
+    if frozen_here "$@" && ! go_on "$@"; then
+        [ -z "$pivot" ] || not_up "container $1 still stands still"
+        kill_frozen "$1" "$2" "$3" chkpnt "$8" # what it has in mind is in its dump
+    fi
     case $(state_of "$1") in
         running | "$7")
             # [seen] A hook that hides its failure lets a container come up on the stale files under the mount point.
@@ -393,6 +487,7 @@ ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE; see ensure-up
         forget_dump "$6/Dump.$1"
         used_up
     fi
+    [ "$7" != running ] || [ ! -f "$run/dumped" ] || [ -f "$run/taken" ] || mark taken
     [ ! -f "$run/anew" ] || echo "container $1 was started anew: its memory is lost" >&2
     if [ "$4" = - ]; then
         # A hook may have mounted something of its own over the files that were brought here.
@@ -424,7 +519,9 @@ bring_up() { # as ensure_up
     if [ "$7" = running ]; then
         # A start of a mounted container would unmount it, hooks and all, and mount it again ([seen]).
         [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
-        if there "$6/Dump.$1"; then
+        if [ -n "$pivot" ] && [ "$8" != - ]; then
+            not_up "container $1 does not stand still any more: it is gone"
+        elif there "$6/Dump.$1"; then
             of_this_run || not_up "$6/Dump.$1 is there: vzctl start would put old memory on a newer disk"
             [ "$4" = - ] || mount_device "$4" "$5" "$2" any
             if take_up "$@"; then
@@ -435,11 +532,17 @@ bring_up() { # as ensure_up
         elif [ -n "$pivot" ] && [ -f "$run/put-dump" ]; then
             not_up "$6/Dump.$1 is gone, which this run had put there"
         fi
-        ! of_this_run && [ ! -f "$run/taken" ] || mark anew
+        if [ "$8" != - ]; then
+            [ "$4" = - ] || mount_device "$4" "$5" "$2" any
+            if take_up_file "$@"; then
+                return 0
+            fi
+        fi
+        ! had_memory || mark anew
         # --force passes the fence, ours or the owner's ([seen] exit 105 otherwise).
-        set -- "$@" start "$1" --force
+        set -- "$1" "$2" "$3" "$4" "$5" "$6" "$7" start "$1" --force
     else
-        set -- "$@" mount "$1"
+        set -- "$1" "$2" "$3" "$4" "$5" "$6" "$7" mount "$1"
     fi
     [ "$4" = - ] || mount_device "$4" "$5" "$2" any
     vzctl --skiplock "$8" "$9" ${10:+"${10}"} >&2 </dev/null 9>&- # what it starts must outlive this command

@@ -5,7 +5,7 @@ from __future__ import annotations
 from planner.identity import identity, short_name, stable_name
 from planner.plan import Command, Compensation, NothingToUndo
 from planner.situation import Side, Situation
-from planner.verbs import NO_DEVICE
+from planner.verbs import NO_DEVICE, NO_DUMP
 
 QUICK_S = 60
 """Deadline of a verb that touches a few files."""
@@ -42,8 +42,19 @@ def up_by(at: Situation, side: Side, verb: str) -> Command:
         *device_of(side),
         side.dumpdir,
         at.container.state,
+        dump_file(at, side) if at.staged else NO_DUMP,
         deadline_s=DUMP_S if at.online else SLOW_S,
     )
+
+
+def dump_place(at: Situation, side: Side) -> str:
+    """A directory of this run's for the memory dump, under a name that vzctl does not take up."""
+    return f"{side.dumpdir}/.vzplan-dump-{at.ctid}"
+
+
+def dump_file(at: Situation, side: Side) -> str:
+    """Where the memory dump lies in there."""
+    return f"{dump_place(at, side)}/Dump.{at.ctid}"
 
 
 def called(side: Side) -> str:

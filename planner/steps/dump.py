@@ -8,31 +8,52 @@ from __future__ import annotations
 
 from planner.plan import NothingToUndo, Step, Zone
 from planner.situation import Side, Situation
-from planner.steps import COPY_S, ONLY_FORWARD, SLOW_S, command, takes_back
+from planner.steps import COPY_S, DUMP_S, ONLY_FORWARD, SLOW_S, command, dump_file, dump_place, takes_back
 from planner.steps.copy import remote_shell
 from planner.verbs import NO_DEVICE
 
 
-def make_place(at: Situation) -> tuple[Step, ...]:
-    """Make the directory that it is copied into; taken back with what was copied."""
-    side, place = at.destination, _place(at)
-    step = Step(
-        id="make-dump-place",
+def make_places(at: Situation) -> tuple[Step, ...]:
+    """Make the directories that it is written to and copied to; taken back with what is in them."""
+    sides = (at.source, at.destination) if at.staged else (at.destination,)
+    return tuple(_make_place(at, side) for side in sides) if at.has_memory else ()
+
+
+def _make_place(at: Situation, side: Side) -> Step:
+    place = dump_place(at, side)
+    return Step(
+        id="make-dump-place" if side is at.destination else "make-dump-place-source",
         title=f"make {place} for the memory dump",
         zone=Zone.PREPARE,
         do=command(side, "make-dir", place, "0700"),
         undo=takes_back(
-            "delete it and what was copied into it",
+            "delete it with the memory dump in it",
             command(side, "remove-made-tree", place, deadline_s=SLOW_S),
             must=False,
         ),
     )
-    return (step,) if at.has_memory else ()
+
+
+def write(at: Situation) -> Step:
+    """Of a staged checkpoint: what the container, which stands still, has in mind."""
+    side = at.source
+    return Step(
+        id="dump",
+        title=f"write its memory to {dump_file(at, side)}",
+        zone=Zone.FREEZE,
+        do=command(side, "dump-container", at.ctid, side.root, dump_file(at, side), deadline_s=DUMP_S),
+        undo=NothingToUndo("the dump goes with the place that it is written to"),
+    )
 
 
 def bring(at: Situation) -> tuple[Step, ...]:
-    """Copy it, and give it its name at the destination, where the config has none yet: nobody can take it up."""
-    return (_copy(at), _put(at)) if at.has_memory else ()
+    """Copy it, and give it its name at the destination, where the config has none yet: nobody can take it up.
+
+    A staged one is taken up from where it lies.
+    """
+    if not at.has_memory:
+        return ()
+    return (_copy(at),) if at.staged else (_copy(at), _put(at))
 
 
 def _copy(at: Situation) -> Step:
@@ -42,17 +63,17 @@ def _copy(at: Situation) -> Step:
     options = (word for word in at.options.rsync if word.startswith("--bwlimit"))
     return Step(
         id="copy-dump",
-        title=f"copy the memory dump {dump_of(at, source)} to {destination.node}, synced and compared there",
+        title=f"copy the memory dump {_dump_at(at)} to {destination.node}, synced and compared there",
         zone=Zone.TRANSFER,
         do=command(
             source,
             "copy-tree",
             at.ctid,
-            source.dumpdir,
+            dump_place(at, source) if at.staged else source.dumpdir,
             NO_DEVICE,
             NO_DEVICE,
             destination.node,
-            _place(at),
+            dump_place(at, destination),
             NO_DEVICE,
             NO_DEVICE,
             "dump",
@@ -66,7 +87,7 @@ def _copy(at: Situation) -> Step:
 
 def _put(at: Situation) -> Step:
     side = at.destination
-    copied, dump = f"{_place(at)}/Dump.{at.ctid}", dump_of(at, side)
+    copied, dump = dump_file(at, side), dump_of(at, side)
     return Step(
         id="put-dump",
         title=f"put the memory dump at {dump}",
@@ -89,13 +110,15 @@ def void(at: Situation) -> tuple[Step, ...]:
         undo=ONLY_FORWARD,
         ensures=True,
     )
-    return (step,) if at.online else ()
+    return (step,) if at.online and not at.staged else ()
 
 
 def retire(at: Situation) -> tuple[Step, ...]:
-    """The old dump, which matches no disk any more, and the place that the new one came through."""
+    """The old dump, which matches no disk any more, and the places that it was written to and copied to."""
     if not at.has_memory:
         return ()
+    if at.staged:
+        return tuple(_remove_place(at, side) for side in (at.source, at.destination))
     old = dump_of(at, at.source)
     deleted = Step(
         id="retire-dump",
@@ -106,12 +129,22 @@ def retire(at: Situation) -> tuple[Step, ...]:
     )
     tidy = Step(
         id="remove-dump-place",
-        title=f"rmdir {_place(at)}",
+        title=f"rmdir {dump_place(at, at.destination)}",
         zone=Zone.RETIRE,
-        do=command(at.destination, "remove-made", _place(at), deadline_s=SLOW_S),
+        do=command(at.destination, "remove-made", dump_place(at, at.destination), deadline_s=SLOW_S),
         undo=ONLY_FORWARD,
     )
     return (deleted, tidy)
+
+
+def _remove_place(at: Situation, side: Side) -> Step:
+    return Step(
+        id="remove-dump-place" if side is at.destination else "remove-dump-place-source",
+        title=f"delete {dump_place(at, side)} with the memory dump, which is void",
+        zone=Zone.RETIRE,
+        do=command(side, "remove-made-tree", dump_place(at, side), deadline_s=SLOW_S),
+        undo=ONLY_FORWARD,
+    )
 
 
 def dump_of(at: Situation, side: Side) -> str:
@@ -119,5 +152,5 @@ def dump_of(at: Situation, side: Side) -> str:
     return f"{side.dumpdir}/Dump.{at.ctid}"
 
 
-def _place(at: Situation) -> str:
-    return f"{at.destination.dumpdir}/.vzplan-dump-{at.ctid}"
+def _dump_at(at: Situation) -> str:
+    return dump_file(at, at.source) if at.staged else dump_of(at, at.source)

@@ -7,7 +7,7 @@ from posixpath import basename
 from planner.codec import text_sha256
 from planner.model import Script
 from planner.parse.config import FENCE
-from planner.plan import Compensation, Step, Zone
+from planner.plan import Command, Compensation, Step, Zone
 from planner.situation import Side, Situation
 from planner.steps import ONLY_FORWARD, SLOW_S, command, takes_back
 from planner.verbs import ANY_CONTENT
@@ -95,15 +95,29 @@ def hide_config(at: Situation, backup: str) -> Step:
         id="hide-config",
         title=f"rename the config to {basename(backup)}",
         zone=Zone.TRANSFER,
-        do=command(
-            side, "rename-file", at.config_path, backup, text_sha256(FENCE + at.config), deadline_s=SLOW_S
-        ),
+        do=_hidden(at, backup),
         undo=takes_back(
             "give it its name back",
             command(side, "rename-file", backup, at.config_path, ANY_CONTENT, deadline_s=SLOW_S),
             must=True,
         ),
     )
+
+
+def put_config_away(at: Situation, backup: str) -> Step:
+    """The same once it has moved: what stood still at the source until then was vzctl's to end, by its config."""
+    return Step(
+        id="hide-config",
+        title=f"rename the config to {basename(backup)}",
+        zone=Zone.RETIRE,
+        do=_hidden(at, backup),
+        undo=ONLY_FORWARD,
+    )
+
+
+def _hidden(at: Situation, backup: str) -> Command:
+    was = text_sha256(FENCE + at.config)
+    return command(at.source, "rename-file", at.config_path, backup, was, deadline_s=SLOW_S)
 
 
 def activate_config(at: Situation) -> Step:

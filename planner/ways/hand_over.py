@@ -33,13 +33,15 @@ def new_config(at: Situation) -> str:
 
 def steps(at: Situation) -> tuple[Step, ...]:
     """The whole move, in order."""
+    if at.staged:
+        return still(at)
     return up(at) if at.up else down(at)
 
 
 def up(at: Situation) -> tuple[Step, ...]:
     """A container that runs, or is mounted: taken down here, its device mounted there, brought up there."""
     return (
-        *parts.prepare(at, new_config(at), *mount_point(at), *dump.make_place(at)),
+        *parts.prepare(at, new_config(at), *mount_point(at), *dump.make_places(at)),
         device.see_mounted(at, Zone.PREPARE),
         *parts.freeze(at),
         container.take_down(at),
@@ -58,6 +60,30 @@ def up(at: Situation) -> tuple[Step, ...]:
     )
 
 
+def still(at: Situation) -> tuple[Step, ...]:
+    """A container that stands still for a staged checkpoint: ended once its memory is safe, to free its device."""
+    return (
+        *parts.prepare(at, new_config(at), *mount_point(at), *dump.make_places(at)),
+        device.see_mounted(at, Zone.PREPARE),
+        *parts.freeze(at),
+        container.freeze(at),
+        dump.write(at),
+        *dump.bring(at),
+        container.kill(at),
+        device.release_at_source(at),
+        files.hide_config(at, parts.backup(at)),
+        device.prove_released(at.source),
+        device.prove_released(at.destination),
+        device.mount_at_destination(at, Zone.TRANSFER),
+        files.activate_config(at),
+        container.undump(at),
+        container.bring_up_pivot(at),
+        files.allow_start(at),
+        container.ensure_up(at),
+        *parts.retire(at, files.remove_dir(at, at.source.private, "private"), *dump.retire(at)),
+    )
+
+
 def down(at: Situation) -> tuple[Step, ...]:
     """A stopped container, or a suspended one with its dump: which node may mount its device is what changes.
 
@@ -65,7 +91,7 @@ def down(at: Situation) -> tuple[Step, ...]:
     """
     noted = () if device.mounted_before(at) else (device.note_superblock(at),)
     return (
-        *parts.prepare(at, new_config(at), *mount_point(at), *dump.make_place(at)),
+        *parts.prepare(at, new_config(at), *mount_point(at), *dump.make_places(at)),
         *parts.freeze(at),
         *dump.bring(at),
         *noted,
