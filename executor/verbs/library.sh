@@ -443,13 +443,16 @@ kill_frozen() { # CTID PRIVATE ROOT HOW DUMPFILE: what stands still ends; what r
     ! rooted_in "$3" || die "a process still lives in $3"
     sync
     [ "$5" != - ] || return 0
-    # The disk is as it was when it stood still only if it has been killed and unmounted, and no power was cut.
-    [ -f "$run/written" ] && [ "$(first_line "$run/killing")" = "$(boot_id)" ] || return 0
-    mark dumped
+    ! as_written "$5" || mark dumped # and unmounted, and synced: from here on a power cut does not change that
+}
+
+as_written() { # DUMPFILE: is the disk as it was when that was written? Only if what stood still then was killed by this run
+    [ -f "$run/written" ] && there "$1" || return 1
+    [ -f "$run/dumped" ] || [ "$(first_line "$run/killing")" = "$(boot_id)" ]
 }
 
 take_up_file() { # as ensure_up: from the file of a staged checkpoint, which is void from here on; fails if nothing came of it
-    [ ! -f "$run/taken" ] && [ -f "$run/dumped" ] && there "$8" || return 1
+    [ ! -f "$run/taken" ] && as_written "$8" || return 1
     mark taken
     vzctl --skiplock restore "$1" --dumpfile "$8" --skip_arpdetect >&2 </dev/null 9>&-
     taken_status=$?
@@ -487,7 +490,7 @@ ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE DUMPFILE; see en
         forget_dump "$6/Dump.$1"
         used_up
     fi
-    [ "$7" != running ] || [ ! -f "$run/dumped" ] || [ -f "$run/taken" ] || mark taken
+    [ "$7" != running ] || [ ! -f "$run/killing" ] || [ -f "$run/taken" ] || mark taken
     [ ! -f "$run/anew" ] || echo "container $1 was started anew: its memory is lost" >&2
     if [ "$4" = - ]; then
         # A hook may have mounted something of its own over the files that were brought here.

@@ -126,7 +126,7 @@ def _void(here: Here, dump: str) -> Generator[None, None, None]:
     if _of_this_run(here):
         yield from _forget_dump(here, dump)
         yield from _used_up(here)
-    if here.note("dumped") is not None and here.note("taken") is None:
+    if here.note("killing") is not None and here.note("taken") is None:
         yield from here.mark("taken")
 
 

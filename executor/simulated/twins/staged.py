@@ -67,9 +67,15 @@ def kill_frozen(here: Here, ctid: int, dumpfile: str) -> Twin:
     if state not in (State.STOPPED, State.SUSPENDED, State.DELETED):
         return die(f"container {ctid} is still {state}")
     yield from here.sync()
-    if dumpfile != NO_DUMP and here.note("written") is not None and here.note("killing") == node.boot_id:
+    if _as_written(here, dumpfile):
         yield from here.mark("dumped")
     return DONE
+
+
+def _as_written(here: Here, dumpfile: str) -> bool:
+    """Whether the disk is as it was when that was written: only if what stood still then was killed by this run."""
+    killed = here.note("dumped") is not None or here.note("killing") == here.node.boot_id
+    return killed and here.note("written") is not None and dumpfile in here.node.tree
 
 
 def undump_container(
@@ -117,7 +123,7 @@ def go_on(here: Here, ctid: int) -> Generator[None, None, bool]:
 def take_up_file(here: Here, ctid: int, dumpfile: str) -> Generator[None, None, End | None]:
     """From the file of a staged checkpoint, which is void from here on; None: nothing came of it."""
     node = here.node
-    if here.note("taken") is not None or here.note("dumped") is None or dumpfile not in node.tree:
+    if here.note("taken") is not None or not _as_written(here, dumpfile):
         return None
     here.world.untaken |= {(node.name, ctid)}
     yield from here.mark("taken")
