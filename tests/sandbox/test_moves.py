@@ -13,7 +13,7 @@ from msgspec import structs
 
 from planner.model import Options, State
 from planner.plan import Outcome, What
-from tests.sandbox import Node, Sandbox, counter, leftovers, tree_hash
+from tests.sandbox import Node, Sandbox, counter, leftovers, population, tree_hash
 from tests.sandbox.driving import CTID, PRIVATE, Driver
 
 
@@ -181,16 +181,27 @@ def test_a_container_moves_with_all_that_it_has_and_back(
         assert leftovers(box) == []
 
 
+def make_staged(box: Sandbox) -> None:
+    """From now on the kernels of both nodes make checkpoints themselves."""
+    for node in box.nodes:
+        population.make_staged(node.path("/"))
+
+
 def tokens(node: Node) -> list[tuple[int, str]]:
     """What the container has counted, each with what is nowhere but in its memory."""
     lines = node.path(f"{PRIVATE}/tokens").read_text().splitlines()
     return [(int(number), token) for number, token in (line.split() for line in lines)]
 
 
+@pytest.mark.parametrize("kind", ["whole", "staged"])
 @pytest.mark.parametrize("way", WAYS)
-def test_a_container_keeps_its_memory_when_it_is_moved_online_and_back(way: str, tmp_path: Path) -> None:
+def test_a_container_keeps_its_memory_when_it_is_moved_online_and_back(
+    way: str, kind: str, tmp_path: Path
+) -> None:
     with in_state(way, State.RUNNING) as box:
         driver, flags = Driver(box, tmp_path), WAYS[way]
+        if kind == "staged":
+            make_staged(box)
         hash_before = content(box.hn1)
         ((_, token),) = tokens(box.hn1)[:1]
         for node, flag, ends in (
@@ -201,6 +212,7 @@ def test_a_container_keeps_its_memory_when_it_is_moved_online_and_back(way: str,
             stop, watch, _ = driver.apply(options=options, source=ends[0], destination=ends[1])
             assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
             assert {what for what, *_ in watch.moves} == {What.DO}
+            assert ("freeze" in {at for _, at, _ in watch.moves}) is (kind == "staged")
             assert content(node) == hash_before
             moved = driver.facts()[ends[1]].container(CTID)
             assert moved is not None
