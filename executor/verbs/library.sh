@@ -426,6 +426,7 @@ go_on() { # as ensure_up: what stands still runs on, with all that it has in min
         [ "$resume_status" != 0 ] || sleep 1
     done
     [ "$(state_of "$1")" = running ] || die "container $1 was to be resumed; it is $(state_of "$1") now"
+    sync
 }
 
 kill_frozen() { # CTID PRIVATE ROOT HOW DUMPFILE: what stands still ends; what runs is left alone
@@ -453,6 +454,7 @@ as_written() { # DUMPFILE: is the disk as it was when that was written? Only if 
 
 take_up_file() { # as ensure_up: from the file of a staged checkpoint, which is void from here on; fails if nothing came of it
     [ ! -f "$run/taken" ] && as_written "$8" || return 1
+    [ "$(state_of "$1")" != mounted ] || die "container $1 is mounted, and cannot be unmounted"
     mark taken
     vzctl --skiplock restore "$1" --dumpfile "$8" --skip_arpdetect >&2 </dev/null 9>&-
     taken_status=$?

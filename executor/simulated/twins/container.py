@@ -239,7 +239,9 @@ def _may_be_taken_down(here: Here, ctid: int, private: str, device: str, identit
 
 def _going_on(here: Here, ctid: int, dumpfile: str, *, pivot: bool) -> Twin:
     """What stands still for a staged checkpoint goes on; if it cannot, it is ended, and its memory is in its dump."""
-    if dumpfile == NO_DUMP or ctid not in here.node.frozen or (yield from go_on(here, ctid)):
+    runs = vz.state_of(here.node, ctid) is State.RUNNING
+    begun = here.note("freezing") == here.node.boot_id or ctid in here.node.frozen
+    if dumpfile == NO_DUMP or not runs or not begun or (yield from go_on(here, ctid)):
         return DONE
     if pivot:
         return not_up(f"container {ctid} still stands still")

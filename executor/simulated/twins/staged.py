@@ -117,6 +117,7 @@ def go_on(here: Here, ctid: int) -> Generator[None, None, bool]:
     if ctid in here.node.frozen:
         return False
     here.world.untaken -= {(here.node.name, ctid)}
+    yield from here.sync()
     return True
 
 
@@ -125,6 +126,8 @@ def take_up_file(here: Here, ctid: int, dumpfile: str) -> Generator[None, None, 
     node = here.node
     if here.note("taken") is not None or not _as_written(here, dumpfile):
         return None
+    if vz.state_of(node, ctid) is State.MOUNTED:
+        return die(f"container {ctid} is mounted, and cannot be unmounted")
     here.world.untaken |= {(node.name, ctid)}
     yield from here.mark("taken")
     yield from checkpoints.undump(here.world, node, ctid, dumpfile, resumed=True)
