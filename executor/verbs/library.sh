@@ -473,10 +473,8 @@ take_up_file() { # as ensure_up: from the file of a staged checkpoint, which is 
 }
 
 ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE DUMPFILE; see ensure-up
-    if frozen_here "$@" && ! go_on "$@"; then
-        [ -z "$pivot" ] || not_up "container $1 still stands still"
-        kill_frozen "$1" "$2" "$3" chkpnt "$8" # what it has in mind is in its dump
-    fi
+    # It is not ended if it cannot go on: it has its memory, and whoever mends that can let it go on.
+    ! frozen_here "$@" || go_on "$@" || not_up "container $1 still stands still, with all that it has in mind"
     case $(state_of "$1") in
         running | "$7")
             # [seen] A hook that hides its failure lets a container come up on the stale files under the mount point.

@@ -9,7 +9,7 @@ from executor.simulated.loading import OWNERS
 from executor.simulated.twins import storage
 from executor.simulated.twins.files import unfenced
 from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up, same_disk, unfit
-from executor.simulated.twins.staged import go_on, kill_frozen, take_up_file
+from executor.simulated.twins.staged import go_on, take_up_file
 from executor.simulated.twins.storage import made_mounted, stands
 from planner.codec import text_sha256
 from planner.model import State
@@ -202,7 +202,7 @@ def _ensure_up(
     pivot: bool,
 ) -> Twin:
     number, node = int(ctid), here.node
-    end: End = yield from _going_on(here, number, dumpfile, pivot=pivot)
+    end: End = yield from _going_on(here, number, dumpfile)
     if end.status:
         return end
     is_up = vz.state_of(node, number) in (State.RUNNING, state)
@@ -237,15 +237,13 @@ def _may_be_taken_down(here: Here, ctid: int, private: str, device: str, identit
     return top is None and not storage.not_held(here, device, identity).status
 
 
-def _going_on(here: Here, ctid: int, dumpfile: str, *, pivot: bool) -> Twin:
-    """What stands still for a staged checkpoint goes on; if it cannot, it is ended, and its memory is in its dump."""
+def _going_on(here: Here, ctid: int, dumpfile: str) -> Twin:
+    """What stands still for a staged checkpoint goes on. It is not ended if it cannot: it has its memory."""
     runs = vz.state_of(here.node, ctid) is State.RUNNING
     begun = here.note("freezing") == here.node.boot_id or ctid in here.node.frozen
     if dumpfile == NO_DUMP or not runs or not begun or (yield from go_on(here, ctid)):
         return DONE
-    if pivot:
-        return not_up(f"container {ctid} still stands still")
-    return (yield from kill_frozen(here, ctid, dumpfile))
+    return not_up(f"container {ctid} still stands still, with all that it has in mind")
 
 
 def _bring_up(
