@@ -99,6 +99,12 @@ Precopy = Annotated[
 Online = Annotated[
     bool, typer.Option("--online", "--live", help="Its memory goes along: suspended here, taken up there.")
 ]
+DumpDevice = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DEV", help="Shared device that carries its memory in a hand-over (VE_DUMP_DEVICE)."
+    ),
+]
 MaxFrozen = Annotated[
     int | None,
     typer.Option(
@@ -144,6 +150,7 @@ def aim(
     rsync: Rsync = None,
     precopy: Precopy = 1,
     online: Online = False,
+    dump_device: DumpDevice = None,
     max_frozen: MaxFrozen = None,
     ssh: Ssh = "",
     peer_ssh: PeerSsh = None,
@@ -167,6 +174,7 @@ def aim(
             remove_area=remove_area is YesNo.YES,
             precopy=precopy,
             online=online,
+            dump_device=dump_device,
             max_frozen_s=max_frozen,
         ),
     )

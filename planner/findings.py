@@ -75,6 +75,7 @@ CODES: Final[dict[str, str]] = {
     "parent-missing": "the directory that is to hold an area, or a suspended container's memory, is not there",
     "no-checkpoint": "the container's memory cannot be written down there, or taken up, or that is not known",
     "cpu-unknown": "nothing says whether the destination's CPU can go on with what runs on the source's",
+    "dump-device-unused": "a device for the memory was named, and none goes by it",
     "dump-exists": "a memory dump waits for that number; vzctl start would restore it",
     "boot-list": "the destination would start a container at boot that does not run, or that is not known",
     "hook-missing": "nothing at the destination would mount the device at the next start",

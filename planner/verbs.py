@@ -117,6 +117,18 @@ VERBS: Final[dict[str, Verb]] = {
     "withdraw-dump": Verb(
         ("copied", "dump"), "the memory dump that this run put there is where it was copied to again"
     ),
+    "mount-dump": Verb(
+        ("device", "identity", "room", "found"),
+        "as mount-device, of the device that carries the memory; noted, so that it is mounted again where the dump on "
+        "it is to be taken up and a power cut has unmounted it",
+    ),
+    "accept-dump": Verb(
+        ("dump",), "the memory dump that the other end of this run has written is there, and may be taken up"
+    ),
+    "clear-dump": Verb(
+        ("device", "identity", "room", "ctid"),
+        "no memory dump of this run's is on the device, which nothing on this node mounts or holds",
+    ),
     "void-dump": Verb(
         ("dump",),
         "if the memory dump that this run put there has been taken up, none is there any more, durably",

@@ -104,6 +104,36 @@ def staged(request: Request) -> Request:
     return asking(structs.replace(request, source=source, destination=destination), online=True)
 
 
+DUMP_UUID: Final = "7d0c2f5e-1b7a-4f0e-9c55-1f2a3b4c5d6e"
+DUMP_WWID: Final = "3600508b4000971f0000a000000990000"
+
+
+def by_device(request: Request) -> Request:
+    """The same, but its memory goes by a device of its own."""
+
+    def added(facts: NodeFacts, name: str, number: str) -> NodeFacts:
+        like = next(d for d in facts.devices if d.filesystem is not None and d.filesystem.type == "ext4")
+        assert like.filesystem is not None
+        device = structs.replace(
+            like,
+            names=(name, f"/dev/disk/by-id/wwn-0x{DUMP_WWID}-part1"),
+            number=number,
+            wwid=DUMP_WWID,
+            filesystem=structs.replace(
+                like.filesystem, uuid=DUMP_UUID, needs_recovery=Known.NO, empty=Known.YES
+            ),
+            holders=(),
+            exclusive=Known.YES,
+        )
+        return structs.replace(facts, devices=(*facts.devices, device))
+
+    source = added(request.source, "/dev/sdd1", "8:49")
+    return asking(
+        structs.replace(request, source=source, destination=added(request.destination, "/dev/sdk1", "8:161")),
+        dump_device="/dev/sdd1",
+    )
+
+
 def mounted(request: Request) -> Request:
     """The same, but 123 is mounted and does not run."""
     return structs.replace(request, source=_with_container(request.source, state=State.MOUNTED))
@@ -252,6 +282,8 @@ WORLDS: Final = {
     "d2-staged": staged(bundled("san")),
     "d2-online-not-on-boot": online(not_on_boot(with_history(bundled("san")))),
     "d2-staged-not-on-boot": staged(not_on_boot(with_history(bundled("san")))),
+    "d2-online-by-device": by_device(online(bundled("san"))),
+    "d2-staged-by-device": by_device(staged(not_on_boot(bundled("san")))),
     "d2-mounted": mounted(bundled("san")),
     "d2-stopped": stopped(bundled("san")),
     "d2-stopped-not-on-boot": not_on_boot(stopped(with_history(bundled("san")))),

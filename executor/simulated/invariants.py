@@ -34,7 +34,7 @@ from executor.simulated.view import (
 )
 from executor.simulated.world import FILES, NodeState
 from planner.model import CONF_DIR
-from planner.parse.config import value, without_fence
+from planner.parse.config import DUMP_PLACE, value, without_fence
 from planner.plan import (
     Command,
     Outcome,
@@ -398,9 +398,9 @@ def _state_may_differ(view: View, node: NodeState, *, known: bool) -> bool:
 
 def _as_before(view: View) -> str | None:
     """Every file as it was, also after a power cut; no mount, lock or process that was not there."""
-    for lun, first in view.start.luns.items():
-        if lun != view.lun and view.world.luns[lun].data != first.data:
-            return f"{lun} is not as it was"
+    odd = _luns_differ(view)
+    if odd is not None:
+        return odd
     for name, node in view.world.nodes.items():
         was = view.start.nodes[name]
         for tree in (node.tree, node.disk):
@@ -497,9 +497,25 @@ def _still_held(view: View) -> str | None:
     for each in (node, old):
         if each.living - was.nodes[each.name].living:
             return f"a process that holds a lock is left on {each.name}"
+        held = [mount.point for mount in each.mounts if DUMP_PLACE in mount.point]
+        if held:
+            return f"{held[0]} is still mounted on {each.name}"
     if old.lun_at(view.private(view.source)) is not None:
         return f"{view.private(view.source)} is still mounted on {view.source}"
-    return None
+    return _dump_left(view)
+
+
+def _luns_differ(view: View) -> str | None:
+    for lun, first in view.start.luns.items():
+        if lun != view.lun and view.world.luns[lun].data != first.data:
+            return f"{lun} is not as it was"
+    return _dump_left(view)
+
+
+def _dump_left(view: View) -> str | None:
+    """On a device that carried it."""
+    left = [lun for lun, first in view.start.luns.items() if view.world.luns[lun].dumps != first.dumps]
+    return f"a memory dump is left on {left[0]}" if left else None
 
 
 def _backup(path: str, prefix: str) -> bool:

@@ -122,6 +122,7 @@ def mount(world: World, node: NodeState, device: Device, point: str) -> bool:
     lun = node.luns[device.number]
     known = world.luns[lun]
     world.luns = {**world.luns, lun: known._replace(dirty=True, mounted=known.mounted + 1)}
+    world.show_dumps(node, lun, point)
     return True
 
 
@@ -139,6 +140,7 @@ def umount(world: World, node: NodeState, point: str) -> bool:
         data = node.cached.get(lun, world.luns[lun].data)
         world.luns = {**world.luns, lun: world.luns[lun]._replace(data=data, dirty=False)}
         node.cached = {name: data for name, data in node.cached.items() if name != lun}
+        world.keep_dumps(node, lun, point, node.tree)
     return True
 
 

@@ -263,6 +263,21 @@ prove_not_held() { # DEVICE IDENTITY: nothing on *this* node mounts or holds it
     ! in_use "$1" || die "$1 is still held on this node, or cannot be opened"
 }
 
+release_device() { # DEVICE IDENTITY PLACE: never a lazy unmount, which only hides who still holds it
+    device_number=$(number "$1") || exit 1
+    tries=0
+    while case $(mounted_at "$3") in "$device_number" | "$device_number"/*) ;; *) false ;; esac; do
+        umount -- "$3" && continue
+        tries=$((tries + 1))
+        [ "$tries" -lt 3 ] || die "$3 cannot be unmounted"
+        sleep 1 # udev and the like look at devices for a moment
+    done
+    sync
+    # Not whether *any* node has it mounted: after this node lost power with the device mounted, the superblock says so
+    # until the next mount, and taking it back at the source must still be possible. prove-released asks that.
+    prove_not_held "$1" "$2"
+}
+
 prove_released() { # DEVICE IDENTITY: not held here, and mounted read-write by no node
     prove_not_held "$1" "$2"
     ! dirty "$1" || die "$1 is mounted read-write by some node (needs_recovery)"
@@ -373,12 +388,17 @@ may_be_whole() { # after a power cut a dump that was not synced may be only half
     [ -f "$run/put-dump" ] || [ -f "$run/dumped" ] || [ "$(first_line "$run/dumping")" = "$(boot_id)" ]
 }
 
+has_been_written() { # whether a dump on the device that carries it may be this run's
+    of_this_run || [ -f "$run/taken" ] || [ -f "$run/writing" ] || [ -f "$run/undumped" ]
+}
+
 had_memory() { # whether the container was to keep its memory, and this run has begun to take it along
     of_this_run || [ -f "$run/taken" ] || [ -f "$run/freezing" ]
 }
 
 used_up() { # whoever finds a dump here from now on has another one before him
     sync # vzctl has deleted it, or forget_dump has
+    [ ! -f "$run/carrier" ] || : >"$run/writing" # but a dump that cannot be seen just now, for its device is not mounted, is still this run's
     rm -f "$run/dumping" "$run/dumped" "$run/put-dump"
     sync
 }
@@ -518,8 +538,15 @@ may_be_taken_down() { # PRIVATE DEVICE IDENTITY: is it up on the stale files und
     esac
 }
 
+fetch_carrier() { # mount the device that carries the dump again, if there is something to be taken up on it
+    [ -f "$run/carrier" ] && [ ! -f "$run/taken" ] || return 0
+    read -r carrier carrier_identity carrier_room <"$run/carrier"
+    (mount_device "$carrier" "$carrier_identity" "$carrier_room" any) || echo "the dump on $carrier cannot be had" >&2
+}
+
 bring_up() { # as ensure_up
     if [ "$7" = running ]; then
+        fetch_carrier
         # A start of a mounted container would unmount it, hooks and all, and mount it again ([seen]).
         [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
         if [ -n "$pivot" ] && [ "$8" != - ]; then
@@ -592,11 +619,11 @@ unfence() { # CONFIG FENCE: take exactly our lines out, wherever they stand; kee
     line=$(grep -n -F -x -e "${2%%
 *}" "$1" | head -n 1 | cut -d : -f 1)
     [ -n "$line" ] || return 0
-    second=${2#*
-}
-    [ "$(sed -n "$((line + 1))p" "$1")" = "$second" ] || die "$1: the fence was changed by someone; take it out by hand"
+    lines=$(printf '%s\n' "$2" | wc -l)
+    [ "$(sed -n "$line,$((line + lines - 1))p" "$1")" = "$2" ] ||
+        die "$1: the fence was changed by someone; take it out by hand"
     {
         head -n "$((line - 1))" "$1"
-        tail -n "+$((line + 2))" "$1"
+        tail -n "+$((line + lines))" "$1"
     } | replace "$1" "$sum"
 }

@@ -8,7 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from planner.checks import container, destination, device, hooks, network, nodes, online, options, room
+from planner.checks import (
+    container,
+    destination,
+    device,
+    dump_device,
+    hooks,
+    network,
+    nodes,
+    online,
+    options,
+    room,
+)
 from planner.findings import Finding
 from planner.model import Request
 from planner.situation import Situation
@@ -20,6 +31,7 @@ OF_SITUATION: Final[tuple[Callable[[Situation], tuple[Finding, ...]], ...]] = (
     container.checks,
     destination.checks,
     device.checks,
+    dump_device.checks,
     hooks.checks,
     network.checks,
     room.checks,

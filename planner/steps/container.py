@@ -6,7 +6,17 @@ from planner.model import State
 from planner.parse.config import FENCE
 from planner.plan import Command, Probe, Step, Zone
 from planner.situation import Situation
-from planner.steps import DUMP_S, ONLY_FORWARD, SLOW_S, command, device_of, dump_file, takes_back, up_by
+from planner.steps import (
+    DUMP_S,
+    ONLY_FORWARD,
+    SLOW_S,
+    command,
+    device_of,
+    dump_file,
+    dumpdir,
+    takes_back,
+    up_by,
+)
 from planner.verbs import ANY_CONTENT, NO_DUMP
 
 
@@ -27,10 +37,16 @@ def suspend(at: Situation) -> Step:
     side = at.source
     return Step(
         id="suspend",
-        title=f"suspend {at.ctid}: its memory goes to {side.dumpdir}/Dump.{at.ctid}",
+        title=f"suspend {at.ctid}: its memory goes to {dumpdir(at, side)}/Dump.{at.ctid}",
         zone=Zone.FREEZE,
         do=command(
-            side, "suspend-container", at.ctid, side.private, side.root, side.dumpdir, deadline_s=DUMP_S
+            side,
+            "suspend-container",
+            at.ctid,
+            side.private,
+            side.root,
+            dumpdir(at, side),
+            deadline_s=DUMP_S,
         ),
         undo=takes_back(
             "take its memory up again (if that cannot be: start it, memory lost)",
@@ -142,13 +158,26 @@ def enable_pivot(at: Situation) -> Step:
     )
 
 
+def ensure_memory(at: Situation) -> tuple[Step, ...]:
+    """A pivot that was cut off is brought to its end while the config says yet where the dump is."""
+    step = Step(
+        id="ensure-memory",
+        title=f"make sure that {at.ctid} runs with its memory",
+        zone=Zone.RETIRE,
+        do=up_by(at, at.destination, "ensure-up"),
+        undo=ONLY_FORWARD,
+        ensures=True,
+    )
+    return (step,) if at.by_device and not at.staged else ()
+
+
 def ensure_up(at: Situation) -> Step:
     """The destination may have rebooted since the pivot: make sure that it is as it was."""
     return Step(
         id="ensure-up",
         title=f"make sure that {at.ctid} {'runs' if _runs(at) else 'is mounted'}",
         zone=Zone.RETIRE,
-        do=up_by(at, at.destination, "ensure-up"),
+        do=up_by(at, at.destination, "ensure-up", fenced=False),
         undo=ONLY_FORWARD,
         ensures=True,
     )

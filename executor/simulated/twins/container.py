@@ -6,7 +6,9 @@ from collections.abc import Generator
 
 from executor.simulated import checkpoints, vz
 from executor.simulated.loading import OWNERS
+from executor.simulated.tree import File
 from executor.simulated.twins import storage
+from executor.simulated.twins.dump import fetch_carrier
 from executor.simulated.twins.files import unfenced
 from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up, same_disk, unfit
 from executor.simulated.twins.staged import go_on, take_up_file
@@ -114,6 +116,8 @@ def _had_memory(here: Here) -> bool:
 def _used_up(here: Here) -> Generator[None, None, None]:
     """Whoever finds a dump here from now on has another one before him."""
     yield from here.sync()
+    if here.note("carrier") is not None:
+        here.node.put(f"{here.folder}/writing", File("", 0o600))
     for name in ("dumping", "dumped", "put-dump"):
         if here.note(name) is not None:
             here.node.drop(f"{here.folder}/{name}")
@@ -260,6 +264,7 @@ def _bring_up(
 ) -> Twin:
     end: End
     if wanted is State.RUNNING:
+        yield from fetch_carrier(here)
         if vz.state_of(here.node, ctid) is State.MOUNTED:
             yield from vz.unmount_root(here.world, here.node, ctid)
         place = (private, device, identity)

@@ -33,7 +33,11 @@ def dump_container(here: Here, ctid: str, root: str, dumpfile: str) -> Twin:
         return die(f"container {ctid} does not stand still")
     if here.marker(dumpfile.rpartition("/")[0]) not in node.tree:
         return die(f"{dumpfile} would not lie in a place of this run's")
-    if dumpfile in node.tree:
+    if here.note("writing") is None:
+        if dumpfile in node.tree:
+            return die(f"{dumpfile} is there, and this run did not write it")
+        yield from here.mark("writing")
+    elif dumpfile in node.tree:
         node.drop(dumpfile)
         yield
     if (yield from checkpoints.dump(here.world, node, number, dumpfile)):
