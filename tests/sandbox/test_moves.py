@@ -193,10 +193,20 @@ def tokens(node: Node) -> list[tuple[int, str]]:
     return [(int(number), token) for number, token in (line.split() for line in lines)]
 
 
-@pytest.mark.parametrize("kind", ["whole", "staged"])
-@pytest.mark.parametrize("way", WAYS)
+KINDS: Final = ("whole", "staged")
+CARRIERS: Final = ("/dev/sdb1", "/dev/sdg1")
+"""What hn1 and hn2 call the device that carries the memory."""
+KEPT: Final = [
+    *((way, kind, False) for way in WAYS for kind in KINDS),
+    *(("d2", kind, True) for kind in KINDS),
+]
+
+
+@pytest.mark.parametrize(
+    ("way", "kind", "by_device"), KEPT, ids=[f"{w}-{k}{'-by-device' * d}" for w, k, d in KEPT]
+)
 def test_a_container_keeps_its_memory_when_it_is_moved_online_and_back(
-    way: str, kind: str, tmp_path: Path
+    way: str, kind: str, by_device: bool, tmp_path: Path
 ) -> None:
     with in_state(way, State.RUNNING) as box:
         driver, flags = Driver(box, tmp_path), WAYS[way]
@@ -204,15 +214,17 @@ def test_a_container_keeps_its_memory_when_it_is_moved_online_and_back(
             make_staged(box)
         hash_before = content(box.hn1)
         ((_, token),) = tokens(box.hn1)[:1]
-        for node, flag, ends in (
-            (box.hn2, flags.there, ("hn1", "hn2")),
-            (box.hn1, flags.back, ("hn2", "hn1")),
+        for node, flag, ends, carrier in (
+            (box.hn2, flags.there, ("hn1", "hn2"), CARRIERS[0]),
+            (box.hn1, flags.back, ("hn2", "hn1"), CARRIERS[1]),
         ):
-            options = structs.replace(flag, online=True)
+            options = structs.replace(flag, online=True, dump_device=carrier if by_device else None)
             stop, watch, _ = driver.apply(options=options, source=ends[0], destination=ends[1])
             assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
             assert {what for what, *_ in watch.moves} == {What.DO}
-            assert ("freeze" in {at for _, at, _ in watch.moves}) is (kind == "staged")
+            done = {at for _, at, _ in watch.moves}
+            assert ("freeze" in done) is (kind == "staged")
+            assert ("copy-dump" in done) is not by_device
             assert content(node) == hash_before
             moved = driver.facts()[ends[1]].container(CTID)
             assert moved is not None
@@ -226,8 +238,17 @@ def test_a_container_keeps_its_memory_when_it_is_moved_online_and_back(
             assert numbers == tuple(range(1, len(numbers) + 1))
             assert (memory(box.hn1), memory(box.hn2)) == ("", "")
             assert leftovers(box) == []
+            if by_device:
+                assert on_device(node, CARRIERS[ends[1] == "hn2"]) == ["lost+found"]
             if flags.anew is not None and node is box.hn2:
                 box.hn1.sh(f"mke2fs -q -F -t ext4 {flags.anew}")
+
+
+def on_device(node: Node, device: str) -> list[str]:
+    """What is at the top of a device that nobody has mounted."""
+    return node.sh(
+        f"mkdir /tmp/look; mount -o ro {device} /tmp/look; ls -A /tmp/look; umount /tmp/look; rmdir /tmp/look"
+    ).split()
 
 
 @pytest.mark.parametrize("way", ["a", "d2"])

@@ -117,10 +117,12 @@ def go_on(here: Here, ctid: int) -> Generator[None, None, bool]:
     if here.note("undumped") is not None and here.note("taken") is None:
         here.world.untaken |= {(here.node.name, ctid)}
         yield from here.mark("taken")
+    still = ctid in here.node.frozen
     yield from checkpoints.resume(here.world, here.node, ctid)
     if ctid in here.node.frozen:
         return False
-    here.world.untaken -= {(here.node.name, ctid)}
+    if still:
+        here.world.untaken -= {(here.node.name, ctid)}
     yield from here.sync()
     return True
 
