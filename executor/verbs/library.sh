@@ -538,15 +538,16 @@ may_be_taken_down() { # PRIVATE DEVICE IDENTITY: is it up on the stale files und
     esac
 }
 
-fetch_carrier() { # mount the device that carries the dump again, if there is something to be taken up on it
+fetch_carrier() { # CTID: mount the device that carries the dump again, if there is something to be taken up on it
     [ -f "$run/carrier" ] && [ ! -f "$run/taken" ] || return 0
     read -r carrier carrier_identity carrier_room <"$run/carrier"
-    (mount_device "$carrier" "$carrier_identity" "$carrier_room" any) || echo "the dump on $carrier cannot be had" >&2
+    (mount_device "$carrier" "$carrier_identity" "$carrier_room" any) ||
+        not_up "the memory of container $1 is on $carrier, which cannot be mounted (started by hand it loses that)"
 }
 
 bring_up() { # as ensure_up
     if [ "$7" = running ]; then
-        fetch_carrier
+        fetch_carrier "$1"
         # A start of a mounted container would unmount it, hooks and all, and mount it again ([seen]).
         [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
         if [ -n "$pivot" ] && [ "$8" != - ]; then

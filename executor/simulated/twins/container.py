@@ -264,7 +264,9 @@ def _bring_up(
 ) -> Twin:
     end: End
     if wanted is State.RUNNING:
-        yield from fetch_carrier(here)
+        end = yield from fetch_carrier(here)
+        if end.status:
+            return end
         if vz.state_of(here.node, ctid) is State.MOUNTED:
             yield from vz.unmount_root(here.world, here.node, ctid)
         place = (private, device, identity)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Final
 
-from executor.simulated.twins.here import DONE, End, Here, Twin, die
+from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up
 from executor.simulated.twins.storage import mount_device, release_device
 from executor.simulated.vz import config_path
 
@@ -66,12 +65,14 @@ def mount_dump(here: Here, device: str, identity: str, room: str, found: str) ->
     return end
 
 
-def fetch_carrier(here: Here) -> Generator[None, None, None]:
+def fetch_carrier(here: Here) -> Twin:
     """Mount the device that carries the dump again, if there is something to be taken up on it."""
     carrier = here.note("carrier")
-    if carrier is not None and here.note("taken") is None:
-        device, identity, room = carrier.split(" ")
-        yield from mount_device(here, device, identity, room, "any")
+    if carrier is None or here.note("taken") is not None:
+        return DONE
+    device, identity, room = carrier.split(" ")
+    end: End = yield from mount_device(here, device, identity, room, "any")
+    return not_up(f"the memory is on {device}, which cannot be mounted") if end.status else DONE
 
 
 def accept_dump(here: Here, dump: str) -> Twin:
