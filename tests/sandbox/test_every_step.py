@@ -176,8 +176,9 @@ def assert_failed_once(step: Step, trouble: Trouble, watch: Telling) -> None:
 def test_a_step_that_fails_once_is_unwound(way: str, kind: Kind, how: str, tmp_path: Path) -> None:
     with in_state(way, State.RUNNING) as box, watching(box, tmp_path) as driver:
         trouble = Trouble(kind)
+        options = kept(box, how, WAYS[way].there)
         before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
-        request = driver.look(options=kept(box, how, WAYS[way].there))
+        request = driver.look(options=options)
         plan = make_plan(request)
         assert plan.way == way
         token = tokens(box.hn1)[0][1]
