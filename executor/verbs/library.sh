@@ -492,6 +492,18 @@ take_up_file() { # as ensure_up: from the file of a staged checkpoint, which is 
     return 1
 }
 
+wake() { # CTID ROOT: a checkpoint that was cut off may have left it stopped
+    stands_still "$2" || return 0
+    # shellcheck disable=SC2046 # one word each
+    kill -s CONT $(processes_in "$2")
+    tries=0
+    while stands_still "$2"; do # or all of it waits for its disk just now
+        tries=$((tries + 1))
+        [ "$tries" -le 3 ] || not_up "container $1 stands still, since its memory was to be written down"
+        sleep 1
+    done
+}
+
 ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE DUMPFILE; see ensure-up
     # It is not ended if it cannot go on: it has its memory, and whoever mends that can let it go on.
     ! frozen_here "$@" || go_on "$@" || not_up "container $1 still stands still, with all that it has in mind"
@@ -507,6 +519,7 @@ ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE DUMPFILE; see en
     esac
     # It runs on: what this run wrote down of it, or half of that, must never be taken up.
     if [ "$7" = running ] && of_this_run; then
+        wake "$1" "$3"
         forget_dump "$6/Dump.$1"
         used_up
     fi

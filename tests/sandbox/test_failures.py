@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -27,7 +28,7 @@ from tests.sandbox import (
 )
 from tests.sandbox.driving import CTID, PRIVATE, Driver, Hooks, changes
 from tests.sandbox.nodes import REPOSITORY
-from tests.sandbox.test_moves import WAYS, in_state
+from tests.sandbox.test_moves import WAYS, in_state, kept, tokens
 
 Break = Callable[[Sandbox], None]
 
@@ -92,6 +93,55 @@ def test_a_failure_is_unwound(world: str, trouble: Break, at: str, tmp_path: Pat
         failed = [name for what, name, status in watch.moves if what is What.DO and status != 0]
         assert failed == [at], (stop, watch.moves)
         assert_as_before(box, driver, before, hash_before)
+
+
+STAGES: Final = {
+    "chkpnt-suspend": ("hn1", "freeze"),
+    "chkpnt-dump": ("hn1", "dump"),
+    "chkpnt-kill": ("hn1", "kill"),
+    "restore-undump": ("hn2", "undump"),
+    "restore-resume": ("hn2", "bring-up"),
+}
+"""Each stage of a staged checkpoint: where vzctl fails at it, and at which step that shows."""
+WHOLE: Final = {"chkpnt": ("hn1", "suspend"), "restore": ("hn2", "bring-up")}
+
+
+@pytest.mark.parametrize(
+    ("way", "how", "faults"),
+    [
+        ("a", "staged", {at: told for at, told in STAGES.items() if at != "chkpnt-kill"}),
+        ("d2", "staged-by-device", STAGES),
+        ("d2", "online-by-device", WHOLE),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_checkpoint_that_fails_at_any_stage_is_taken_back_with_its_memory(
+    way: str, how: str, faults: Mapping[str, tuple[str, str]], tmp_path: Path
+) -> None:
+    with in_state(way, State.RUNNING) as box:
+        driver, options = Driver(box, tmp_path), kept(box, how, WAYS[way].there)
+        before, hash_before, ((_, token),) = driver.facts(), tree_hash(box.hn1, PRIVATE), tokens(box.hn1)[:1]
+        for fault, (node, step) in faults.items():
+            at = box.hn1 if node == "hn1" else box.hn2
+            at.sh(switch(f"vzctl-{fault}-fails"))
+            stop, watch, _ = driver.apply(options=options)
+            assert stop.outcome is Outcome.UNWOUND, (fault, stop, watch.moves)
+            failed = [name for what, name, status in watch.moves if what is What.DO and status != 0]
+            assert failed == [step], (fault, stop, watch.moves)
+            at.sh(f"rm /run/faults/vzctl-{fault}-fails")
+            assert_as_before(box, driver, before, hash_before)
+            assert {known for _, known in tokens(box.hn1)} == {token}, fault
+
+
+def test_a_checkpoint_that_was_cut_off_leaves_nothing_stopped(tmp_path: Path) -> None:
+    with in_state("a", State.RUNNING) as box:
+        driver, options = Driver(box, tmp_path), kept(box, "online", WAYS["a"].there)
+        before, hash_before, ((_, token),) = driver.facts(), tree_hash(box.hn1, PRIVATE), tokens(box.hn1)[:1]
+        box.hn1.sh(switch("vzctl-chkpnt-stops"))
+        stop, watch, _ = driver.apply(options=options)
+        assert stop.outcome is Outcome.UNWOUND, (stop, watch.moves)
+        assert_as_before(box, driver, before, hash_before)
+        assert {known for _, known in tokens(box.hn1)} == {token}
 
 
 @pytest.mark.parametrize("spare", ["xfs", "btrfs"])

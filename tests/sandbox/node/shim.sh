@@ -1,6 +1,7 @@
 #!/bin/sh
 # Stands before mount, umount, rsync, sync and vzctl and makes them fail where a switch in /run/faults says so:
-# mount-fails and umount-fails list paths, one a line; vzctl-start-fails (or another verb) need only exist.
+# mount-fails and umount-fails list paths, one a line; vzctl-start-fails (or another verb, or a stage: vzctl-chkpnt-dump-fails)
+# need only exist. With vzctl-chkpnt-stops the container is left stopped, and it fails.
 # With rsync-slow a copy that is sent from here takes its time, with rsync-hangs one that is taken in says nothing. At a
 # pipe vzctl-start-waits vzctl says "here" before it starts anything, at vzctl-start-returns when that is done, and goes
 # on once something is written into the pipe. With a number in sync-kills the sync that is so manieth from then on ends the
@@ -46,6 +47,12 @@ case $tool in
         for stage; do # of a checkpoint: vzctl-chkpnt-dump-fails
             case $stage in --suspend | --dump | --undump | --resume | --kill) word=$word${stage#-} ;; esac
         done
+        if [ -e /run/faults/vzctl-chkpnt-stops ] && [ "$word" = chkpnt ]; then # cut off, it leaves all as it has stopped it
+            for each; do case $each in [1-9]*) ctid=$each ;; esac done
+            /usr/lib/node/vzctl --skiplock chkpnt "$ctid" --suspend
+            rm "/run/frozen.$ctid"
+            exit 1
+        fi
         if [ -e "/run/faults/vzctl-$word-fails" ]; then
             echo "vzctl: $word made to fail" >&2
             exit 1
