@@ -106,6 +106,12 @@ NoDeps = Annotated[
         help="Only warn of what this check finds: cpu (the CPU, and the version of memory images).",
     ),
 ]
+DumpDevice = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DEV", help="Shared device that carries its memory in a hand-over (VE_DUMP_DEVICE)."
+    ),
+]
 MaxFrozen = Annotated[
     int | None,
     typer.Option(
@@ -152,6 +158,7 @@ def aim(
     precopy: Precopy = 1,
     online: Online = False,
     nodeps: NoDeps = None,
+    dump_device: DumpDevice = None,
     max_frozen: MaxFrozen = None,
     ssh: Ssh = "",
     peer_ssh: PeerSsh = None,
@@ -176,6 +183,7 @@ def aim(
             precopy=precopy,
             online=online,
             nodeps=tuple(sorted(set(nodeps or ()))),
+            dump_device=dump_device,
             max_frozen_s=max_frozen,
         ),
     )

@@ -42,9 +42,7 @@ node() {
         multipath ploop rsync setsid sg_persist sha256sum ssh sync timeout tune2fs umount vzctl vzlist vzquota; do
         ! command -v "$tool" >/dev/null || echo "tool $tool"
     done
-    for tool in /proc/cpt /proc/rst; do # the kernel's own, of staged checkpoints
-        [ ! -e "$tool" ] || echo "tool $tool"
-    done
+    stat -c %n /proc/cpt /proc/rst 2>/dev/null | sed 's/^/tool /' # the kernel's own, of staged checkpoints
     [ ! -f /etc/vz/vz.conf ] || echo "vzconf $(coded </etc/vz/vz.conf)"
 }
 

@@ -81,6 +81,7 @@ CODES: Final[dict[str, str]] = {
     "mount-in-use": "a container that is to run on has files open on a mount from outside, or that is not known",
     "mount-stays": "a mount from outside does not go along with a container that is to run on",
     "memory-short": "the destination has less memory free than the container uses",
+    "dump-device-unused": "a device for the memory was named, and none goes by it",
     "dump-exists": "a memory dump waits for that number; vzctl start would restore it",
     "boot-list": "the destination would start a container at boot that does not run, or that is not known",
     "hook-missing": "nothing at the destination would mount the device at the next start",

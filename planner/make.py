@@ -78,5 +78,7 @@ def _title(request: Request, at: Situation | None) -> str:
 def _summary(at: Situation | None, way: Way | None) -> str:
     if at is None or way is None:
         return "not possible as things stand; see the findings"
-    how = "suspended meanwhile: its memory goes along" if at.online else "offline"
+    how = "offline"
+    if at.online:
+        how = f"{'frozen' if at.staged else 'suspended'} meanwhile: its memory goes along"
     return f"{way.summary(at)} · {at.container.state}, {how}"

@@ -344,6 +344,7 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     remove_area: bool = True  # delete the source's private area once it has moved
     rsync: tuple[str, ...] = ()  # further options for rsync
     precopy: int = 1  # passes while it runs
+    dump_device: str | None = None  # carries the memory of a container whose device is handed over
     online: bool = False  # it keeps its memory: suspended here, taken up there
     nodeps: tuple[Check, ...] = ()  # checks that only warn
     max_frozen_s: Annotated[int, Meta(ge=1, le=FROZEN_MAX_S)] | None = (

@@ -168,7 +168,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         return next(c for c in self.settle if c.node == node)
 
 
-DOWN: Final = ("stop-container", "suspend-container")
+DOWN: Final = ("stop-container", "suspend-container", "freeze-container")
 """Verbs that take the container down."""
 
 

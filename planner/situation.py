@@ -25,18 +25,34 @@ DEFAULTS: Final = {
 """What vzctl takes where neither config says (vz.conf(5))."""
 
 
+CHECKPOINTS: Final = "/proc/cpt"
+"""There if the kernel makes checkpoints itself; vzctl takes CRIU where it is not."""
+TAKES_UP: Final = "/proc/rst"
+"""There if the kernel takes such a checkpoint up."""
+
 REBOOT_DIR: Final = "/var/lib/vzctl/vzreboot"
 """Where vz's boot script finds further containers to start, unless vz.conf says VZREBOOTDIR."""
 
 SHOWN: Final = 60
 """So much of a line is shown."""
 
-READ: Final = frozenset({*DEFAULTS, "VE_DEVICE"})
+READ: Final = frozenset({*DEFAULTS, "VE_DEVICE", "VE_DUMP_DEVICE"})
 """Settings that are read here, and complained of one by one."""
 
 
 TOLD_ONCE: Final = frozenset(
-    {"VE_DEVICE", "VE_PRIVATE", "VE_ROOT", "DUMPDIR", "DISABLED", "ONBOOT", "NAME", "IP_ADDRESS", "NETIF"}
+    {
+        "VE_DEVICE",
+        "VE_DUMP_DEVICE",
+        "VE_PRIVATE",
+        "VE_ROOT",
+        "DUMPDIR",
+        "DISABLED",
+        "ONBOOT",
+        "NAME",
+        "IP_ADDRESS",
+        "NETIF",
+    }
 )
 """Settings of which two would mean one thing to vzctl and another to whoever sources the config."""
 
@@ -55,6 +71,9 @@ class Side(Struct, frozen=True):
     lockdir: str
     dumpdir: str
     device: Device | None  # the one that carries an insulated container, under this node's names
+    dump_device: Device | None = (
+        None  # the one that carries its memory in a hand-over, under this node's names
+    )
 
     @property
     def node(self) -> str:
@@ -76,6 +95,7 @@ class Situation(Struct, frozen=True):
     config: str
     name: str | None
     device_name: str | None  # VE_DEVICE as it is written
+    dump_device_name: str | None  # --dump-device, or VE_DUMP_DEVICE as it is written
     insulated: bool
     handed_over: bool
     source: Side
@@ -95,6 +115,16 @@ class Situation(Struct, frozen=True):
     def online(self) -> bool:
         """Whether it runs and is to keep its memory."""
         return self.options.online and self.container.state is State.RUNNING
+
+    @property
+    def staged(self) -> bool:
+        """Whether its memory is written down stage by stage by an OpenVZ kernel, not whole, by CRIU (domain.md)."""
+        return self.online and CHECKPOINTS in self.source.facts.tools
+
+    @property
+    def by_device(self) -> bool:
+        """Whether its memory goes by a device of its own; meaningful only with a hand-over (domain.md)."""
+        return self.online and self.handed_over and self.dump_device_name is not None
 
     @property
     def has_memory(self) -> bool:
@@ -159,6 +189,9 @@ def read(request: Request) -> Situation | tuple[Finding, ...]:
         found += lines_of_a_shell(facts.vz_conf or "", f"{facts.node}:/etc/vz/vz.conf", AREAS)
     sides = [_side(facts, container.config, ctid, found) for facts in (source, destination)]
     device_name = _setting("VE_DEVICE", (container.config,), ctid, subject, found)
+    dump_name = request.asked.options.dump_device or _setting(
+        "VE_DUMP_DEVICE", (container.config,), ctid, subject, found
+    )
     if found:
         return tuple(found)
     here, there = sides
@@ -168,6 +201,7 @@ def read(request: Request) -> Situation | tuple[Finding, ...]:
         device = next((d for d in source.devices if d.number == mount.device), None)
     insulated = bool(device_name) or mount is not None
     target, handed_over = _target(request, device_name, device, insulated=insulated)
+    dump_device = source.device(dump_name) if dump_name else None
     return Situation(
         request=request,
         ctid=ctid,
@@ -175,10 +209,11 @@ def read(request: Request) -> Situation | tuple[Finding, ...]:
         config=container.config,
         name=value(container.config, "NAME") or None,
         device_name=device_name,
+        dump_device_name=dump_name,
         insulated=insulated,
         handed_over=handed_over,
-        source=structs.replace(here, device=device),
-        destination=structs.replace(there, device=target),
+        source=structs.replace(here, device=device, dump_device=dump_device),
+        destination=structs.replace(there, device=target, dump_device=_peer(dump_device, destination)),
     )
 
 

@@ -33,6 +33,9 @@ ANY_CONTENT: Final = "-"
 NO_DEVICE: Final = "-"
 """Operand for a device or identity where the container owns none."""
 
+NO_DUMP: Final = "-"
+"""Operand for a dump's file where there is none."""
+
 
 class Verb(Struct, frozen=True):
     """A verb's operands, in order, and its promise."""
@@ -45,6 +48,9 @@ class Verb(Struct, frozen=True):
 _DATA = ("ctid", "private", "root", "device", "identity")
 """A container and what it stands on. ``device`` and ``identity`` are "-" for a shared one."""
 
+_UP = (*_DATA, "dumpdir", "state", "dumpfile")
+"""The same, and how it is to be up there. ``dumpfile`` is that of a staged checkpoint, or "-"."""
+
 VERBS: Final[dict[str, Verb]] = {
     # --- the run itself
     "own": Verb(("ctid",), "this run, and no other, is recorded as owner of the container on this node"),
@@ -54,7 +60,7 @@ VERBS: Final[dict[str, Verb]] = {
     ),
     "note-state": Verb(("ctid", "state"), "the container is in this state; state and boot id are noted"),
     "restore-state": Verb(
-        (*_DATA, "dumpdir", "state"),
+        _UP,
         "if this run went as far as the freeze, or the node has booted since, the container is in this state again",
     ),
     "hold-lock": Verb(("ctid", "lockdir"), "a live process of this run holds vzctl's lock"),
@@ -111,6 +117,18 @@ VERBS: Final[dict[str, Verb]] = {
     "withdraw-dump": Verb(
         ("copied", "dump"), "the memory dump that this run put there is where it was copied to again"
     ),
+    "mount-dump": Verb(
+        ("device", "identity", "room", "found"),
+        "as mount-device, of the device that carries the memory; noted, so that it is mounted again where the dump on "
+        "it is to be taken up and a power cut has unmounted it",
+    ),
+    "accept-dump": Verb(
+        ("dump",), "the memory dump that the other end of this run has written is there, and may be taken up"
+    ),
+    "clear-dump": Verb(
+        ("device", "identity", "room", "ctid"),
+        "no memory dump of this run's is on the device, which nothing on this node mounts or holds",
+    ),
     "void-dump": Verb(
         ("dump",),
         "if the memory dump that this run put there has been taken up, none is there any more, durably",
@@ -159,20 +177,37 @@ VERBS: Final[dict[str, Verb]] = {
         ("ctid", "private", "root", "dumpdir"),
         "the container is down, its root area unmounted, and its memory is in DUMPDIR, durably",
     ),
+    "freeze-container": Verb(
+        ("ctid", "root"),
+        "the container stands still, with all that it has in mind, and what it has written is on its disk",
+    ),
+    "dump-container": Verb(
+        ("ctid", "root", "dumpfile"),
+        "what the container that stands still has in mind is in dumpfile, durably, and it stands still yet",
+    ),
+    "kill-container": Verb(
+        ("ctid", "private", "root", "how", "dumpfile"),
+        "the container that stood still is down, its root area unmounted; how is chkpnt where it was frozen, restore "
+        "where it was undumped; its memory may be taken up from dumpfile here (-: from nothing)",
+    ),
+    "undump-container": Verb(
+        (*_DATA, "dumpdir", "dumpfile"),
+        "the container is here with the memory in dumpfile, on this device if it owns one, and stands still",
+    ),
     "stop-container": Verb(("ctid", "private", "root"), "the container is down and its root area unmounted"),
     "ensure-up": Verb(
-        (*_DATA, "dumpdir", "state"),
+        _UP,
         "the container is in this state here (running, mounted), on this device if it owns one; with its memory, if "
         "this run wrote that down here and nobody has taken it up yet",
     ),
     # --- pivots: mark `out` durably, act, mark `refused N` once seen that nothing came of it
-    "bring-up": Verb((*_DATA, "dumpdir", "state"), "as ensure-up, with durable marks before and after"),
+    "bring-up": Verb(_UP, "as ensure-up, with durable marks before and after"),
     "enable-container": Verb(
         ("ctid", "config"),
         "the stopped container may be started here: unfenced, with durable marks",
         reads_stdin=True,
     ),
     "probe-pivot": Verb(
-        ("ctid",), "answers whether this run's pivot ever took effect: 10 yes, 11 no, 12 not known"
+        ("ctid", "root"), "answers whether this run's pivot ever took effect: 10 yes, 11 no, 12 not known"
     ),
 }

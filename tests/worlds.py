@@ -99,6 +99,51 @@ def with_criu(request: Request) -> Request:
     return structs.replace(request, source=source, destination=destination)
 
 
+def staged(request: Request) -> Request:
+    """The same, but 123 is to run on, and both nodes have kernels that make checkpoints themselves."""
+    source, destination = (
+        structs.replace(
+            facts, tools=tuple(sorted({*facts.tools, "/proc/cpt", "/proc/rst"})), cpt_version=0x308
+        )
+        for facts in (request.source, request.destination)
+    )
+    return asking(structs.replace(request, source=source, destination=destination), online=True)
+
+
+DUMP_UUID: Final = "7d0c2f5e-1b7a-4f0e-9c55-1f2a3b4c5d6e"
+DUMP_WWID: Final = "3600508b4000971f0000a000000990000"
+
+
+def by_device(request: Request) -> Request:
+    """The same, but its memory goes by a device of its own."""
+
+    def added(facts: NodeFacts, name: str, number: str) -> NodeFacts:
+        like = next(d for d in facts.devices if d.filesystem is not None and d.filesystem.type == "ext4")
+        assert like.filesystem is not None
+        device = structs.replace(
+            like,
+            names=(name, f"/dev/disk/by-id/wwn-0x{DUMP_WWID}-part1"),
+            number=number,
+            wwid=DUMP_WWID,
+            filesystem=structs.replace(
+                like.filesystem,
+                uuid=DUMP_UUID,
+                needs_recovery=Known.NO,
+                empty=Known.YES,
+                free_bytes=like.size_bytes // 2,
+            ),
+            holders=(),
+            exclusive=Known.YES,
+        )
+        return structs.replace(facts, devices=(*facts.devices, device))
+
+    source = added(request.source, "/dev/sdd1", "8:49")
+    return asking(
+        structs.replace(request, source=source, destination=added(request.destination, "/dev/sdk1", "8:161")),
+        dump_device="/dev/sdd1",
+    )
+
+
 def mounted(request: Request) -> Request:
     """The same, but 123 is mounted and does not run."""
     return structs.replace(
@@ -215,6 +260,7 @@ WORLDS: Final = {
     "a-running": bundled("shared"),
     "a-running-not-on-boot": not_on_boot(with_history(bundled("shared"))),
     "a-online": online(bundled("shared")),
+    "a-staged": staged(bundled("shared")),
     "a-mounted": mounted(bundled("shared")),
     "a-stopped": stopped(with_history(bundled("shared"))),
     "a-suspended": suspended(bundled("shared")),
@@ -224,17 +270,20 @@ WORLDS: Final = {
     "b-running": with_history(bundled("to-insulated")),
     "b-running-two-disks": with_neighbour(bundled("to-insulated")),
     "b-online": online(not_on_boot(bundled("to-insulated"))),
+    "b-staged": staged(not_on_boot(bundled("to-insulated"))),
     "b-mounted": not_on_boot(mounted(bundled("to-insulated"))),
     "b-stopped": stopped(bundled("to-insulated")),
     "b-suspended": not_on_boot(suspended(bundled("to-insulated"))),
     "c-running": bundled("to-shared"),
     "c-running-by-config": not_on_boot(without_device(bundled("to-shared", Options()))),
     "c-online": online(bundled("to-shared")),
+    "c-staged": staged(bundled("to-shared")),
     "c-mounted": mounted(with_history(bundled("to-shared"))),
     "c-stopped": not_on_boot(stopped(bundled("to-shared"))),
     "c-suspended": suspended(with_history(bundled("to-shared"))),
     "d1-running": not_on_boot(bundled("other-device")),
     "d1-online": online(bundled("other-device")),
+    "d1-staged": staged(bundled("other-device")),
     "d1-mounted": mounted(bundled("other-device")),
     "d1-stopped": stopped(bundled("other-device")),
     "d1-suspended": suspended(bundled("other-device")),
@@ -242,7 +291,11 @@ WORLDS: Final = {
     "d2-running-not-on-boot": not_on_boot(bundled("san")),
     "d2-running-own-hooks": asking(bundled("hook-missing"), install_hooks=True),
     "d2-online": online(bundled("san")),
+    "d2-staged": staged(bundled("san")),
     "d2-online-not-on-boot": online(not_on_boot(with_history(bundled("san")))),
+    "d2-staged-not-on-boot": staged(not_on_boot(with_history(bundled("san")))),
+    "d2-online-by-device": by_device(online(bundled("san"))),
+    "d2-staged-by-device": by_device(staged(not_on_boot(bundled("san")))),
     "d2-mounted": mounted(bundled("san")),
     "d2-stopped": stopped(bundled("san")),
     "d2-stopped-not-on-boot": not_on_boot(stopped(with_history(bundled("san")))),

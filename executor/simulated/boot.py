@@ -23,9 +23,12 @@ def lose_power(world: World, node: NodeState, *, keeps_all: bool = False) -> Non
     """Unsynced changes are gone (or happen to be on the disk), processes and mounts too; the node stays dark."""
     if keeps_all:
         world.sync(node)
+    for mount in node.mounts:
+        if mount.device in node.luns:
+            world.keep_dumps(node, node.luns[mount.device], mount.point, node.disk)
     node.tree, node.cached = node.disk, {}
     node.mounts = node.lasting
-    node.running, node.roots, node.bare = {}, {}, frozenset()
+    node.running, node.roots, node.bare, node.frozen = {}, {}, frozenset(), frozenset()
     node.living, node.busy = frozenset(), frozenset()
     world.late = tuple(late for late in world.late if node.name not in late.ends)
     node.boots += 1

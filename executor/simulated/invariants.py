@@ -34,7 +34,7 @@ from executor.simulated.view import (
 )
 from executor.simulated.world import FILES, NodeState
 from planner.model import CONF_DIR
-from planner.parse.config import value, without_fence
+from planner.parse.config import DUMP_PLACE, value, without_fence
 from planner.plan import (
     Command,
     Outcome,
@@ -68,7 +68,7 @@ def i2_runs_on_one_node(view: View) -> str | None:
     """The container runs on at most one node, also if any node reboots at this instant."""
     live = []
     for node in view.nodes:
-        if view.ctid in node.running:
+        if node.awake(view.ctid):
             live.append(f"runs on {node.name}")
         elif view.ctid in auto_starts(node):
             live.append(f"would start on {node.name} if that booted now")
@@ -237,7 +237,7 @@ def _outcome(view: View, stop: Stop) -> str | None:
         case Outcome.DOWN:
             # Somebody may have given power to a node that was said to be off; what it does then is not ours.
             woken = {name for name in view.off if not view.world.nodes[name].dark}
-            running = (n.name for n in view.world.nodes.values() if view.ctid in n.running)
+            running = (n.name for n in view.world.nodes.values() if n.awake(view.ctid))
             where = [name for name in running if name not in woken]
             return f"DOWN, but it runs on {where[0]}" if where else _safe_and_released(view, stop, woken)
         case Outcome.IN_DOUBT:
@@ -329,7 +329,7 @@ def _destination_has_it(view: View, *, may_be_fenced: bool = False) -> str | Non
         return f"{view.ctid} is still fenced on {view.destination}"
     if not view.newest(_files(view, node)):
         return f"the newest files are not at {view.destination}"
-    if view.ctid in old.running or view.ctid in auto_starts(old):
+    if old.awake(view.ctid) or view.ctid in auto_starts(old):
         return f"{view.ctid} runs or would start at {view.source} too"
     where = vz.areas_of(node, view.ctid)
     device = node.devices.get(where.hook_device) if where is not None and where.hook_device else None
@@ -398,9 +398,9 @@ def _state_may_differ(view: View, node: NodeState, *, known: bool) -> bool:
 
 def _as_before(view: View) -> str | None:
     """Every file as it was, also after a power cut; no mount, lock or process that was not there."""
-    for lun, first in view.start.luns.items():
-        if lun != view.lun and view.world.luns[lun].data != first.data:
-            return f"{lun} is not as it was"
+    odd = _luns_differ(view)
+    if odd is not None:
+        return odd
     for name, node in view.world.nodes.items():
         was = view.start.nodes[name]
         for tree in (node.tree, node.disk):
@@ -497,9 +497,25 @@ def _still_held(view: View) -> str | None:
     for each in (node, old):
         if each.living - was.nodes[each.name].living:
             return f"a process that holds a lock is left on {each.name}"
+        held = [mount.point for mount in each.mounts if DUMP_PLACE in mount.point]
+        if held:
+            return f"{held[0]} is still mounted on {each.name}"
     if old.lun_at(view.private(view.source)) is not None:
         return f"{view.private(view.source)} is still mounted on {view.source}"
-    return None
+    return _dump_left(view)
+
+
+def _luns_differ(view: View) -> str | None:
+    for lun, first in view.start.luns.items():
+        if lun != view.lun and view.world.luns[lun].data != first.data:
+            return f"{lun} is not as it was"
+    return _dump_left(view)
+
+
+def _dump_left(view: View) -> str | None:
+    """On a device that carried it."""
+    left = [lun for lun, first in view.start.luns.items() if view.world.luns[lun].dumps != first.dumps]
+    return f"a memory dump is left on {left[0]}" if left else None
 
 
 def _backup(path: str, prefix: str) -> bool:

@@ -79,7 +79,8 @@ def _node(given: NodeFacts, truth: Truth, luns: dict[str, Lun], roots_seen: dict
     node.name, node.given, node.base = given.node, given, None
     node.reachable, node.dark, node.hushed = True, False, False
     node.boots, node.renamed = 0, 0
-    node.busy, node.stubborn, node.bare, node.cold = frozenset(), frozenset(), frozenset(), frozenset()
+    node.busy, node.stubborn, node.bare = frozenset(), frozenset(), frozenset()
+    node.cold, node.frozen = frozenset(), frozenset()
     node.devices = {name: device for device in given.devices for name in device.names}
     node.luns = {d.number: _lun_name(given.node, d, truth) for d in given.devices}
     areas = {

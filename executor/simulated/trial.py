@@ -554,7 +554,7 @@ class Trial:
 
     def passes(self, seconds: float) -> None:
         """So much time; counted while the container is down that ran, until its first controller ends."""
-        runs = any(self.view.ctid in node.running for node in self.world.nodes.values())
+        runs = any(node.awake(self.view.ctid) for node in self.world.nodes.values())
         if seconds and not runs and self.view.first == State.RUNNING.value and self.generation == 1:
             self.down_s += round(seconds)
 

@@ -206,7 +206,7 @@ class View:
         world = self.world
         now: list[object] = [world.luns, world.ledger, world.losses, world.ran, world.others]
         for n in self.nodes:
-            now += (n.tree, n.disk, n.mounts, n.running, n.stubborn, n.hushed)
+            now += (n.tree, n.disk, n.mounts, n.running, n.frozen, n.stubborn, n.hushed)
         seen, self.seen = self.seen, tuple(now)
         if not seen:
             return EVERYTHING
@@ -234,7 +234,9 @@ def _roots(node: NodeState) -> frozenset[str]:
 
 
 def state_of(node: NodeState, ctid: int) -> str:
-    """Whether a container is running, mounted, suspended or down there."""
+    """Whether a container is running, frozen, mounted, suspended or down there."""
+    if ctid in node.frozen:
+        return "frozen"
     if ctid in node.running or ctid in node.roots:
         return "running" if ctid in node.running else "mounted"
     return "suspended" if vz.state_of(node, ctid) is State.SUSPENDED else "down"

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from executor.simulated.tree import EMPTY, HALF, Dir, File, Link, Tree
+from executor.simulated.tree import Dir, File, Link, Tree
 from executor.simulated.world import NodeState, Standing, World
 from planner.model import CONF_DIR, Device, Known, Mount, State
 from planner.parse.config import ConfigError, expanded, settings, value
@@ -122,6 +122,7 @@ def mount(world: World, node: NodeState, device: Device, point: str) -> bool:
     lun = node.luns[device.number]
     known = world.luns[lun]
     world.luns = {**world.luns, lun: known._replace(dirty=True, mounted=known.mounted + 1)}
+    world.show_dumps(node, lun, point)
     return True
 
 
@@ -139,6 +140,7 @@ def umount(world: World, node: NodeState, point: str) -> bool:
         data = node.cached.get(lun, world.luns[lun].data)
         world.luns = {**world.luns, lun: world.luns[lun]._replace(data=data, dirty=False)}
         node.cached = {name: data for name, data in node.cached.items() if name != lun}
+        world.keep_dumps(node, lun, point, node.tree)
     return True
 
 
@@ -167,7 +169,7 @@ def _hook(text: str, tool: str) -> tuple[bool, bool]:
     return deals, "||" in text
 
 
-def _hooks(world: World, node: NodeState, ctid: int, name: str, tool: str) -> Effects:
+def hooks(world: World, node: NodeState, ctid: int, name: str, tool: str) -> Effects:
     """Both action scripts of ``name``, the node's and then the container's."""
     where = areas_of(node, ctid)
     if where is None or node.hushed:
@@ -188,7 +190,7 @@ def _hooks(world: World, node: NodeState, ctid: int, name: str, tool: str) -> Ef
     return 0
 
 
-def _locked(node: NodeState, ctid: int, lockdir: str) -> bool:
+def locked(node: NodeState, ctid: int, lockdir: str) -> bool:
     """[seen] A lock counts while its process lives on that node."""
     return node.text(f"{lockdir}/{ctid}.lck") in node.living
 
@@ -198,7 +200,7 @@ def start(world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bo
     where = areas_of(node, ctid)
     if where is None or not isinstance(node.tree.get(where.private), Dir | Link):
         return FAILED  # [seen] asked before any hook runs
-    if not skiplock and _locked(node, ctid, where.lockdir):
+    if not skiplock and locked(node, ctid, where.lockdir):
         return LOCKED
     if ctid in node.running:
         return FAILED
@@ -206,9 +208,9 @@ def start(world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bo
         return DISABLED
     if ctid in node.roots:  # [seen] a mounted container is unmounted first, hooks and all, and mounted again
         yield from unmount_root(world, node, ctid)
-    if (yield from _hooks(world, node, ctid, "premount", "mount")):
+    if (yield from hooks(world, node, ctid, "premount", "mount")):
         return FAILED
-    _mount_root(node, ctid, where)
+    put_root(node, ctid, where)
     yield
     place = Standing(where.private, node.lun_at(where.private))
     if "start" in node.stubborn or world.content_of(node, place) is None:  # nothing there that could be run
@@ -217,7 +219,7 @@ def start(world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bo
     dump = f"{where.dumpdir}/Dump.{ctid}"
     node.cold |= {ctid}
     if dump in node.tree:  # it takes that up by itself
-        _take_up(world, node, ctid, place, dump)
+        take_up(world, node, ctid, place, dump)
         node.drop(dump)
         node.disk = node.disk.drop(dump)  # whether that is lasting by then is vzctl's own affair
     node.running = {**node.running, ctid: place}
@@ -231,54 +233,12 @@ def start(world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bo
     return 0
 
 
-def _take_up(world: World, node: NodeState, ctid: int, place: Standing, dump: str) -> None:
+def take_up(world: World, node: NodeState, ctid: int, place: Standing, dump: str) -> None:
+    """Its memory is back; on a disk that has changed since, that is a loss."""
     if node.tree[dump] != world.content_of(node, place):
         world.losses += (f"{ctid} got old memory on a newer disk on {node.name}",)
     node.cold -= {ctid}
     world.untaken -= {(node.name, ctid)}
-
-
-def chkpnt(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> Effects:
-    """``vzctl chkpnt``, whole: the dump, which matches the disk as it is then; then it is killed and unmounted."""
-    where = areas_of(node, ctid)
-    if where is None or ctid not in node.running:
-        return FAILED
-    if not skiplock and _locked(node, ctid, where.lockdir):
-        return LOCKED
-    written, dump = world.content_of(node, node.running[ctid]), f"{where.dumpdir}/Dump.{ctid}"
-    node.put(dump, HALF)
-    yield
-    node.put(dump, written if written is not None else EMPTY)
-    node.running = {c: p for c, p in node.running.items() if c != ctid}
-    yield
-    yield from unmount_root(world, node, ctid)  # its failure is not passed on
-    return 0
-
-
-def restore(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> Effects:
-    """``vzctl restore``. [seen] It ignores DISABLED."""
-    where = areas_of(node, ctid)
-    dump = f"{where.dumpdir}/Dump.{ctid}" if where is not None else ""
-    if where is None or not isinstance(node.tree.get(where.private), Dir | Link) or dump not in node.tree:
-        return FAILED
-    if not skiplock and _locked(node, ctid, where.lockdir):
-        return LOCKED
-    if ctid in node.roots or (yield from _hooks(world, node, ctid, "premount", "mount")):
-        return FAILED
-    _mount_root(node, ctid, where)
-    yield
-    place = Standing(where.private, node.lun_at(where.private))
-    broken = node.tree[dump] == HALF or world.content_of(node, place) is None
-    if "start" in node.stubborn or broken:
-        yield from unmount_root(world, node, ctid)
-        return FAILED
-    _take_up(world, node, ctid, place, dump)
-    node.running = {**node.running, ctid: place}
-    world.ran |= {(node.name, ctid)}
-    yield
-    node.drop(dump)
-    yield
-    return 0
 
 
 def mount_root(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> Effects:
@@ -286,19 +246,20 @@ def mount_root(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> E
     where = areas_of(node, ctid)
     if where is None or not isinstance(node.tree.get(where.private), Dir | Link) or ctid in node.roots:
         return FAILED
-    if not skiplock and _locked(node, ctid, where.lockdir):
+    if not skiplock and locked(node, ctid, where.lockdir):
         return LOCKED
-    if (yield from _hooks(world, node, ctid, "premount", "mount")):
+    if (yield from hooks(world, node, ctid, "premount", "mount")):
         return FAILED
     if "start" in node.stubborn:
-        yield from _hooks(world, node, ctid, "postumount", "umount")
+        yield from hooks(world, node, ctid, "postumount", "umount")
         return FAILED
-    _mount_root(node, ctid, where)
+    put_root(node, ctid, where)
     yield
     return 0
 
 
-def _mount_root(node: NodeState, ctid: int, where: Areas) -> None:
+def put_root(node: NodeState, ctid: int, where: Areas) -> None:
+    """Its root area is mounted, made if it is not there."""
     if not isinstance(node.tree.get(where.root), Dir | Link):
         node.put(where.root, Dir(0o755))
     node.roots = {**node.roots, ctid: where.root}
@@ -309,10 +270,12 @@ def _mount_root(node: NodeState, ctid: int, where: Areas) -> None:
 def stop(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> Effects:
     """``vzctl stop``: 0 also if the container was down but mounted, and then it unmounts nothing."""
     where = areas_of(node, ctid)
-    if where is not None and not skiplock and _locked(node, ctid, where.lockdir):
+    if where is not None and not skiplock and locked(node, ctid, where.lockdir):
         return LOCKED
     if ctid not in node.running:
         return 0
+    if ctid in node.frozen:
+        return FAILED  # it cannot be told to end
     node.running = {c: p for c, p in node.running.items() if c != ctid}
     yield
     yield from unmount_root(world, node, ctid)
@@ -325,5 +288,5 @@ def unmount_root(world: World, node: NodeState, ctid: int) -> Effects:
         return FAILED
     node.roots, node.bare = {c: r for c, r in node.roots.items() if c != ctid}, node.bare - {ctid}
     yield
-    yield from _hooks(world, node, ctid, "postumount", "umount")  # [seen] its failure is not passed on
+    yield from hooks(world, node, ctid, "postumount", "umount")  # [seen] its failure is not passed on
     return 0

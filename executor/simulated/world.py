@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from executor.simulated.tree import EMPTY, FIRST, HALF, Data, Dir, File, Thing, Tree
 from planner.model import Device, Mount, NodeFacts
+from planner.parse.config import DUMP_PLACE
 from planner.plan import Command
 
 if TYPE_CHECKING:
@@ -25,11 +26,15 @@ FILES: Final = "/files"
 
 
 class Lun(NamedTuple):
-    """What is on a disk that several nodes may see. ``dirty``: needs_recovery; ``mounted``: the mount count."""
+    """What is on a disk that several nodes may see. ``dirty``: needs_recovery; ``mounted``: the mount count.
+
+    ``dumps``: what else is on it, by its name: a node that has it mounted has that in its tree meanwhile.
+    """
 
     data: Data
     dirty: bool
     mounted: int = 0
+    dumps: tuple[tuple[str, Thing], ...] = ()
 
 
 class Standing(NamedTuple):
@@ -75,6 +80,7 @@ class NodeState:
         "dark",
         "devices",
         "disk",
+        "frozen",
         "given",
         "hushed",
         "lasting",
@@ -105,6 +111,7 @@ class NodeState:
     cached: Mapping[str, Data]  # what was copied onto a mounted LUN and is not on it yet
     mounts: tuple[Mount, ...]  # but for containers' roots
     running: Mapping[int, Standing]
+    frozen: frozenset[int]  # of these: they stand still for a staged checkpoint
     roots: Mapping[int, str]  # containers whose root area is mounted, and where
     cold: frozenset[int]  # of those that ever ran: it was started anew, its memory is not that of before
     bare: frozenset[int]  # of these: nothing was mounted at their private area when that was done
@@ -119,6 +126,10 @@ class NodeState:
         for slot in NodeState.__slots__:
             setattr(twin, slot, getattr(self, slot))
         return twin
+
+    def awake(self, ctid: int) -> bool:
+        """Whether a container runs and does not stand still."""
+        return ctid in self.running and ctid not in self.frozen
 
     # --- files
 
@@ -274,11 +285,34 @@ class World:
             self.luns = {**self.luns, lun: self.luns[lun]._replace(data=data)}
         node.cached = {}
 
+    def show_dumps(self, node: NodeState, lun: str, point: str) -> None:
+        """What lies on a disk that was mounted there is in the node's tree, and on disk."""
+        if DUMP_PLACE not in point:
+            return
+        synced = node.disk is node.tree
+        for name, thing in self.luns[lun].dumps:
+            node.put(f"{point}/{name}", thing)
+            node.disk = node.tree if synced else node.disk.put(f"{point}/{name}", thing)
+
+    def keep_dumps(self, node: NodeState, lun: str, point: str, tree: Tree) -> None:
+        """What of ``tree`` is on a disk that is mounted there no longer is on that, and not in the node's tree."""
+        if DUMP_PLACE not in point:
+            return
+        below = f"{point}/"
+        dumps = sorted((path.removeprefix(below), t) for path, t in tree.items() if path.startswith(below))
+        self.luns = {**self.luns, lun: self.luns[lun]._replace(dumps=tuple(dumps))}
+        for name, _ in dumps:
+            synced = node.disk is node.tree
+            node.drop(below + name)
+            node.disk = node.tree if synced else node.disk.drop(below + name)
+
     def tick(self) -> None:
         """Time passes: every running container writes, and is told that its write is safe (fsync)."""
         self.clock += 1
         for node in self.nodes.values():
             for ctid, place in node.running.items():
+                if ctid in node.frozen:
+                    continue
                 if self.writers is None or ctid in self.writers:
                     self._write(node, ctid, place)
 
@@ -315,7 +349,7 @@ class World:
         names = self._names_of_ticks()
         return (
             *[_node_key(node, names) for node in self.nodes.values()],
-            tuple((name, _data_key(lun.data, names), *lun[1:]) for name, lun in self.luns.items()),
+            tuple((name, *_lun_key(lun, names)) for name, lun in self.luns.items()),
             tuple(names[tick] for tick in self.ledger.values()),
             self.late,
             self.losses,
@@ -333,6 +367,11 @@ class World:
         return {**names, **{tick: tick for tick in (*EMPTY, *FIRST, *HALF)}}
 
 
+def _lun_key(lun: Lun, names: Mapping[int, Any]) -> tuple[Any, ...]:
+    dumps = ((name, _data_key(t, names) if isinstance(t, Data) else t) for name, t in lun.dumps)
+    return (_data_key(lun.data, names), lun.dirty, lun.mounted, tuple(dumps))
+
+
 def _node_key(node: NodeState, names: Mapping[int, Any]) -> tuple[Any, ...]:
     return (
         node.name,
@@ -348,6 +387,7 @@ def _node_key(node: NodeState, names: Mapping[int, Any]) -> tuple[Any, ...]:
         frozenset(node.roots.items()),
         node.bare,
         node.cold,
+        node.frozen,
         node.living,
         node.busy,
         node.hushed,

@@ -1,3 +1,3 @@
 # shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
-# ensure-up CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE
-ensure_up "$1" "$2" "$3" "$4" "$5" "$6" "$7"
+# ensure-up CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE DUMPFILE
+ensure_up "$1" "$2" "$3" "$4" "$5" "$6" "$7" "$8"

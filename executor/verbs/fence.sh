@@ -3,7 +3,7 @@
 fence=$(cat)
 mark frozen
 [ -f "$1" ] && [ ! -L "$1" ] || die "$1 is not a file"
-[ "$(head -n 2 "$1")" != "$fence" ] || { sync; exit 0; }
+[ "$(head -n "$(printf '%s\n' "$fence" | wc -l)" "$1")" != "$fence" ] || { sync; exit 0; }
 has_content "$1" "$2" || die "$1 was changed since the plan was made"
 sum=$(sha256sum <"$1")
 # To the top: of a parameter that stands twice vzctl takes the first.

@@ -263,6 +263,21 @@ prove_not_held() { # DEVICE IDENTITY: nothing on *this* node mounts or holds it
     ! in_use "$1" || die "$1 is still held on this node, or cannot be opened"
 }
 
+release_device() { # DEVICE IDENTITY PLACE: never a lazy unmount, which only hides who still holds it
+    device_number=$(number "$1") || exit 1
+    tries=0
+    while case $(mounted_at "$3") in "$device_number" | "$device_number"/*) ;; *) false ;; esac; do
+        umount -- "$3" && continue
+        tries=$((tries + 1))
+        [ "$tries" -lt 3 ] || die "$3 cannot be unmounted"
+        sleep 1 # udev and the like look at devices for a moment
+    done
+    sync
+    # Not whether *any* node has it mounted: after this node lost power with the device mounted, the superblock says so
+    # until the next mount, and taking it back at the source must still be possible. prove-released asks that.
+    prove_not_held "$1" "$2"
+}
+
 prove_released() { # DEVICE IDENTITY: not held here, and mounted read-write by no node
     prove_not_held "$1" "$2"
     ! dirty "$1" || die "$1 is mounted read-write by some node (needs_recovery)"
@@ -309,14 +324,33 @@ state_of() { # CTID -> running, mounted, suspended, stopped, deleted or unknown,
     esac
 }
 
-rooted_in() { # ROOT: does a process have its root there? (a container's processes are seen from its node)
+processes_in() { # ROOT -> the processes that have their root there (a container's processes are seen from its node)
     set -- "$(real "$1")"
     # shellcheck disable=SC2010,SC2012 # no file names of others: /proc/PID/root only
     ls -l /proc/[0-9]*/root 2>/dev/null | at=" -> $1" awk '{
         here = index($0, ENVIRON["at"])
         rest = here ? substr($0, here + length(ENVIRON["at"])) : "x"
-        if (rest == "" || substr(rest, 1, 1) == "/") found = 1
-    } END { exit !found }'
+        if (rest != "" && substr(rest, 1, 1) != "/") next
+        sub(/.*\/proc\//, "", $0)
+        sub(/\/.*/, "", $0)
+        print
+    }'
+}
+
+rooted_in() { [ -n "$(processes_in "$1")" ]; } # ROOT: does a process have its root there?
+
+stands_still() { # ROOT: there are processes in it, and none of them can run: the kernel's freezer shows as D, SIGSTOP as T
+    still=1
+    for each in $(processes_in "$1"); do
+        state=$(first_line "/proc/$each/stat")
+        state=${state##*) }
+        case $state in
+            [DTt]*) still=0 ;;
+            '' | [ZX]*) ;; # it has ended
+            *) return 1 ;;
+        esac
+    done
+    return "$still"
 }
 
 stop_container() { # CTID PRIVATE ROOT: exit statuses of vzctl are not believed; look
@@ -354,8 +388,17 @@ may_be_whole() { # after a power cut a dump that was not synced may be only half
     [ -f "$run/put-dump" ] || [ -f "$run/dumped" ] || [ "$(first_line "$run/dumping")" = "$(boot_id)" ]
 }
 
+has_been_written() { # whether a dump on the device that carries it may be this run's
+    of_this_run || [ -f "$run/taken" ] || [ -f "$run/writing" ] || [ -f "$run/undumped" ]
+}
+
+had_memory() { # whether the container was to keep its memory, and this run has begun to take it along
+    of_this_run || [ -f "$run/taken" ] || [ -f "$run/freezing" ]
+}
+
 used_up() { # whoever finds a dump here from now on has another one before him
     sync # vzctl has deleted it, or forget_dump has
+    [ ! -f "$run/carrier" ] || : >"$run/writing" # but a dump that cannot be seen just now, for its device is not mounted, is still this run's
     rm -f "$run/dumping" "$run/dumped" "$run/put-dump"
     sync
 }
@@ -377,7 +420,81 @@ take_up() { # as ensure_up: from this run's dump, which is void from here on; fa
     return 1
 }
 
-ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE; see ensure-up
+# A staged checkpoint: the container stands still, its memory is written to a file, and it can go on as if nothing had been.
+
+frozen_here() { # as ensure_up: does it, or some of it (a freeze may have been cut off), stand still for a staged checkpoint?
+    [ "$8" != - ] && [ "$(state_of "$1")" = running ] || return 1
+    [ "$(first_line "$run/freezing")" = "$(boot_id)" ] || stands_still "$3"
+}
+
+go_on() { # as ensure_up: what stands still runs on, with all that it has in mind; fails if it still stands still
+    how=chkpnt
+    if [ -f "$run/undumped" ]; then
+        how=restore
+        [ -f "$run/taken" ] || mark taken # it may change its disk from here on
+    fi
+    vzctl --skiplock "$how" "$1" --resume >&2 </dev/null 9>&-
+    resume_status=$?
+    tries=0
+    while stands_still "$3"; do # or all of it waits for its disk just now
+        tries=$((tries + 1))
+        if [ "$tries" -gt 3 ]; then
+            [ "$resume_status" != 0 ] || die "container $1 was resumed, and still stands still"
+            echo "container $1 cannot be resumed (vzctl: exit status $resume_status)" >&2
+            return 1
+        fi
+        [ "$resume_status" != 0 ] || sleep 1
+    done
+    [ "$(state_of "$1")" = running ] || die "container $1 was to be resumed; it is $(state_of "$1") now"
+    sync
+}
+
+kill_frozen() { # CTID PRIVATE ROOT HOW DUMPFILE: what stands still ends; what runs is left alone
+    if [ "$(state_of "$1")" = running ]; then
+        stands_still "$3" || die "container $1 runs; only one that stands still is killed"
+        mark killing "$(boot_id)"
+        vzctl --skiplock "$4" "$1" --kill >&2 </dev/null 9>&-
+    fi
+    [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
+    case $(state_of "$1") in
+        stopped | suspended | deleted) ;;
+        *) die "container $1 is still $(state_of "$1")" ;;
+    esac
+    [ -z "$(mounted_at "$3")" ] || die "$3 is still mounted"
+    ! rooted_in "$3" || die "a process still lives in $3"
+    sync
+    [ "$5" != - ] || return 0
+    ! as_written "$5" || mark dumped # and unmounted, and synced: from here on a power cut does not change that
+}
+
+as_written() { # DUMPFILE: is the disk as it was when that was written? Only if what stood still then was killed by this run
+    [ -f "$run/written" ] && there "$1" || return 1
+    [ -f "$run/dumped" ] || [ "$(first_line "$run/killing")" = "$(boot_id)" ]
+}
+
+take_up_file() { # as ensure_up: from the file of a staged checkpoint, which is void from here on; fails if nothing came of it
+    [ ! -f "$run/taken" ] && as_written "$8" || return 1
+    [ "$(state_of "$1")" != mounted ] || die "container $1 is mounted, and cannot be unmounted"
+    mark taken
+    vzctl --skiplock restore "$1" --dumpfile "$8" --skip_arpdetect >&2 </dev/null 9>&-
+    taken_status=$?
+    [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
+    case $(state_of "$1") in
+        running)
+            stands_still "$3" || return 0
+            kill_frozen "$1" "$2" "$3" restore -
+            ;;
+        stopped) ;;
+        *) die "the memory of container $1 was to be taken up; it is $(state_of "$1") now" ;;
+    esac
+    [ "$taken_status" != 0 ] || die "the memory of container $1 was taken up, and it is down again"
+    echo "container $1: its memory could not be taken up (vzctl: exit status $taken_status)" >&2
+    return 1
+}
+
+ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE DUMPFILE; see ensure-up
+    # It is not ended if it cannot go on: it has its memory, and whoever mends that can let it go on.
+    ! frozen_here "$@" || go_on "$@" || not_up "container $1 still stands still, with all that it has in mind"
     case $(state_of "$1") in
         running | "$7")
             # [seen] A hook that hides its failure lets a container come up on the stale files under the mount point.
@@ -393,6 +510,7 @@ ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE; see ensure-up
         forget_dump "$6/Dump.$1"
         used_up
     fi
+    [ "$7" != running ] || [ ! -f "$run/killing" ] || [ -f "$run/taken" ] || mark taken
     [ ! -f "$run/anew" ] || echo "container $1 was started anew: its memory is lost" >&2
     if [ "$4" = - ]; then
         # A hook may have mounted something of its own over the files that were brought here.
@@ -420,11 +538,21 @@ may_be_taken_down() { # PRIVATE DEVICE IDENTITY: is it up on the stale files und
     esac
 }
 
+fetch_carrier() { # CTID: mount the device that carries the dump again, if there is something to be taken up on it
+    [ -f "$run/carrier" ] && [ ! -f "$run/taken" ] || return 0
+    read -r carrier carrier_identity carrier_room <"$run/carrier"
+    (mount_device "$carrier" "$carrier_identity" "$carrier_room" any) ||
+        not_up "the memory of container $1 is on $carrier, which cannot be mounted (started by hand it loses that)"
+}
+
 bring_up() { # as ensure_up
     if [ "$7" = running ]; then
+        fetch_carrier "$1"
         # A start of a mounted container would unmount it, hooks and all, and mount it again ([seen]).
         [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
-        if there "$6/Dump.$1"; then
+        if [ -n "$pivot" ] && [ "$8" != - ]; then
+            not_up "container $1 does not stand still any more: it is gone"
+        elif there "$6/Dump.$1"; then
             of_this_run || not_up "$6/Dump.$1 is there: vzctl start would put old memory on a newer disk"
             [ "$4" = - ] || mount_device "$4" "$5" "$2" any
             if take_up "$@"; then
@@ -435,11 +563,17 @@ bring_up() { # as ensure_up
         elif [ -n "$pivot" ] && [ -f "$run/put-dump" ]; then
             not_up "$6/Dump.$1 is gone, which this run had put there"
         fi
-        ! of_this_run && [ ! -f "$run/taken" ] || mark anew
+        if [ "$8" != - ]; then
+            [ "$4" = - ] || mount_device "$4" "$5" "$2" any
+            if take_up_file "$@"; then
+                return 0
+            fi
+        fi
+        ! had_memory || mark anew
         # --force passes the fence, ours or the owner's ([seen] exit 105 otherwise).
-        set -- "$@" start "$1" --force
+        set -- "$1" "$2" "$3" "$4" "$5" "$6" "$7" start "$1" --force
     else
-        set -- "$@" mount "$1"
+        set -- "$1" "$2" "$3" "$4" "$5" "$6" "$7" mount "$1"
     fi
     [ "$4" = - ] || mount_device "$4" "$5" "$2" any
     vzctl --skiplock "$8" "$9" ${10:+"${10}"} >&2 </dev/null 9>&- # what it starts must outlive this command
@@ -486,11 +620,11 @@ unfence() { # CONFIG FENCE: take exactly our lines out, wherever they stand; kee
     line=$(grep -n -F -x -e "${2%%
 *}" "$1" | head -n 1 | cut -d : -f 1)
     [ -n "$line" ] || return 0
-    second=${2#*
-}
-    [ "$(sed -n "$((line + 1))p" "$1")" = "$second" ] || die "$1: the fence was changed by someone; take it out by hand"
+    lines=$(printf '%s\n' "$2" | wc -l)
+    [ "$(sed -n "$line,$((line + lines - 1))p" "$1")" = "$2" ] ||
+        die "$1: the fence was changed by someone; take it out by hand"
     {
         head -n "$((line - 1))" "$1"
-        tail -n "+$((line + 2))" "$1"
+        tail -n "+$((line + lines))" "$1"
     } | replace "$1" "$sum"
 }

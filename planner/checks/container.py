@@ -202,7 +202,10 @@ def _same_device(at: Situation, side: Side, other: Container, subject: str) -> l
     except ConfigError as problem:
         return [error("config-evaluates", subject, str(problem), "write the name of its device itself")]
     theirs = [device for device in side.facts.devices if is_called(device, name)]
-    ours = [device for device in (at.source.device, at.destination.device) if device is not None]
+    used = [at.source.device, at.destination.device]
+    if at.by_device:
+        used += [at.source.dump_device, at.destination.dump_device]
+    ours = [device for device in used if device is not None]
     same = any(device is side.device or any(same_disk(own, device) for own in ours) for device in theirs)
     if not same and not (side is at.source and name == at.device_name):
         return []

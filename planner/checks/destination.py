@@ -108,6 +108,7 @@ def _dumps(at: Situation) -> list[Finding]:
         left = (
             (at.source, f"Dump.{at.ctid}.vzplan-retired"),
             (at.destination, f".vzplan-dump-{at.ctid}"),
+            *([(at.source, f".vzplan-dump-{at.ctid}")] if at.staged or at.by_device else []),
         )
         found += [
             error(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from planner.checks.block import by_itself, free, is_path, shows_use, unused, writable
 from planner.findings import Finding, error, warning
-from planner.identity import is_called, look_alikes, same_disk, short_name
-from planner.model import Activation, Device, Filesystem, Journal, Known, Mount, NodeFacts
+from planner.identity import look_alikes, same_disk, short_name
+from planner.model import Device, Journal, Known, Mount, NodeFacts
 from planner.situation import Side, Situation
 
 NEEDED: Final = ("blkid", "blockdev", "dumpe2fs", "mke2fs")
-HANDED_OVER: Final = ("ext3", "ext4")
-"""Only ext with an internal journal shows on the device itself that some node has it mounted ([seen])."""
 COPIED_ONTO: Final = ("ext2", "ext3", "ext4", "xfs", "btrfs")
 SPREAD: Final = "btrfs-of-"
 """How the type of a filesystem on several devices begins; nothing that is done to one of them is done to it."""
@@ -69,7 +68,7 @@ def _spread(at: Situation, side: Side) -> list[Finding]:
 def _at_source(at: Situation, device: Device) -> list[Finding]:
     """Mounted at the private area if the container is up; nowhere else but as its root, which is a bind of it."""
     side = at.source
-    found = _by_itself(side.facts, device)
+    found = by_itself(side.facts, device)
     mount = side.facts.mounted_at(side.private)
     if mount is not None and mount.device == device.number and mount.root != "/":
         found.append(_in_part(mount, f"{side.node}:{side.private}", _called(at, side)))
@@ -94,7 +93,7 @@ def _at_source(at: Situation, device: Device) -> list[Finding]:
         )
     if mount is None and not at.up:
         subject = f"{side.node}:{_called(at, side)}"
-        found += [*_free(side.facts, device, subject), *_unused(device, subject)]
+        found += [*free(side.facts, device, subject), *unused(device, subject)]
     private, root = side.facts.resolved(side.private), side.facts.resolved(side.root)
     found += [
         error(
@@ -126,7 +125,7 @@ def _handed_over(at: Situation) -> list[Finding]:
     device, peer = at.source.device, at.destination.device
     assert device is not None  # who owns one that is not there is told so, and no more
     subject = f"{at.source.node}:{_called(at, at.source)}"
-    found = [*_writable(device, subject), *_shows_use(device.filesystem, subject)]
+    found = [*writable(device, subject), *shows_use(device.filesystem, subject, COPY_INSTEAD)]
     clones = _clones(at, device)
     found += clones
     if peer is None:
@@ -151,19 +150,9 @@ def _handed_over(at: Situation) -> list[Finding]:
             )
         return found
     there = f"{at.destination.node}:{_called(at, at.destination)}"
-    found += [*_writable(peer, there), *_free(at.destination.facts, peer, there)]
-    found += _by_itself(at.destination.facts, peer)
+    found += [*writable(peer, there), *free(at.destination.facts, peer, there)]
+    found += by_itself(at.destination.facts, peer)
     return [*found, *_others(at, device, at.source)]
-
-
-def _shows_use(filesystem: Filesystem | None, subject: str) -> list[Finding]:
-    if filesystem is not None and filesystem.type in HANDED_OVER and filesystem.journal is Journal.INTERNAL:
-        return []
-    what = "no known filesystem" if filesystem is None else filesystem.type
-    if filesystem is not None and filesystem.type in HANDED_OVER:
-        what += " without an internal journal"
-    said = f"{what}: it does not show whether another node uses it"
-    return [error("filesystem-not-movable", subject, said, COPY_INSTEAD)]
 
 
 def _clones(at: Situation, device: Device) -> list[Finding]:
@@ -209,9 +198,9 @@ def _others(at: Situation, device: Device, side: Side) -> list[Finding]:
     found = []
     for facts in at.request.others:
         for other in facts.devices:
-            if same_disk(device, other, believed=at.options.same_device) and not _is_path(facts, other):
+            if same_disk(device, other, believed=at.options.same_device) and not is_path(facts, other):
                 subject = f"{facts.node}:{min(other.names, key=len)}"
-                found += [*_free(facts, other, subject), *_by_itself(facts, other)]
+                found += [*free(facts, other, subject), *by_itself(facts, other)]
     return found
 
 
@@ -236,14 +225,14 @@ def _copied_onto(at: Situation, target: Device) -> list[Finding]:
                 "name one of them, if it is free",
             )
         ]
-    found = [*_writable(target, subject), *_free(facts, target, subject), *_by_itself(facts, target)]
+    found = [*writable(target, subject), *free(facts, target, subject), *by_itself(facts, target)]
     if not facts.mounts_of(target):
-        found += _unused(target, subject)
+        found += unused(target, subject)
     here = at.source.facts
     for seen in here.devices:
         alike = same_disk(seen, target) or (seen in look_alikes(target, here) and here.mounts_of(seen))
-        if alike and not _is_path(here, seen):
-            found += _free(here, seen, f"{here.node}:{min(seen.names, key=len)}")
+        if alike and not is_path(here, seen):
+            found += free(here, seen, f"{here.node}:{min(seen.names, key=len)}")
     found += _clones(at, at.source.device) if at.source.device is not None else []
     filesystem = target.filesystem
     if filesystem is None or filesystem.type not in COPIED_ONTO:
@@ -297,124 +286,6 @@ def _is_named_after(part: Device, disk: Device) -> bool:
         for name in disk.names
         for other in part.names
     )
-
-
-# --- both -----------------------------------------------------------------------------------------------------
-
-
-def _writable(device: Device, subject: str) -> list[Finding]:
-    if device.read_only is Known.NO:
-        return []
-    sure = "is read-only" if device.read_only is Known.YES else "may be read-only: nothing says"
-    remedy = "see the array's mapping, or 'blockdev --setrw'"
-    return [error("device-read-only", subject, f"the device {sure}", remedy)]
-
-
-def _free(facts: NodeFacts, device: Device, subject: str) -> list[Finding]:
-    mounts = facts.mounts_of(device)
-    if mounts:
-        said = f"it is mounted there at {mounts[0].point}"
-        return [error("device-busy", subject, said, "unmount it: two nodes that mount it destroy it")]
-    if device.holders:
-        said = f"{', '.join(device.holders)} is built on it"
-        return [error("device-busy", subject, said, "see what uses it there")]
-    if device.exclusive is Known.YES:
-        return []
-    sure = (
-        "something there holds it"
-        if device.exclusive is Known.NO
-        else "nothing says whether something there holds it"
-    )
-    remedy = "look in other mount namespaces ('grep DEVICE /proc/*/mountinfo')"
-    return [error("device-busy", subject, sure, remedy)]
-
-
-def _is_path(facts: NodeFacts, device: Device) -> bool:
-    """Whether only multipath holds it: what is built on it is the same disk, and is asked in its own right."""
-    above = [facts.device("/dev/" + holder.replace("!", "/")) for holder in device.holders]
-    paths = bool(above) and all(held is not None and same_disk(held, device) for held in above)
-    return paths and not facts.mounts_of(device)
-
-
-def _unused(device: Device, subject: str) -> list[Finding]:
-    """Mounted nowhere here: then no other node may have it mounted, or it would be mounted twice."""
-    filesystem = device.filesystem
-    if filesystem is None or filesystem.needs_recovery is Known.NO or not filesystem.type.startswith("ext"):
-        return []
-    sure = "says" if filesystem.needs_recovery is Known.YES else "does not tell whether"
-    return [
-        error(
-            "device-dirty",
-            subject,
-            f"its superblock {sure} some node has it mounted (needs_recovery), and it is not mounted here",
-            "see which node has it; if none, one lost power with it: 'e2fsck -p' cleans it up",
-        )
-    ]
-
-
-def _by_itself(facts: NodeFacts, device: Device) -> list[Finding]:
-    """What happens to it whatever containers' configs say: at the next boot, on both nodes."""
-    return [*_mounters(facts, device), *_activations(facts, device)]
-
-
-def _mounters(facts: NodeFacts, device: Device) -> list[Finding]:
-    """fstab, mount units and autofs mount it."""
-    return [
-        error(
-            "device-mounter",
-            f"{facts.node}:{mounter.where}",
-            f"{mounter.what} is mounted by it at {mounter.point or 'some place'}, whatever the containers' configs say",
-            "take it out of there; vzctl's action scripts mount a container's device",
-        )
-        for mounter in facts.mounters
-        if is_called(device, mounter.what)
-    ]
-
-
-def _activations(facts: NodeFacts, device: Device) -> list[Finding]:
-    """LVM makes it usable there, although which node may use it is the move's to decide."""
-    names = [name for each in _with_holders(facts, device) for name in each.names]
-    return [
-        error(
-            "device-activated",
-            f"{facts.node}:{activation.where}",
-            f"LVM activates {'/'.join(filter(None, (activation.group, activation.volume)))} at every boot, whatever "
-            "the containers' configs say",
-            "take it out of that list; an action script can activate it where its container is ('lvchange -ay')",
-        )
-        for activation in facts.activations
-        if any(_is_volume(name, activation) for name in names)
-    ]
-
-
-def _with_holders(facts: NodeFacts, device: Device) -> list[Device]:
-    """The device and all that is built on it: of a physical volume the volumes that lie on it."""
-    found, waiting = [], [device]
-    while waiting:
-        each = waiting.pop()
-        found.append(each)
-        # sysfs writes the slashes of a name (cciss/c0d0) as exclamation marks.
-        above = [facts.device("/dev/" + holder.replace("!", "/")) for holder in each.holders]
-        waiting += [held for held in above if held is not None and held not in (*found, *waiting)]
-    return found
-
-
-def _is_volume(name: str, of: Activation) -> bool:
-    """Whether a name in /dev is /dev/VG/LV, or what device-mapper makes of it (hyphens in names are doubled)."""
-    for place in ("/dev/mapper/", "/dev/disk/by-id/dm-name-"):
-        if name.startswith(place):
-            group, volume = f"{place}{_mapped(of.group)}-", _mapped(of.volume or "")
-            rest = name.removeprefix(group)
-            return rest != name and (rest == volume if volume else not rest.startswith("-"))
-    match name.split("/"):
-        case ["", "dev", group, volume]:
-            return group == of.group and of.volume in (None, volume)
-        case _:
-            return False
-
-
-def _mapped(name: str) -> str:
-    return name.replace("-", "--")
 
 
 def _called(at: Situation, side: Side) -> str:

@@ -10,10 +10,7 @@ from planner.checks.network import addresses
 from planner.findings import Finding, error, warning
 from planner.model import Check, Known, Mount, NodeFacts
 from planner.parse.config import value
-from planner.situation import Side, Situation
-
-STAGED: Final = "/proc/cpt"
-"""What a kernel has that writes memory down itself; where it is missing CRIU does."""
+from planner.situation import CHECKPOINTS, Side, Situation
 
 CAPS: Final = {
     0: "cmov",
@@ -89,8 +86,8 @@ def checks(at: Situation) -> tuple[Finding, ...]:
 
 
 def _staged(at: Situation) -> bool:
-    """Whether the source's kernel writes it down, or did."""
-    return STAGED in at.source.facts.tools
+    """Whether the source's kernel writes it down itself, or did; else CRIU does."""
+    return CHECKPOINTS in at.source.facts.tools
 
 
 def _criu(at: Situation) -> list[Finding]:
@@ -262,17 +259,28 @@ def _dump_fits(at: Situation) -> list[Finding]:
         why = "nothing says how large the container's memory is"
         return [error("size-unknown", f"{at.source.node}:{at.ctid}", why, "gather the facts again")]
     found = []
-    for side in (at.source, at.destination) if at.online else (at.destination,):
-        subject, free = f"{side.node}:{side.dumpdir}", _free(side)
-        files = _beside(at) if side is at.destination else 0
+    for subject, free, files in _places(at):
         if free is None:
             why = "nothing says how much room is there for the container's memory"
             found.append(error("size-unknown", subject, why, "gather the facts again"))
         elif free < needed + files:
             what = "memory and files" if files else "memory"
             why = f"{needed + files >> 20} MiB are needed there for the container's {what}, and {free >> 20} are free"
-            found.append(error("too-small", subject, why, "make room, or let DUMPDIR lead elsewhere"))
+            found.append(
+                error("too-small", subject, why, "make room, or name another place (DUMPDIR, --dump-device)")
+            )
     return found
+
+
+def _places(at: Situation) -> list[tuple[str, int | None, int]]:
+    """Each place that it comes to: its name, how much is free there, and how much else comes there."""
+    here, there = at.source, at.destination
+    if at.by_device and here.dump_device is not None:
+        filesystem = here.dump_device.filesystem
+        free = None if filesystem is None else filesystem.free_bytes
+        return [(f"{here.node}:{at.dump_device_name}", free, 0)]
+    target = (f"{there.node}:{there.dumpdir}", _free(there), _beside(at))
+    return [(f"{here.node}:{here.dumpdir}", _free(here), 0), target] if at.online else [target]
 
 
 def _beside(at: Situation) -> int:

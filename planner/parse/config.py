@@ -19,6 +19,9 @@ FENCE: Final = (
     "# vzplan: fenced while this container is being moved; 'vzplan runs' says by whom\nDISABLED=\"yes\"\n"
 )
 """What ``fence`` puts on top of a config and ``unfence`` takes out again, to the letter."""
+DUMP_PLACE: Final = ".vzplan-dump-"
+"""How the name of a directory of ours for a memory dump begins; its container's number follows."""
+_FENCED: Final = re.compile(re.escape(FENCE) + rf'(?:DUMPDIR="[^"\n]*/{re.escape(DUMP_PLACE)}\d+/[a-z]+"\n)?')
 
 _WORD: Final = (
     r"""(?:[^\s"'`\\;&|<>()]|\$\([^)]*\)|`[^`]*`)*"""  # what would be evaluated is complained of apart
@@ -116,7 +119,12 @@ def without(text: str, name: str) -> str:
 
 def without_fence(text: str) -> str:
     """``text`` without vzplan's own fence, wherever it stands; all else stays."""
-    return text.replace(FENCE, "", 1)
+    return _FENCED.sub("", text, count=1)
+
+
+def fence(dumpdir: str | None = None) -> str:
+    """The fence, and with it where vzctl is to look for the memory dump: of two settings it takes the first."""
+    return FENCE if dumpdir is None else f'{FENCE}DUMPDIR="{dumpdir}"\n'
 
 
 def _replaced(line: str, new: str) -> str:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from planner.model import State
 from planner.parse.config import FENCE
-from planner.plan import Probe, Step, Zone
+from planner.plan import Command, Probe, Step, Zone
 from planner.situation import Situation
-from planner.steps import DUMP_S, ONLY_FORWARD, SLOW_S, command, takes_back, up_by
-from planner.verbs import ANY_CONTENT
+from planner.steps import (
+    DUMP_S,
+    ONLY_FORWARD,
+    SLOW_S,
+    command,
+    device_of,
+    dump_file,
+    dumpdir,
+    takes_back,
+    up_by,
+)
+from planner.verbs import ANY_CONTENT, NO_DUMP
 
 
 def stop(at: Situation) -> Step:
@@ -27,10 +37,16 @@ def suspend(at: Situation) -> Step:
     side = at.source
     return Step(
         id="suspend",
-        title=f"suspend {at.ctid}: its memory goes to {side.dumpdir}/Dump.{at.ctid}",
+        title=f"suspend {at.ctid}: its memory goes to {dumpdir(at, side)}/Dump.{at.ctid}",
         zone=Zone.FREEZE,
         do=command(
-            side, "suspend-container", at.ctid, side.private, side.root, side.dumpdir, deadline_s=DUMP_S
+            side,
+            "suspend-container",
+            at.ctid,
+            side.private,
+            side.root,
+            dumpdir(at, side),
+            deadline_s=DUMP_S,
         ),
         undo=takes_back(
             "take its memory up again (if that cannot be: start it, memory lost)",
@@ -38,6 +54,67 @@ def suspend(at: Situation) -> Step:
             must=True,
         ),
     )
+
+
+def freeze(at: Situation) -> Step:
+    """Of a staged checkpoint: it stands still from here on, and can go on at any time as if nothing had been."""
+    side = at.source
+    return Step(
+        id="freeze",
+        title=f"freeze {at.ctid}; it keeps all that it has in mind",
+        zone=Zone.FREEZE,
+        do=command(side, "freeze-container", at.ctid, side.root, deadline_s=SLOW_S),
+        undo=takes_back("let it go on", up_by(at, side, "ensure-up"), must=True),
+    )
+
+
+def kill(at: Situation) -> Step:
+    """Of a staged checkpoint: what stands still ends. For a hand-over, to free its device; else once it has moved."""
+    side, before = at.source, at.handed_over
+    dump = dump_file(at, side) if before else NO_DUMP
+    return Step(
+        id="kill",
+        title=f"end the frozen {at.ctid}, unmount it",
+        zone=Zone.TRANSFER if before else Zone.RETIRE,
+        do=command(
+            side, "kill-container", at.ctid, side.private, side.root, "chkpnt", dump, deadline_s=SLOW_S
+        ),
+        undo=takes_back(
+            "take its memory up from the dump (if that cannot be: start it, memory lost)",
+            up_by(at, side, "ensure-up"),
+            must=True,
+        )
+        if before
+        else ONLY_FORWARD,
+    )
+
+
+def undump(at: Situation) -> Step:
+    """Of a staged checkpoint: it is here, and stands still until the pivot."""
+    side = at.destination
+    return Step(
+        id="undump",
+        title=f"take up the memory of {at.ctid}; it stands still yet",
+        zone=Zone.TRANSFER,
+        do=command(
+            side,
+            "undump-container",
+            at.ctid,
+            side.private,
+            side.root,
+            *device_of(side),
+            side.dumpdir,
+            dump_file(at, side),
+            deadline_s=DUMP_S,
+        ),
+        undo=takes_back("end it, prove it", _kill_undumped(at), must=True),
+    )
+
+
+def _kill_undumped(at: Situation) -> Command:
+    side = at.destination
+    operands = (at.ctid, side.private, side.root, "restore", NO_DUMP)
+    return command(side, "kill-container", *operands, deadline_s=SLOW_S)
 
 
 def take_down(at: Situation) -> Step:
@@ -50,15 +127,17 @@ def bring_up_pivot(at: Situation) -> Step:
     side = at.destination
     return Step(
         id="bring-up",
-        title=f"{'take up the memory of' if at.online else 'start' if _runs(at) else 'mount'} {at.ctid}",
+        title=f"{_brought_up(at)} {at.ctid}",
         zone=Zone.PIVOT,
         do=up_by(at, side, "bring-up"),
         undo=takes_back(
-            "only if proved that it never came up: stop it, prove it",
-            command(side, "stop-container", at.ctid, side.private, side.root, deadline_s=SLOW_S),
+            f"only if proved that it never came up: {'end' if at.staged else 'stop'} it, prove it",
+            _kill_undumped(at)
+            if at.staged
+            else command(side, "stop-container", at.ctid, side.private, side.root, deadline_s=SLOW_S),
             must=True,
         ),
-        probe=Probe(command(side, "probe-pivot", at.ctid)),
+        probe=Probe(command(side, "probe-pivot", at.ctid, side.root)),
     )
 
 
@@ -75,8 +154,21 @@ def enable_pivot(at: Situation) -> Step:
             command(side, "fence", at.config_path, ANY_CONTENT, stdin=FENCE, deadline_s=SLOW_S),
             must=True,
         ),
-        probe=Probe(command(side, "probe-pivot", at.ctid)),
+        probe=Probe(command(side, "probe-pivot", at.ctid, side.root)),
     )
+
+
+def ensure_memory(at: Situation) -> tuple[Step, ...]:
+    """A pivot that was cut off is brought to its end while the config says yet where the dump is."""
+    step = Step(
+        id="ensure-memory",
+        title=f"make sure that {at.ctid} runs with its memory",
+        zone=Zone.RETIRE,
+        do=up_by(at, at.destination, "ensure-up"),
+        undo=ONLY_FORWARD,
+        ensures=True,
+    )
+    return (step,) if at.by_device and not at.staged else ()
 
 
 def ensure_up(at: Situation) -> Step:
@@ -85,10 +177,18 @@ def ensure_up(at: Situation) -> Step:
         id="ensure-up",
         title=f"make sure that {at.ctid} {'runs' if _runs(at) else 'is mounted'}",
         zone=Zone.RETIRE,
-        do=up_by(at, at.destination, "ensure-up"),
+        do=up_by(at, at.destination, "ensure-up", fenced=False),
         undo=ONLY_FORWARD,
         ensures=True,
     )
+
+
+def _brought_up(at: Situation) -> str:
+    if at.staged:
+        return "resume"
+    if at.online:
+        return "take up the memory of"
+    return "start" if _runs(at) else "mount"
 
 
 def _runs(at: Situation) -> bool:

@@ -6,10 +6,9 @@ from posixpath import basename
 
 from planner.codec import text_sha256
 from planner.model import Script
-from planner.parse.config import FENCE
-from planner.plan import Compensation, Step, Zone
+from planner.plan import Command, Compensation, Step, Zone
 from planner.situation import Side, Situation
-from planner.steps import ONLY_FORWARD, SLOW_S, command, takes_back
+from planner.steps import ONLY_FORWARD, SLOW_S, command, fence_at, takes_back
 from planner.verbs import ANY_CONTENT
 
 STAGED = ".vzplan"
@@ -79,10 +78,12 @@ def fence(at: Situation) -> Step:
         id="fence",
         title="forbid start (DISABLED)",
         zone=Zone.FREEZE,
-        do=command(side, "fence", at.config_path, text_sha256(at.config), stdin=FENCE, deadline_s=SLOW_S),
+        do=command(
+            side, "fence", at.config_path, text_sha256(at.config), stdin=fence_at(at, side), deadline_s=SLOW_S
+        ),
         undo=takes_back(
             "allow it again",
-            command(side, "unfence", at.config_path, stdin=FENCE, deadline_s=SLOW_S),
+            command(side, "unfence", at.config_path, stdin=fence_at(at, side), deadline_s=SLOW_S),
             must=True,
         ),
     )
@@ -95,15 +96,29 @@ def hide_config(at: Situation, backup: str) -> Step:
         id="hide-config",
         title=f"rename the config to {basename(backup)}",
         zone=Zone.TRANSFER,
-        do=command(
-            side, "rename-file", at.config_path, backup, text_sha256(FENCE + at.config), deadline_s=SLOW_S
-        ),
+        do=_hidden(at, backup),
         undo=takes_back(
             "give it its name back",
             command(side, "rename-file", backup, at.config_path, ANY_CONTENT, deadline_s=SLOW_S),
             must=True,
         ),
     )
+
+
+def put_config_away(at: Situation, backup: str) -> Step:
+    """The same once it has moved: what stood still at the source until then was vzctl's to end, by its config."""
+    return Step(
+        id="hide-config",
+        title=f"rename the config to {basename(backup)}",
+        zone=Zone.RETIRE,
+        do=_hidden(at, backup),
+        undo=ONLY_FORWARD,
+    )
+
+
+def _hidden(at: Situation, backup: str) -> Command:
+    was = text_sha256(fence_at(at, at.source) + at.config)
+    return command(at.source, "rename-file", at.config_path, backup, was, deadline_s=SLOW_S)
 
 
 def activate_config(at: Situation) -> Step:
@@ -129,7 +144,7 @@ def allow_start(at: Situation) -> Step:
         id="allow-start",
         title="allow start, as it was before",
         zone=Zone.RETIRE,
-        do=command(side, "unfence", at.config_path, stdin=FENCE, deadline_s=SLOW_S),
+        do=command(side, "unfence", at.config_path, stdin=fence_at(at, side), deadline_s=SLOW_S),
         undo=ONLY_FORWARD,
         ensures=True,
     )
@@ -142,7 +157,7 @@ def tidy_backup(at: Situation, backup: str) -> Step:
         id="tidy-backup",
         title=f"take the fence out of {basename(backup)}",
         zone=Zone.RETIRE,
-        do=command(side, "unfence", backup, stdin=FENCE, deadline_s=SLOW_S),
+        do=command(side, "unfence", backup, stdin=fence_at(at, side), deadline_s=SLOW_S),
         undo=ONLY_FORWARD,
     )
 

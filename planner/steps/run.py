@@ -36,7 +36,7 @@ def note_state(at: Situation) -> Step:
         do=command(side, "note-state", at.ctid, state),
         undo=takes_back(
             f"make sure that it is {state} again",
-            up_by(at, side, "restore-state"),
+            up_by(at, side, "restore-state", fenced=False),
             must=True,
         ),
     )

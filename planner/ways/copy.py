@@ -32,13 +32,15 @@ def new_config(at: Situation) -> str:
 
 def steps(at: Situation) -> tuple[Step, ...]:
     """The whole move, in order."""
+    if at.staged:
+        return still(at)
     return up(at) if at.up else down(at)
 
 
 def up(at: Situation) -> tuple[Step, ...]:
     """A container that runs, or is mounted: taken down here, brought up there."""
     return (
-        *parts.prepare(at, new_config(at), *target(at), *dump.make_place(at)),
+        *parts.prepare(at, new_config(at), *target(at), *dump.make_places(at)),
         *copy.first_passes(at),
         *parts.freeze(at),
         container.take_down(at),
@@ -58,7 +60,7 @@ def up(at: Situation) -> tuple[Step, ...]:
 def down(at: Situation) -> tuple[Step, ...]:
     """A stopped container, or a suspended one with its dump: copied once, then allowed to start there, not here."""
     return (
-        *parts.prepare(at, new_config(at), *target(at), *dump.make_place(at)),
+        *parts.prepare(at, new_config(at), *target(at), *dump.make_places(at)),
         *parts.freeze(at),
         *readable(at),
         copy.last_pass(at),
@@ -68,6 +70,30 @@ def down(at: Situation) -> tuple[Step, ...]:
         *parts.let_go(at),
         container.enable_pivot(at),
         files.allow_start(at),
+        *parts.retire(at, *leave(at), *dump.retire(at)),
+    )
+
+
+def still(at: Situation) -> tuple[Step, ...]:
+    """A container that stands still for a staged checkpoint: at the source it is ended only once it runs there.
+
+    Until then its old config keeps its name, for vzctl's sake, and the fence keeps it down if that node boots.
+    """
+    return (
+        *parts.prepare(at, new_config(at), *target(at), *dump.make_places(at)),
+        *copy.first_passes(at),
+        *parts.freeze(at),
+        container.freeze(at),
+        dump.write(at),
+        copy.last_pass(at),
+        *dump.bring(at),
+        files.activate_config(at),
+        container.undump(at),
+        container.bring_up_pivot(at),
+        files.allow_start(at),
+        container.ensure_up(at),
+        container.kill(at),
+        files.put_config_away(at, parts.backup(at)),
         *parts.retire(at, *leave(at), *dump.retire(at)),
     )
 

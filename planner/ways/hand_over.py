@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from planner.identity import stable_name
 from planner.model import PathKind
-from planner.parse.config import with_value
+from planner.parse.config import value, with_value
 from planner.plan import Step, Zone
 from planner.situation import Situation
 from planner.steps import called, container, device, dump, files
@@ -19,7 +19,7 @@ from planner.ways import parts
 def summary(at: Situation) -> str:
     """What is done, in a few words."""
     wwid = at.source.device.wwid if at.source.device else None
-    what = "nothing but its memory" if at.has_memory else "nothing"
+    what = "nothing but its memory" if at.has_memory and not at.by_device else "nothing"
     return f"hand-over of {called(at.source)} (LUN {wwid or 'without a WWID'}): {what} is copied"
 
 
@@ -28,30 +28,65 @@ def new_config(at: Situation) -> str:
     there = at.destination.device
     if there is None:
         raise ValueError("a hand-over needs the device at the destination; the checks have not run")
-    return with_value(at.config, "VE_DEVICE", stable_name(there))
+    config = with_value(at.config, "VE_DEVICE", stable_name(there))
+    carrier = at.destination.dump_device
+    if carrier is not None and value(config, "VE_DUMP_DEVICE"):
+        config = with_value(config, "VE_DUMP_DEVICE", stable_name(carrier))
+    return config
 
 
 def steps(at: Situation) -> tuple[Step, ...]:
     """The whole move, in order."""
+    if at.staged:
+        return still(at)
     return up(at) if at.up else down(at)
 
 
 def up(at: Situation) -> tuple[Step, ...]:
     """A container that runs, or is mounted: taken down here, its device mounted there, brought up there."""
     return (
-        *parts.prepare(at, new_config(at), *mount_point(at), *dump.make_place(at)),
+        *parts.prepare(at, new_config(at), *mount_point(at), *dump.make_places(at)),
         device.see_mounted(at, Zone.PREPARE),
         *parts.freeze(at),
         container.take_down(at),
         *dump.bring(at),
+        *dump.let_go(at),
         device.release_at_source(at),
         files.hide_config(at, parts.backup(at)),
         device.prove_released(at.source),
         device.prove_released(at.destination),
         device.mount_at_destination(at, Zone.TRANSFER),
+        *dump.take(at),
         files.activate_config(at),
         container.bring_up_pivot(at),
+        *container.ensure_memory(at),
         *dump.void(at),
+        files.allow_start(at),
+        container.ensure_up(at),
+        *parts.retire(at, files.remove_dir(at, at.source.private, "private"), *dump.retire(at)),
+    )
+
+
+def still(at: Situation) -> tuple[Step, ...]:
+    """A container that stands still for a staged checkpoint: ended once its memory is safe, to free its device."""
+    return (
+        *parts.prepare(at, new_config(at), *mount_point(at), *dump.make_places(at)),
+        device.see_mounted(at, Zone.PREPARE),
+        *parts.freeze(at),
+        container.freeze(at),
+        dump.write(at),
+        *dump.bring(at),
+        container.kill(at),
+        *dump.let_go(at),
+        device.release_at_source(at),
+        files.hide_config(at, parts.backup(at)),
+        device.prove_released(at.source),
+        device.prove_released(at.destination),
+        device.mount_at_destination(at, Zone.TRANSFER),
+        *dump.take(at),
+        files.activate_config(at),
+        container.undump(at),
+        container.bring_up_pivot(at),
         files.allow_start(at),
         container.ensure_up(at),
         *parts.retire(at, files.remove_dir(at, at.source.private, "private"), *dump.retire(at)),
@@ -65,7 +100,7 @@ def down(at: Situation) -> tuple[Step, ...]:
     """
     noted = () if device.mounted_before(at) else (device.note_superblock(at),)
     return (
-        *parts.prepare(at, new_config(at), *mount_point(at), *dump.make_place(at)),
+        *parts.prepare(at, new_config(at), *mount_point(at), *dump.make_places(at)),
         *parts.freeze(at),
         *dump.bring(at),
         *noted,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from planner.codec import text_sha256
 from planner.hooks import brought
 from planner.model import CONF_DIR, PathKind
-from planner.parse.config import FENCE
 from planner.plan import Step
 from planner.situation import Situation
-from planner.steps import device, files, hooks, run
+from planner.steps import device, fence_at, files, hooks, run
 
 
 def prepare(at: Situation, config: str, *private: Step) -> tuple[Step, ...]:
@@ -18,7 +17,7 @@ def prepare(at: Situation, config: str, *private: Step) -> tuple[Step, ...]:
         run.own(at, at.source),
         run.own(at, at.destination),
         run.note_state(at),
-        files.stage_config(at, FENCE + config),
+        files.stage_config(at, fence_at(at, at.destination) + config),
         *(files.make_script(at, script, f"{CONF_DIR}/{script.name}") for script in brought(at)),
         *hooks.install(at),
         *(() if root_is_there else (files.make_root(at),)),

@@ -15,12 +15,12 @@ import pytest
 from msgspec import structs
 
 from executor import engine, journal
-from executor.simulated import node, trial, vz
+from executor.simulated import checkpoints, node, trial, vz
 from executor.simulated.loading import OWNERS, Truth
 from executor.simulated.node import SimulatedNode
 from executor.simulated.tree import EMPTY
 from executor.simulated.trial import Trial
-from executor.simulated.twins import TWINS, container, run, storage
+from executor.simulated.twins import TWINS, container, run, staged, storage
 from executor.simulated.twins.here import DONE, End, Here, Twin
 from executor.simulated.vz import Effects
 from executor.simulated.world import NodeState, World
@@ -47,7 +47,7 @@ from planner.plan import (
     Zone,
 )
 from planner.saga import Past, Pivot, next_move
-from planner.verbs import NO, YES
+from planner.verbs import NO, NO_DUMP, UNPROVED, YES
 
 Bug = Callable[[pytest.MonkeyPatch, Plan], Plan]
 
@@ -864,6 +864,78 @@ def memory_loss_is_not_told(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
 def half_a_dump_is_left(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """A container that could not be suspended runs on, and half of its memory waits for its next start."""
     patch.setattr(container, "_of_this_run", lambda here: here.note("put-dump") is not None)
+    return plan
+
+
+@noticed("source-goes-on", "a-staged", "I2")
+def the_source_goes_on_after_the_pivot(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What stands still at the source is resumed once it runs at the destination, not ended."""
+    undo = get(plan, "freeze").undo
+    assert isinstance(undo, Compensation)
+    return changed(plan, "kill", do=undo.do)
+
+
+@noticed("undump-resumes", "b-staged", "I4")
+def it_runs_as_soon_as_it_is_undumped(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What is undumped runs at once, before the pivot; what it writes is lost when everything is taken back."""
+    real = checkpoints.undump
+
+    def undump(world: World, there: NodeState, ctid: int, file: str, *, resumed: bool) -> Effects:
+        assert not resumed or there.name == plan.asked.source
+        return (yield from real(world, there, ctid, file, resumed=True))
+
+    patch.setattr(checkpoints, "undump", undump)
+    return plan
+
+
+@noticed("killed-too-early", "d2-staged", "I8")
+def it_is_ended_before_its_memory_is_safe(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What stands still is ended although nothing says that its memory was written down."""
+    real = staged.kill_container
+
+    def kill(here: Here, ctid: str, private: str, root: str, how: str, _dumpfile: str) -> Twin:
+        return (yield from real(here, ctid, private, root, how, NO_DUMP))
+
+    patch.setitem(TWINS, "kill-container", kill)
+    return moved(plan, "kill", before="dump", zone=Zone.FREEZE)
+
+
+@noticed("void-dump-taken-up", "d2-staged", "I4", after="prove-released-hn1:fails-before")
+def a_void_dump_is_taken_up(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What was taken up from a dump, and has run on, is taken up from it once more after a power cut."""
+    real = Here.note
+
+    def note(here: Here, name: str) -> str | None:
+        return None if name == "taken" else real(here, name)
+
+    patch.setattr(Here, "note", note)
+    return plan
+
+
+@noticed("standstill-counts-as-running", "c-staged", "R12")
+def what_stands_still_counts_as_running(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The pivot's probe cannot tell what stands still from what runs, so that a refused pivot is never proved."""
+    real = TWINS["probe-pivot"]
+
+    def probe(here: Here, *operands: str) -> Twin:
+        end: End = yield from real(here, *operands)
+        return End(UNPROVED) if int(operands[0]) in here.node.frozen and end.status == NO else end
+
+    patch.setitem(TWINS, "probe-pivot", probe)
+    return plan
+
+
+@noticed("never-goes-on", "d1-staged", "I8")
+def what_was_frozen_is_started_anew(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What stands still at the source is ended and started anew when everything is taken back."""
+    real = staged.go_on
+
+    def go_on(here: Here, ctid: int) -> Generator[None, None, bool]:
+        if here.node.name == plan.asked.source:
+            yield from staged.kill_frozen(here, ctid, NO_DUMP)
+        return (yield from real(here, ctid))
+
+    patch.setattr(container, "go_on", go_on)
     return plan
 
 

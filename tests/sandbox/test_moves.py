@@ -13,7 +13,7 @@ from msgspec import structs
 
 from planner.model import Options, State
 from planner.plan import Outcome, What
-from tests.sandbox import Node, Sandbox, counter, leftovers, tree_hash
+from tests.sandbox import Node, Sandbox, counter, leftovers, population, tree_hash
 from tests.sandbox.driving import CTID, PRIVATE, Driver
 
 
@@ -181,26 +181,50 @@ def test_a_container_moves_with_all_that_it_has_and_back(
         assert leftovers(box) == []
 
 
+def make_staged(box: Sandbox) -> None:
+    """From now on the kernels of both nodes make checkpoints themselves."""
+    for node in box.nodes:
+        population.make_staged(node.path("/"))
+
+
 def tokens(node: Node) -> list[tuple[int, str]]:
     """What the container has counted, each with what is nowhere but in its memory."""
     lines = node.path(f"{PRIVATE}/tokens").read_text().splitlines()
     return [(int(number), token) for number, token in (line.split() for line in lines)]
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_container_keeps_its_memory_when_it_is_moved_online_and_back(way: str, tmp_path: Path) -> None:
+KINDS: Final = ("whole", "staged")
+CARRIERS: Final = ("/dev/sdb1", "/dev/sdg1")
+"""What hn1 and hn2 call the device that carries the memory."""
+KEPT: Final = [
+    *((way, kind, False) for way in WAYS for kind in KINDS),
+    *(("d2", kind, True) for kind in KINDS),
+]
+
+
+@pytest.mark.parametrize(
+    ("way", "kind", "by_device"), KEPT, ids=[f"{w}-{k}{'-by-device' * d}" for w, k, d in KEPT]
+)
+def test_a_container_keeps_its_memory_when_it_is_moved_online_and_back(
+    way: str, kind: str, by_device: bool, tmp_path: Path
+) -> None:
     with in_state(way, State.RUNNING) as box:
         driver, flags = Driver(box, tmp_path), WAYS[way]
+        if kind == "staged":
+            make_staged(box)
         hash_before = content(box.hn1)
         ((_, token),) = tokens(box.hn1)[:1]
-        for node, flag, ends in (
-            (box.hn2, flags.there, ("hn1", "hn2")),
-            (box.hn1, flags.back, ("hn2", "hn1")),
+        for node, flag, ends, carrier in (
+            (box.hn2, flags.there, ("hn1", "hn2"), CARRIERS[0]),
+            (box.hn1, flags.back, ("hn2", "hn1"), CARRIERS[1]),
         ):
-            options = structs.replace(flag, online=True)
+            options = structs.replace(flag, online=True, dump_device=carrier if by_device else None)
             stop, watch, _ = driver.apply(options=options, source=ends[0], destination=ends[1])
             assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
             assert {what for what, *_ in watch.moves} == {What.DO}
+            done = {at for _, at, _ in watch.moves}
+            assert ("freeze" in done) is (kind == "staged")
+            assert ("copy-dump" in done) is not by_device
             assert content(node) == hash_before
             moved = driver.facts()[ends[1]].container(CTID)
             assert moved is not None
@@ -214,8 +238,17 @@ def test_a_container_keeps_its_memory_when_it_is_moved_online_and_back(way: str,
             assert numbers == tuple(range(1, len(numbers) + 1))
             assert (memory(box.hn1), memory(box.hn2)) == ("", "")
             assert leftovers(box) == []
+            if by_device:
+                assert on_device(node, CARRIERS[ends[1] == "hn2"]) == ["lost+found"]
             if flags.anew is not None and node is box.hn2:
                 box.hn1.sh(f"mke2fs -q -F -t ext4 {flags.anew}")
+
+
+def on_device(node: Node, device: str) -> list[str]:
+    """What is at the top of a device that nobody has mounted."""
+    return node.sh(
+        f"mkdir /tmp/look; mount -o ro {device} /tmp/look; ls -A /tmp/look; umount /tmp/look; rmdir /tmp/look"
+    ).split()
 
 
 @pytest.mark.parametrize("way", ["a", "d2"])

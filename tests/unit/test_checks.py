@@ -41,7 +41,7 @@ from planner.model import Path as Place
 from planner.parse.config import FENCE, without
 from planner.parse.probe import facts as read_probe
 from planner.situation import TOLD_ONCE, areas, unseen
-from tests.worlds import CTID, REFUSED, WORLDS, asking, bundled, mounted, online, stopped, suspended
+from tests.worlds import CTID, REFUSED, WORLDS, asking, bundled, mounted, online, staged, stopped, suspended
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 YES, NO, UNKNOWN = Known.YES, Known.NO, Known.UNKNOWN
@@ -284,6 +284,9 @@ CASES: Final = {
         at_destination(SHARED, path("/vz/private", kind=PathKind.ABSENT, entries=None)),
         ("hn2:/vz/private",),
         SHARED,
+    ),
+    "dump-device-unused": Case(
+        asking(online(SHARED), dump_device="/dev/sdd1"), ("hn1:/dev/sdd1",), online(SHARED), WARNING
     ),
     "dump-exists": Case(
         at_source(SHARED, path("/vz/dump", entries=("Dump.123",), empty=False)),
@@ -715,17 +718,28 @@ def test_a_dump_that_may_wait_there_is_refused_on_either_node(entries: tuple[str
 
 
 @pytest.mark.parametrize("at", [at_source, at_destination])
-def test_a_kernel_that_makes_staged_checkpoints_moves_nothing_online(at: Callable[..., Request]) -> None:
+def test_what_one_node_writes_down_the_other_must_be_able_to_take_up(at: Callable[..., Request]) -> None:
+    node = "hn1" if at is at_source else "hn2"
+
+    def without(request: Request, name: str) -> Request:
+        tools = getattr(request, "source" if at is at_source else "destination").tools
+        return at(request, having(tools=tuple(t for t in tools if t != name)))
+
+    assert make_plan(online(SHARED)).runnable
+    assert said(without(online(SHARED), "criu"), "no-checkpoint") == [(ERROR, node)]
+    assert make_plan(staged(SHARED)).runnable
+    assert said(without(staged(SHARED), "/proc/rst"), "no-checkpoint") == [(ERROR, node)]
+
+
+@pytest.mark.parametrize("name", ["/proc/cpt", "/proc/rst"])
+def test_the_two_kinds_of_checkpoint_do_not_mix(name: str) -> None:
     request = online(SHARED)
-    tools = getattr(request, "source" if at is at_source else "destination").tools
-    (node,) = {"hn1"} if at is at_source else {"hn2"}
-    for name in ("/proc/cpt", "/proc/rst"):
-        staged = at(request, having(tools=(name, *tools)))
-        assert said(staged, "no-checkpoint") == [(ERROR, node)]
-        (told,) = (f.summary for f in found(staged) if f.code == "no-checkpoint")
-        assert told.startswith(f"{name}: ")
-    without_criu = at(request, having(tools=tuple(t for t in tools if t != "criu")))
-    assert said(without_criu, "no-checkpoint") == [(ERROR, node)]
+    mixed = at_destination(request, having(tools=(name, *request.destination.tools)))
+    assert said(mixed, "no-checkpoint") == [(ERROR, "hn2")]
+    request = staged(SHARED)
+    without_kernel = tuple(t for t in request.destination.tools if not t.startswith("/proc"))
+    mixed = at_destination(request, having(tools=(*without_kernel, "criu")))
+    assert said(mixed, "no-checkpoint") == [(ERROR, "hn2")]
 
 
 @pytest.mark.parametrize("state", [State.STOPPED, State.MOUNTED, State.SUSPENDED])

@@ -26,6 +26,7 @@ from tests.unit.test_checks import (
     at_source,
     config,
     container,
+    filesystem,
     found,
     having,
     path,
@@ -33,7 +34,7 @@ from tests.unit.test_checks import (
     summary,
     with_mount,
 )
-from tests.worlds import CTID, asking, bundled, online
+from tests.worlds import CTID, asking, bundled, by_device, online, staged
 
 POINT: Final = "/vz/root/123/srv/share"
 INTEL: Final = Cpu("x86_64", ("avx", "fxsr", "pti", "sse2"))
@@ -325,6 +326,22 @@ def test_where_files_and_memory_come_to_one_filesystem_both_must_fit() -> None:
     # At the source only the dump is new.
     rooms = tuple(structs.replace(r, free_bytes=NEEDED) for r in ONLINE.source.rooms)
     assert found(at_source(ONLINE, having(rooms=rooms))) == ()
+
+
+def test_a_memory_that_goes_by_a_device_must_fit_on_that_and_nowhere_else() -> None:
+    request = by_device(online(SAN))
+    assert make_plan(at_destination(at_source(request, room(0)), room(0))).runnable
+    for free_bytes, code in ((NEEDED - 1, "too-small"), (None, "size-unknown")):
+        small = at_source(request, filesystem("/dev/sdd1", free_bytes=free_bytes))
+        assert said(small, code) == [(ERROR, "hn1:/dev/sdd1")]
+    assert make_plan(at_source(request, filesystem("/dev/sdd1", free_bytes=NEEDED))).runnable
+
+
+def test_a_kernel_that_writes_memory_down_itself_needs_no_criu_but_a_version() -> None:
+    request = staged(SHARED)
+    assert found(request) == ()
+    assert said(at_destination(request, having(cpt_version=0x307)), "image-version") == [(ERROR, "hn2")]
+    assert said(at_destination(request, having(cpt_version=None)), "image-version") == [(ERROR, "hn2")]
 
 
 def test_memory_must_fit_where_it_goes() -> None:

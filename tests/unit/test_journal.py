@@ -63,7 +63,7 @@ def small_plan() -> Plan:
             Zone.PIVOT,
             Command("dst", ("own", "123"), "", 60),
             looks,
-            Probe(Command("dst", ("probe-pivot", "123"), "", 60)),
+            Probe(Command("dst", ("probe-pivot", "123", "/vz/root/123"), "", 60)),
         ),
     )
     settle = tuple(Command(node, ("settle",), "", 60) for node in ("src", "dst"))

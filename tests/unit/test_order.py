@@ -19,8 +19,10 @@ def place(plan: Plan, verb: str, node: str | None = None) -> int:
     )
 
 
-def taken_down_by(world: str) -> str:
-    return "suspend-container" if "online" in world else "stop-container"
+def taken_down_by(world: str) -> tuple[str, ...]:
+    if "staged" in world:
+        return ("freeze-container", "dump-container")
+    return ("suspend-container",) if "online" in world else ("stop-container",)
 
 
 def hiding(plan: Plan) -> int:
@@ -53,7 +55,7 @@ def test_the_challenge_is_seen_before_anything_is_mounted_at_the_destination(wor
     seen = place(plan, "see-mounted", "hn2")
     assert seen < place(plan, "prove-released", "hn2")
     if world in UP:
-        assert seen < place(plan, taken_down_by(world))
+        assert seen < place(plan, taken_down_by(world)[0])
     else:
         assert place(plan, "note-superblock", "hn2") < place(plan, "mount-device", "hn1") < seen
         assert seen < place(plan, "release-device", "hn1")
@@ -64,7 +66,7 @@ def test_locks_guards_and_fence_come_before_anything_goes_down(world: str) -> No
     plan = plan_of(world)
     freeze = tuple(step for step in plan.steps if step.zone is Zone.FREEZE)
     assert verbs(freeze)[:5] == ["hold-lock", "hold-lock", "guard-source", "guard-destination", "fence"]
-    assert verbs(freeze)[5:] == ([taken_down_by(world)] if world in UP else [])
+    assert verbs(freeze)[5:] == (list(taken_down_by(world)) if world in UP else [])
     assert [step.do.node for step in freeze[:4]] == ["hn1", "hn2", "hn1", "hn2"]
 
 
@@ -85,6 +87,7 @@ def test_the_destination_is_made_sure_of_before_anything_of_the_source_goes(worl
     retire = plan.steps[plan.pivot + 1 :]
     ensures = [step.id for step in retire if step.ensures]
     void = ["void-dump"] if "online" in world else []
+    void = ["ensure-memory", *void] if "online-by-device" in world else void
     assert ensures == [*void, "allow-start", *(["ensure-up"] if world in UP else [])]
     assert [step.id for step in retire[: len(ensures)]] == ensures
 
@@ -96,9 +99,11 @@ def test_the_last_copy_is_made_while_the_container_is_down_and_fenced_and_before
     plan = plan_of(world)
     last = next(n for n, step in enumerate(plan.steps) if step.id == "copy-last")
     assert place(plan, "fence") < last < hiding(plan)
+    assert (plan.steps[hiding(plan)].zone is Zone.RETIRE) is ("staged" in world)
     if world in UP:
-        assert place(plan, taken_down_by(world)) < last
-    if plan.way in ("c", "d1"):
+        assert place(plan, taken_down_by(world)[-1]) < last
+    # What stands still is mounted yet.
+    if plan.way in ("c", "d1") and "staged" not in world:
         mounts = [
             n for n, s in enumerate(plan.steps) if s.do.argv[0] == "mount-device" and s.do.node == "hn1"
         ]
@@ -106,7 +111,10 @@ def test_the_last_copy_is_made_while_the_container_is_down_and_fenced_and_before
         assert mounts[-1] == last - 1
 
 
-@pytest.mark.parametrize("world", WORLDS)
+STILL = [world for world in COPIED if "staged" in world]
+
+
+@pytest.mark.parametrize("world", [world for world in WORLDS if world not in STILL])
 def test_until_the_config_is_hidden_at_the_source_it_has_a_name_that_vzctl_does_not_read(world: str) -> None:
     plan = plan_of(world)
     active = [
@@ -115,3 +123,30 @@ def test_until_the_config_is_hidden_at_the_source_it_has_a_name_that_vzctl_does_
         if step.do.node == "hn2" and any(word.endswith("/123.conf") for word in step.do.argv[-3:])
     ]
     assert min(active) > hiding(plan)
+
+
+@pytest.mark.parametrize("world", STILL)
+def test_what_stands_still_at_the_source_is_ended_once_it_runs_at_the_destination(world: str) -> None:
+    plan = plan_of(world)
+    ids = [step.id for step in plan.steps]
+    order = ["fence", "freeze", "dump", "copy-last", "copy-dump", "activate-config", "undump", "bring-up"]
+    order += ["allow-start", "ensure-up", "kill", "hide-config"]
+    assert [i for i in ids if i in order] == order
+    assert plan.steps[plan.pivot].id == "bring-up"
+    # Till then its config, by which it can be let go on, is fenced, and no other's name is given to it.
+    assert plan.steps[ids.index("kill")].do.argv[-2:] == ("chkpnt", "-")
+
+
+@pytest.mark.parametrize("world", [world for world in HANDED_OVER if "staged" in world])
+def test_what_stands_still_is_ended_for_a_hand_over_once_its_memory_is_safe(world: str) -> None:
+    plan = plan_of(world)
+    ids = [step.id for step in plan.steps]
+    carried = "by-device" in world
+    order = ["freeze", "dump", *([] if carried else ["copy-dump"]), "kill"]
+    order += [*(["release-dump-source"] if carried else []), "release-source", "hide-config"]
+    order += ["mount-destination", *(["mount-dump-destination"] if carried else []), "undump", "bring-up"]
+    assert [i for i in ids if i in {*order, "copy-dump"}] == order
+    kill = plan.steps[ids.index("kill")]
+    assert kill.do.argv[-2:] == ("chkpnt", plan.steps[ids.index("dump")].do.argv[-1])
+    assert isinstance(kill.undo, Compensation)
+    assert kill.undo.blocking

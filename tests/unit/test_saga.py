@@ -60,7 +60,7 @@ def step(
         if must is None
         else Compensation(f"undo {name}", command(node, "disown"), must)
     )
-    asked = Probe(command(node, "probe-pivot")) if probe else None
+    asked = Probe(command(node, "probe-pivot", "123", "/vz/root/123")) if probe else None
     return Step(name, name, zone, command(node), undo, asked, ensures, forgets)
 
 
@@ -234,7 +234,7 @@ def test_any_other_answer_is_no_answer(answer: Exited) -> None:
     asked = [*BEFORE, *ran(What.DO, "start", FAILED), *ran(What.PROBE, "start", answer, len(PAUSES_S))]
     doubt = stopped(move(*asked), Outcome.IN_DOUBT)
     said = "not known whether 'start' took effect on dst; nothing is started anywhere until it is"
-    assert (doubt.because, doubt.left) == (said, (command("dst", "probe-pivot"),))
+    assert (doubt.because, doubt.left) == (said, (command("dst", "probe-pivot", "123", "/vz/root/123"),))
 
 
 def test_after_the_pivot_a_failure_is_repeated_never_undone() -> None:

@@ -33,7 +33,7 @@ SHARED = ("123", "hn2", "--simulate", NODES / "shared")
 def asks_whether_it_runs_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug (N04): started, the answer lost, rebooted: read as never started. And nothing is known from before."""
 
-    def probe(here: Here, ctid: str) -> Twin:
+    def probe(here: Here, ctid: str, _root: str) -> Twin:
         yield from ()
         return End(YES if vz.state_of(here.node, int(ctid)) is State.RUNNING else NO)
 

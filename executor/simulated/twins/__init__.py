@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from executor.simulated.twins import container, dump, files, run, storage
+from executor.simulated.twins import container, dump, files, run, staged, storage
 from executor.simulated.twins.here import Twin
 
 TWINS: Final[dict[str, Callable[..., Twin]]] = {
@@ -29,6 +29,9 @@ TWINS: Final[dict[str, Callable[..., Twin]]] = {
     "put-dump": dump.put_dump,
     "withdraw-dump": dump.withdraw_dump,
     "retire-dump": dump.retire_dump,
+    "mount-dump": dump.mount_dump,
+    "accept-dump": dump.accept_dump,
+    "clear-dump": dump.clear_dump,
     "void-dump": container.void_dump,
     "claim-empty": storage.claim_empty,
     "empty-claimed": storage.empty_claimed,
@@ -41,6 +44,10 @@ TWINS: Final[dict[str, Callable[..., Twin]]] = {
     "guard-destination": container.guard_destination,
     "stop-container": container.stop_container,
     "suspend-container": container.suspend_container,
+    "freeze-container": staged.freeze_container,
+    "dump-container": staged.dump_container,
+    "kill-container": staged.kill_container,
+    "undump-container": staged.undump_container,
     "ensure-up": container.ensure_up,
     "bring-up": container.bring_up,
     "enable-container": container.enable_container,

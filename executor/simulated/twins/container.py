@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from executor.simulated import vz
+from executor.simulated import checkpoints, vz
 from executor.simulated.loading import OWNERS
+from executor.simulated.tree import File
 from executor.simulated.twins import storage
+from executor.simulated.twins.dump import fetch_carrier
 from executor.simulated.twins.files import unfenced
 from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up, same_disk, unfit
+from executor.simulated.twins.staged import go_on, take_up_file
+from executor.simulated.twins.storage import made_mounted, stands
 from planner.codec import text_sha256
 from planner.model import State
-from planner.verbs import MEMORY_LOST, NO, NO_DEVICE, NOT_UP, UNPROVED, YES
+from planner.verbs import MEMORY_LOST, NO, NO_DEVICE, NO_DUMP, NOT_UP, UNPROVED, YES
 
 
 def guard_source(
@@ -66,7 +70,7 @@ def suspend_container(here: Here, ctid: str, private: str, root: str, dumpdir: s
         if here.note("taken") is not None:
             return die(f"container {ctid} was suspended once, and runs again")
         yield from here.mark("dumping", node.boot_id)
-        yield from vz.chkpnt(here.world, node, number, skiplock=True)
+        yield from checkpoints.chkpnt(here.world, node, number, skiplock=True)
     if not _may_be_whole(here):
         return die(f"container {ctid} is {vz.state_of(node, number)}, and this run has not suspended it")
     if vz.state_of(node, number) is State.MOUNTED:
@@ -104,14 +108,30 @@ def _may_be_whole(here: Here) -> bool:
     return whole or here.note("dumping") == here.node.boot_id
 
 
+def _had_memory(here: Here) -> bool:
+    """Whether the container was to keep its memory, and this run has begun to take it along."""
+    return _of_this_run(here) or any(here.note(name) is not None for name in ("taken", "freezing"))
+
+
 def _used_up(here: Here) -> Generator[None, None, None]:
     """Whoever finds a dump here from now on has another one before him."""
     yield from here.sync()
+    if here.note("carrier") is not None:
+        here.node.put(f"{here.folder}/writing", File("", 0o600))
     for name in ("dumping", "dumped", "put-dump"):
         if here.note(name) is not None:
             here.node.drop(f"{here.folder}/{name}")
     yield
     yield from here.sync()
+
+
+def _void(here: Here, dump: str) -> Generator[None, None, None]:
+    """It runs on: what this run wrote down of it, or half of that, must never be taken up."""
+    if _of_this_run(here):
+        yield from _forget_dump(here, dump)
+        yield from _used_up(here)
+    if here.note("killing") is not None and here.note("taken") is None:
+        yield from here.mark("taken")
 
 
 def void_dump(here: Here, dump: str) -> Twin:
@@ -131,7 +151,7 @@ def _take_up(here: Here, ctid: int) -> Generator[None, None, End | None]:
         return None
     here.world.untaken |= {(node.name, ctid)}
     yield from here.mark("taken")
-    status = yield from vz.restore(here.world, node, ctid, skiplock=True)
+    status = yield from checkpoints.restore(here.world, node, ctid, skiplock=True)
     if vz.state_of(node, ctid) is State.MOUNTED:
         yield from vz.unmount_root(here.world, node, ctid)
     match vz.state_of(node, ctid):
@@ -158,10 +178,18 @@ def stop_container(here: Here, ctid: str, private: str, root: str) -> Twin:
 
 
 def ensure_up(
-    here: Here, ctid: str, private: str, root: str, device: str, identity: str, dumpdir: str, state: str
+    here: Here,
+    ctid: str,
+    private: str,
+    root: str,
+    device: str,
+    identity: str,
+    dumpdir: str,
+    state: str,
+    dumpfile: str,
 ) -> Twin:
     """Already up, or started by force (or mounted) after its device was mounted and proved; proved either way."""
-    return _ensure_up(here, ctid, private, root, device, identity, dumpdir, state, pivot=False)
+    return _ensure_up(here, ctid, private, root, device, identity, dumpdir, state, dumpfile, pivot=False)
 
 
 def _ensure_up(
@@ -173,49 +201,53 @@ def _ensure_up(
     identity: str,
     dumpdir: str,
     state: str,
+    dumpfile: str,
     *,
     pivot: bool,
 ) -> Twin:
     number, node = int(ctid), here.node
+    end: End = yield from _going_on(here, number, dumpfile)
+    if end.status:
+        return end
     is_up = vz.state_of(node, number) in (State.RUNNING, state)
     if is_up and device != NO_DEVICE and _may_be_taken_down(here, number, private, device, identity):
         stopped: End = yield from stop_container(here, ctid, private, root)
         if stopped.status:
             return stopped
         is_up = False
-    end = DONE
     if not is_up:
-        place = (private, device, identity, dumpdir)
+        place = (private, device, identity, dumpdir, dumpfile)
         end = yield from _bring_up(here, number, *place, State(state), pivot=pivot)
         if end.status:
             return end
-    if state == State.RUNNING and _of_this_run(here):
-        yield from _forget_dump(here, f"{dumpdir}/Dump.{ctid}")
-        yield from _used_up(here)
+    if state == State.RUNNING:
+        yield from _void(here, f"{dumpdir}/Dump.{ctid}")
     if here.note("anew") is not None and not end.status:
         end = End(0, f"container {ctid} was started anew: {MEMORY_LOST}")
     if device == NO_DEVICE and node.mounted_at(private) is not None:
         return die(f"container {ctid} is {state}, but something is mounted over {private}")
-    if device != NO_DEVICE and not _stands(here, number, private, device):
+    if device != NO_DEVICE and not stands(here, number, private, device):
         return die(f"container {ctid} is {state}, but not on {device}")
     return end
 
 
-def _stands(here: Here, ctid: int, private: str, device: str) -> bool:
-    """Whether its device is at its private area, and was so when its root area was mounted."""
-    disk, top = here.device(device), here.node.mounted_at(private)
-    there = disk is not None and top is not None and top.device == disk.number
-    return there and ctid not in here.node.bare
-
-
 def _may_be_taken_down(here: Here, ctid: int, private: str, device: str, identity: str) -> bool:
     """Whether it came up on the stale files under the mount point, and can have its device now."""
-    if _stands(here, ctid, private, device):
+    if stands(here, ctid, private, device):
         return False
     disk, top = here.device(device), here.node.mounted_at(private)
     if disk is not None and top is not None and top.device == disk.number:
         return same_disk(disk, identity)
     return top is None and not storage.not_held(here, device, identity).status
+
+
+def _going_on(here: Here, ctid: int, dumpfile: str) -> Twin:
+    """What stands still for a staged checkpoint goes on. It is not ended if it cannot: it has its memory."""
+    runs = vz.state_of(here.node, ctid) is State.RUNNING
+    begun = here.note("freezing") == here.node.boot_id or ctid in here.node.frozen
+    if dumpfile == NO_DUMP or not runs or not begun or (yield from go_on(here, ctid)):
+        return DONE
+    return not_up(f"container {ctid} still stands still, with all that it has in mind")
 
 
 def _bring_up(
@@ -225,41 +257,63 @@ def _bring_up(
     device: str,
     identity: str,
     dumpdir: str,
+    dumpfile: str,
     wanted: State,
     *,
     pivot: bool,
 ) -> Twin:
-    node, world = here.node, here.world
-    dump = f"{dumpdir}/Dump.{ctid}"
-    from_dump = wanted is State.RUNNING and dump in node.tree
-    if wanted is State.RUNNING and vz.state_of(node, ctid) is State.MOUNTED:
-        yield from vz.unmount_root(world, node, ctid)
-    if from_dump and not _of_this_run(here):
-        return not_up(f"{dump} is there")
-    if from_dump:
-        end: End = yield from _mounted(here, private, device, identity)
+    end: End
+    if wanted is State.RUNNING:
+        end = yield from fetch_carrier(here)
         if end.status:
             return end
-        taken: End | None = yield from _take_up(here, ctid)
-        if taken is not None:
-            return taken
-        if pivot:
-            return not_up(f"container {ctid} did not come up with its memory")
-        yield from _forget_dump(here, dump)
-    elif pivot and here.note("put-dump") is not None:
-        return not_up(f"{dump} is gone, which this run had put there")
-    if wanted is State.RUNNING and (_of_this_run(here) or here.note("taken") is not None):
-        yield from here.mark("anew")
-    end = yield from _mounted(here, private, device, identity)
+        if vz.state_of(here.node, ctid) is State.MOUNTED:
+            yield from vz.unmount_root(here.world, here.node, ctid)
+        place = (private, device, identity)
+        known: End | None = yield from _from_memory(here, ctid, *place, dumpdir, dumpfile, pivot=pivot)
+        if known is not None:
+            return known
+        if _had_memory(here):
+            yield from here.mark("anew")
+    end = yield from made_mounted(here, private, device, identity)
     if end.status:
         return end
     return (yield from _started(here, ctid, wanted))
 
 
-def _mounted(here: Here, private: str, device: str, identity: str) -> Twin:
-    if device == NO_DEVICE:
-        return DONE
-    return (yield from storage.mount_device(here, device, identity, private, "any"))
+def _from_memory(
+    here: Here,
+    ctid: int,
+    private: str,
+    device: str,
+    identity: str,
+    dumpdir: str,
+    dumpfile: str,
+    *,
+    pivot: bool,
+) -> Generator[None, None, End | None]:
+    """How it ended, if this run has written its memory down; None: nothing is there, or nothing came of it."""
+    dump = f"{dumpdir}/Dump.{ctid}"
+    waits = dump in here.node.tree
+    if pivot and dumpfile != NO_DUMP:
+        return not_up(f"container {ctid} does not stand still any more: it is gone")
+    if waits and not _of_this_run(here):
+        return not_up(f"{dump} is there")
+    if not waits and pivot and here.note("put-dump") is not None:
+        return not_up(f"{dump} is gone, which this run had put there")
+    if not waits and dumpfile == NO_DUMP:
+        return None
+    end: End = yield from made_mounted(here, private, device, identity)
+    if end.status:
+        return end
+    if not waits:
+        return (yield from take_up_file(here, ctid, dumpfile))
+    taken: End | None = yield from _take_up(here, ctid)
+    if taken is None and pivot:
+        return not_up(f"container {ctid} did not come up with its memory")
+    if taken is None:
+        yield from _forget_dump(here, dump)
+    return taken
 
 
 def _started(here: Here, ctid: int, wanted: State) -> Twin:
@@ -281,11 +335,21 @@ def _started(here: Here, ctid: int, wanted: State) -> Twin:
 
 
 def bring_up(
-    here: Here, ctid: str, private: str, root: str, device: str, identity: str, dumpdir: str, state: str
+    here: Here,
+    ctid: str,
+    private: str,
+    root: str,
+    device: str,
+    identity: str,
+    dumpdir: str,
+    state: str,
+    dumpfile: str,
 ) -> Twin:
     """The pivot of a container that is up: marks that outlive a power cut, before and after."""
     yield from here.mark("out")
-    end = yield from _ensure_up(here, ctid, private, root, device, identity, dumpdir, state, pivot=True)
+    end = yield from _ensure_up(
+        here, ctid, private, root, device, identity, dumpdir, state, dumpfile, pivot=True
+    )
     if end.status == NOT_UP:
         yield from here.mark("refused", str(end.status))
     return end
@@ -302,12 +366,14 @@ def enable_container(here: Here, ctid: str, config: str) -> Twin:
     return end
 
 
-def probe_pivot(here: Here, ctid: str) -> Twin:
+def probe_pivot(here: Here, ctid: str, root: str) -> Twin:
     """Did it *ever* take effect; not: does it run now (N04)."""
     yield from ()
     if here.note("out") is not None and here.note("refused") is None:
         return End(YES)
     if (here.node.text(f"{OWNERS}/{ctid}") or "").split(" ")[0] != here.run:
         return End(UNPROVED)  # with the run's record its memory goes too
+    if here.note("undumped") is not None and int(ctid) in here.node.frozen:
+        return End(NO)  # it stands still until it is resumed
     state = vz.state_of(here.node, int(ctid))
     return End(NO if state in (State.STOPPED, State.SUSPENDED, State.MOUNTED, State.DELETED) else UNPROVED)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from executor.simulated.twins.here import DONE, Here, Twin, die
+from typing import Final
+
+from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up
+from executor.simulated.twins.storage import mount_device, release_device
 from executor.simulated.vz import config_path
 
 
@@ -52,3 +55,52 @@ def retire_dump(here: Here, ctid: str, dump: str, aside: str) -> Twin:
         yield
     yield from here.sync()
     return DONE
+
+
+def mount_dump(here: Here, device: str, identity: str, room: str, found: str) -> Twin:
+    """Noted, so that it can be mounted again."""
+    end: End = yield from mount_device(here, device, identity, room, found)
+    if end.status == 0:
+        yield from here.mark("carrier", f"{device} {identity} {room}")
+    return end
+
+
+def fetch_carrier(here: Here) -> Twin:
+    """Mount the device that carries the dump again, if there is something to be taken up on it."""
+    carrier = here.note("carrier")
+    if carrier is None or here.note("taken") is not None:
+        return DONE
+    device, identity, room = carrier.split(" ")
+    end: End = yield from mount_device(here, device, identity, room, "any")
+    return not_up(f"the memory is on {device}, which cannot be mounted") if end.status else DONE
+
+
+def accept_dump(here: Here, dump: str) -> Twin:
+    """On the device that has come here with it."""
+    if dump not in here.node.tree:
+        return die(f"{dump} is not there")
+    yield from here.mark("put-dump", dump)
+    return DONE
+
+
+WRITTEN: Final = ("dumping", "put-dump", "taken", "writing", "undumped")
+"""Marks of a run that a dump on the device that carries it may be of."""
+
+
+def clear_dump(here: Here, device: str, identity: str, room: str, ctid: str) -> Twin:
+    """What this run wrote onto the device goes, and nothing else."""
+    node = here.node
+    if here.note("carrier") is not None:
+        node.drop(f"{here.folder}/carrier")
+        yield
+    if room in node.tree and any(here.note(name) is not None for name in WRITTEN):
+        end: End = yield from mount_device(here, device, identity, room, "any")
+        if end.status:
+            return end
+        for path in (f"{room}/Dump.{ctid}", here.beside(f"{room}/Dump.{ctid}")):
+            if path in node.tree:
+                if "remove" in node.stubborn:
+                    return die(f"{path} cannot be deleted")
+                node.drop(path)
+                yield
+    return (yield from release_device(here, device, identity, room))

@@ -89,7 +89,15 @@ def note_state(here: Here, ctid: str, state: str) -> Twin:
 
 
 def restore_state(
-    here: Here, ctid: str, private: str, root: str, device: str, identity: str, dumpdir: str, state: str
+    here: Here,
+    ctid: str,
+    private: str,
+    root: str,
+    device: str,
+    identity: str,
+    dumpdir: str,
+    state: str,
+    dumpfile: str,
 ) -> Twin:
     """Make sure of the former state, if it may be our doing that it is another one."""
     noted = here.note("noted")
@@ -98,7 +106,8 @@ def restore_state(
     if here.note("frozen") is None and noted.split(" ")[1] == here.node.boot_id:
         return DONE
     if state in (State.RUNNING, State.MOUNTED):
-        return (yield from ensure_up(here, ctid, private, root, device, identity, dumpdir, state))
+        place = (private, root, device, identity, dumpdir)
+        return (yield from ensure_up(here, ctid, *place, state, dumpfile))
     return DONE
 
 

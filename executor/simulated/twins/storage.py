@@ -235,3 +235,17 @@ def _not_ours(there: Here, private: str, device: str, identity: str) -> str | No
     if disk is None or not same_disk(disk, identity) or node.lun_at(private) != node.luns[disk.number]:
         return f"{private} is not on {device}"
     return None if there.note("claimed") is not None else f"{device} was not claimed by this run"
+
+
+def stands(here: Here, ctid: int, private: str, device: str) -> bool:
+    """Whether its device is at its private area, and was so when its root area was mounted."""
+    disk, top = here.device(device), here.node.mounted_at(private)
+    there = disk is not None and top is not None and top.device == disk.number
+    return there and ctid not in here.node.bare
+
+
+def made_mounted(here: Here, private: str, device: str, identity: str) -> Twin:
+    """The device, if it owns one, is mounted there."""
+    if device == NO_DEVICE:
+        return DONE
+    return (yield from mount_device(here, device, identity, private, "any"))

@@ -43,6 +43,9 @@ case $tool in
                 *) break ;;
             esac
         done
+        for stage; do # of a checkpoint: vzctl-chkpnt-dump-fails
+            case $stage in --suspend | --dump | --undump | --resume | --kill) word=$word${stage#-} ;; esac
+        done
         if [ -e "/run/faults/vzctl-$word-fails" ]; then
             echo "vzctl: $word made to fail" >&2
             exit 1

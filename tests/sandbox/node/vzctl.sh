@@ -106,6 +106,8 @@ stopped() { # all of the container's processes
     done
 }
 
+all_stopped() { running && stopped; }
+
 waits() { # has $init said what it remembers, and stopped?
     memory=$(memory_in "/proc/$init/fd/3") || return 1
     case $(fields "$init") in T*) ;; *) return 1 ;; esac
@@ -180,10 +182,14 @@ umount_root() {
 }
 
 launch() { # [COUNT TOKEN]: its init, which goes on from there, and which puts its memory into descriptor 3 when asked
+    # With $still it has all that in mind, and does nothing yet.
+    # shellcheck disable=SC2016 # expanded in there
+    [ -z "$still" ] || set -- -c 'kill -s STOP $$; exec /bin/busybox sh /init "$@"' sh "$@"
+    [ -n "$still" ] || set -- /init "$@"
     place=/run/memory.$VEID.$$
     {
         # Nothing of whoever starts it stays with the container: not its streams, not its locks.
-        setsid chroot "$VE_ROOT" /bin/busybox sh /init "$@" </dev/null >/dev/null 2>&1 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
+        setsid chroot "$VE_ROOT" /bin/busybox sh "$@" </dev/null >/dev/null 2>&1 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
         init=$!
     } 3>>"$place"
     rm "$place" # it is the container's own, and ends with it
@@ -199,18 +205,25 @@ launch() { # [COUNT TOKEN]: its init, which goes on from there, and which puts i
 undump() {
     say "Restoring container ..."
     mount_root
-    if ! memory=$(memory_in "$dump/memory"); then
+    file=${dumpfile:-$dump/memory}
+    if ! memory=$(memory_in "$file"); then
         umount_root
-        fail 17 "Restore failed: nothing whole in $dump"
+        fail 17 "Restore failed: nothing whole in $file"
     fi
     # shellcheck disable=SC2086 # two words
     launch $memory
-    if ! within 100 listens; then
+    [ -n "$still" ] && ready=all_stopped || ready=listens
+    if ! within 100 "$ready"; then
         end_all
         umount_root
         fail 17 "Restore failed: init does not go on"
     fi
-    rm -rf "$dump"
+    if [ -n "$still" ]; then
+        echo "$memory" >"$frozen"
+        say "Container was undumped"
+        return
+    fi
+    [ -n "$dumpfile" ] || rm -rf "$dump"
     echo "$VEID restored" >>/var/log/vzctl.log
     say "Container was restored from $dump"
 }
@@ -233,6 +246,7 @@ do_start() {
 }
 
 do_stop() {
+    [ ! -e "$frozen" ] || fail 16 "Container is frozen: it cannot be told to stop"
     if ! running; then
         say "Container is not running"
         return
@@ -246,6 +260,44 @@ do_stop() {
     end_all
     say "Container was stopped"
     umount_root
+}
+
+do_stage() {
+    case $stage in
+        suspend)
+            running || fail 31 "Container is not running"
+            [ ! -e "$frozen" ] || fail 16 "Container is suspended already"
+            if ! freeze; then
+                signal CONT
+                fail 16 "Checkpointing failed"
+            fi
+            echo "$memory" >"$frozen"
+            ;;
+        undump)
+            ! running || fail 32 "Container is already running"
+            ! mounted || fail 20 "Container is already mounted"
+            need_private
+            still=1
+            undump
+            ;;
+        *)
+            if [ ! -e "$frozen" ] || ! all_stopped; then
+                fail 16 "Container is not suspended"
+            fi
+            case $stage in
+                dump) cat "$frozen" >"${dumpfile:?}" || fail 16 "Can not write $dumpfile" ;;
+                resume)
+                    rm "$frozen"
+                    signal CONT
+                    ;;
+                kill)
+                    end_all
+                    rm "$frozen"
+                    ;;
+            esac
+            ;;
+    esac
+    echo "$VEID $verb $stage" >>/var/log/vzctl.log
 }
 
 do_chkpnt() {
@@ -263,7 +315,7 @@ do_chkpnt() {
 do_restore() {
     ! running || fail 32 "Container is already running"
     ! mounted || fail 20 "Container is already mounted"
-    [ -e "$dump" ] || fail 17 "Restore failed: there is no $dump"
+    [ -e "${dumpfile:-$dump}" ] || fail 17 "Restore failed: there is no ${dumpfile:-$dump}"
     need_private
     undump
 }
@@ -296,9 +348,16 @@ do_status() {
     printf 'CTID %s %s\n' "$VEID" "$is"
 }
 
-quiet='' skiplock='' force='' fast='' verb='' name=''
+quiet='' skiplock='' force='' fast='' verb='' name='' stage='' still='' dumpfile='' before=''
 for word; do
+    if [ "$before" = --dumpfile ]; then
+        dumpfile=$word before=''
+        continue
+    fi
+    before=$word
     case $word in
+        --suspend | --dump | --undump | --resume | --kill) stage=${word#--} ;;
+        --dumpfile | --skip_arpdetect) ;;
         --skiplock) skiplock=1 ;;
         --quiet) quiet=1 ;;
         --force) force=1 ;;
@@ -322,6 +381,7 @@ VE_CONFFILE=$conf/$VEID.conf
 VE_PRIVATE=$(parameter VE_PRIVATE "/vz/private/$VEID")
 VE_ROOT=$(parameter VE_ROOT "/vz/root/$VEID")
 dump=$(parameter DUMPDIR /vz/dump)/Dump.$VEID
+frozen=/run/frozen.$VEID # what the kernel knows of one that stands still
 export VEID VE_CONFFILE VE_PRIVATE VE_ROOT
 case $verb in
     status)
@@ -333,6 +393,14 @@ case $verb in
 esac
 [ -f "$VE_CONFFILE" ] || fail 14 "Container config file does not exist"
 take_lock
+if [ -n "$stage" ]; then
+    case $verb:$stage in
+        chkpnt:suspend | chkpnt:dump | chkpnt:resume | chkpnt:kill | restore:undump | restore:resume | restore:kill) ;;
+        *) fail 21 "vzctl: $verb --$stage is not known" ;;
+    esac
+    do_stage
+    exit 0
+fi
 case $verb in
     start) do_start ;;
     stop) do_stop ;;

@@ -1,0 +1,86 @@
+"""The device that carries the memory of a container whose own device is handed over."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+from msgspec import structs
+
+from planner.findings import Severity
+from planner.make import make_plan
+from planner.model import Device, Known, Request
+from tests.unit.test_checks import at_destination, at_source, container, having, said
+from tests.worlds import CTID, DUMP_WWID, asking, bundled, by_device, online
+
+ERROR, WARNING = Severity.ERROR, Severity.WARNING
+SHARED: Final = bundled("shared")
+CARRIED: Final = by_device(online(bundled("san")))
+
+
+def config_of(request: Request, ctid: int) -> str:
+    """Of a container at the source."""
+    found = request.source.container(ctid)
+    assert found is not None
+    return found.config or ""
+
+
+def carrier(node: str) -> Device:
+    """The device that carries the memory, as that node has it."""
+    facts = CARRIED.source if node == "hn1" else CARRIED.destination
+    return next(d for d in facts.devices if d.wwid == DUMP_WWID)
+
+
+@pytest.mark.parametrize(
+    ("node", "change", "code"),
+    [
+        ("hn1", {"read_only": Known.YES}, "device-read-only"),
+        ("hn2", {"read_only": Known.UNKNOWN}, "device-read-only"),
+        ("hn1", {"exclusive": Known.NO}, "device-busy"),
+        ("hn2", {"exclusive": Known.UNKNOWN}, "device-busy"),
+        ("hn1", {"wwid": None}, "no-identity"),
+        ("hn1", {"filesystem": None}, "filesystem-not-movable"),
+        ("hn2", {"wwid": "3600508b4000971f0000a000000770000"}, "clone"),
+        ("hn2", {"filesystem": None}, "device-not-shared"),
+    ],
+)
+def test_a_dump_device_is_proved_like_any_that_is_handed_over(
+    node: str, change: dict[str, Any], code: str
+) -> None:
+    device = carrier(node)
+    facts = CARRIED.source if node == "hn1" else CARRIED.destination
+    devices = tuple(structs.replace(d, **change) if d == device else d for d in facts.devices)
+    request = (at_source if node == "hn1" else at_destination)(CARRIED, having(devices=devices))
+    plan = make_plan(request)
+    assert not plan.runnable
+    assert code in {f.code for f in plan.findings if f.severity is ERROR}
+
+
+def test_a_dump_device_that_is_not_there_or_the_containers_own_is_refused() -> None:
+    assert said(asking(CARRIED, dump_device="/dev/nothing"), "device-missing") == [
+        (ERROR, "hn1:/dev/nothing")
+    ]
+    own = asking(CARRIED, dump_device="/dev/sda1")
+    assert (ERROR, "hn1:/dev/sda1") in said(own, "options-contradict")
+
+
+def test_a_dump_device_of_another_container_is_refused() -> None:
+    config = f'{config_of(CARRIED, 101)}VE_DEVICE="/dev/sdd1"\n'
+    theirs = at_source(CARRIED, container(101, config=config))
+    assert said(theirs, "device-shared-by") == [(ERROR, "hn1:/etc/vz/conf/101.conf")]
+
+
+def test_the_config_may_name_the_dump_device_and_names_it_as_the_destination_does_afterwards() -> None:
+    named = asking(CARRIED, dump_device=None)
+    config = f'{config_of(named, CTID)}VE_DUMP_DEVICE="/dev/sdd1"\n'
+    plan = make_plan(at_source(named, container(CTID, config=config)))
+    assert "mount-dump-source" in {step.id for step in plan.steps}
+    assert plan.config is not None
+    assert f'VE_DUMP_DEVICE="/dev/disk/by-id/wwn-0x{DUMP_WWID}-part1"' in plan.config.after
+
+
+def test_a_dump_device_that_has_no_meaning_is_not_used() -> None:
+    for request in (asking(CARRIED, online=False), asking(online(SHARED), dump_device="/dev/sdd1")):
+        assert said(request, "dump-device-unused") == [(WARNING, "hn1:/dev/sdd1")]
+        assert not any("dump" in step.do.argv[0] for step in make_plan(request).steps if "device" in step.id)
+        assert not {"mount-dump", "clear-dump"} & {step.do.argv[0] for step in make_plan(request).steps}
