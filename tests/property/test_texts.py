@@ -85,6 +85,10 @@ def _of_memory(node: NodeFacts) -> Iterator[str]:
         yield f"cpu {word(node.cpu.machine)} {word(' '.join(node.cpu.flags))}"
     if node.criu is not None:
         yield f"criu {node.criu.works} {word(node.criu.said)}"
+    for what, number in (("version", node.cpt_version), ("caps", node.cpt_caps)):
+        if number is not None:
+            yield f"cpt {what} {number}"
+    yield from (f"outside {word(o.point)} {o.used}" for o in node.outside)
     if node.available_bytes is not None:
         yield f"available {node.available_bytes // 1024}"
     if node.ipv6 is not Known.UNKNOWN:
