@@ -131,6 +131,7 @@ def by_device(request: Request) -> Request:
                 needs_recovery=Known.NO,
                 empty=Known.YES,
                 free_bytes=like.size_bytes // 2,
+                free_inodes=(like.filesystem.inodes or 0) - 11,
             ),
             holders=(),
             exclusive=Known.YES,
