@@ -30,6 +30,7 @@ from planner.model import (
     Script,
     State,
 )
+from planner.parse.config import DUMP_PLACE
 from planner.situation import reboot_dir
 
 OWNERS: Final = "/var/lib/vzplan/owners"
@@ -377,7 +378,8 @@ def _device(world: World, node: NodeState, device: Device) -> Device:
         ):  # the others do not say, and it does not while it is mounted somewhere
             needs_recovery = Known.YES if dirty else Known.NO
             if not dirty:
-                empty = Known.YES if world.luns[lun].data == EMPTY else Known.NO
+                bare = world.luns[lun].data == EMPTY and not world.luns[lun].dumps
+                empty = Known.YES if bare else Known.NO
         filesystem = structs.replace(filesystem, needs_recovery=needs_recovery, empty=empty)
     return structs.replace(device, exclusive=Known.NO if held else Known.YES, filesystem=filesystem)
 
@@ -423,6 +425,8 @@ def _looked_at(node: NodeState, containers: tuple[Container, ...]) -> list[str]:
         where = vz.areas_of(node, container.ctid)
         if where is not None and container.ctid not in before:
             found += [where.private, where.root]
+        if where is not None and DUMP_PLACE in where.dumpdir:
+            found.append(where.dumpdir)
     here = {c.ctid for c in containers}
     for old in node.given.containers:  # a container that is gone: nobody asks for its areas any more
         where = vz.areas(old.ctid, old.config or "", node.given.vz_conf)
@@ -441,6 +445,9 @@ def _path(world: World, node: NodeState, path: str) -> Path:
     if isinstance(thing, File):
         return Path(path, PathKind.FILE, path, None, None)
     names = [n for n in node.children(path) if n not in ("files", "...", "lost+found")]
+    if DUMP_PLACE in path:  # it is looked into because a config names it as DUMPDIR
+        at_top = ("lost+found",) if node.lun_at(path) is not None else ()
+        return Path(path, PathKind.DIRECTORY, path, not names, tuple(sorted((*names, *at_top))))
     if node.lun_at(path) is not None:
         full = world.content(node, path) is not None
     else:

@@ -115,14 +115,15 @@ class Sandbox:
         running: bool = True,
         vz_mb: int = Spec.vz_mb,
         spare: str = Spec.spare,
+        lun_mb: int = Spec.lun_mb,
     ) -> None:
         """``world``: "shared" or "san"; ``running``: container 123 at the start; ``vz_mb``: room on hn2.
 
-        ``spare``: the type of the spare disk's filesystem.
+        ``spare``: the type of the spare disk's filesystem; ``lun_mb``: size of the disks that both see.
         """
         if world not in ("shared", "san"):
             raise ValueError(f"{world!r} is not a world: shared or san")
-        self._spec = Spec(world, running, vz_mb, spare)
+        self._spec = Spec(world, running, vz_mb, spare, lun_mb)
         self._process: subprocess.Popen[str] | None = None
         self.folder = Path()
         self.hn1 = Node("hn1", 0)

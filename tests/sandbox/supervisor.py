@@ -52,6 +52,8 @@ class Spec:
     """Size of hn2's /vz; hn1's has room for what is to be moved."""
     spare: str = "ext4"
     """What the spare disk is made with: a name of ``MAKERS``."""
+    lun_mb: int = 96
+    """Size of the disks that both nodes see; their files are sparse."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,6 @@ LUNS: Final = (
     Lun("spare", "3600508b4000971f1", ("sdb1", "sdg1")),
 )
 """The container's disk in world "san", and an empty one to copy to. Both exist in every world."""
-LUN_MB: Final = 96
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def prepare(folder: Path, spec: Spec) -> None:
     population.write(folder / "known_hosts", known, 0o600)
     population.write(folder / "ssh_config", _ssh_config(ports, str(folder)), 0o600)
     for lun, kind in zip(LUNS, ("ext4", spec.spare), strict=True):
-        _make_image(lun.image(folder), max(LUN_MB, MAKERS[kind].least_mb), kind)
+        _make_image(lun.image(folder), max(spec.lun_mb, MAKERS[kind].least_mb), kind)
     for name, address in ADDRESSES.items():
         home = folder / name
         seed, each = home / "seed", home / "each"

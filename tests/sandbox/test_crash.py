@@ -17,17 +17,22 @@ from typing import Final, NamedTuple, NoReturn
 import pytest
 
 from executor.journal import Journal, list_runs, read_journal
-from planner.model import NodeFacts, State
+from planner.model import NodeFacts, Options, State
 from planner.plan import Entry, Outcome
 from planner.saga import Pivot
 from tests.sandbox import Sandbox, counter, leftovers, tree_hash
 from tests.sandbox.driving import CTID, PRIVATE, Driver
-from tests.sandbox.test_moves import WAYS, in_state
+from tests.sandbox.test_moves import KEPT, WAYS, in_state, kept, tokens
 
 SOAK: Final = os.environ.get("VZPLAN_SOAK") == "1"
 PARTS: Final = 4
 """So many tests share the points of a way, so that they can be run beside each other."""
-EVERY: Final = {way: 1 if SOAK else 8 if way == "d2" else 32 for way in WAYS}
+CASES: Final = [
+    *((way, "") for way in WAYS),
+    *((way, how) for way, how in KEPT if SOAK or (way, how) == ("d2", "staged-by-device")),
+]
+"""Each way, and how the container keeps its memory."""
+EVERY: Final = {case: 1 if SOAK else 8 if case == ("d2", "") else 32 for case in CASES}
 """Of the points of each way every so manieth is tried."""
 
 
@@ -82,33 +87,33 @@ def _child(what: object, words: tuple[object, ...], point: Point) -> NoReturn:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("way", "how"), CASES, ids=[f"{way}{how and f'-{how}'}" for way, how in CASES])
 def test_killed_at_each_write_of_the_journal_and_again_in_recover(
-    way: str, part: int, tmp_path: Path
+    way: str, how: str, part: int, tmp_path: Path
 ) -> None:
-    flags = WAYS[way]
     ends: Counter[Outcome] = Counter()
     with in_state(way, State.RUNNING) as first:
-        steps = len(Driver(first, tmp_path).plan(options=flags.there).steps)
-    mine = points(steps)[part :: PARTS * EVERY[way]]
+        flags = kept(first, how, WAYS[way].there)
+        steps = len(Driver(first, tmp_path).plan(options=flags).steps)
+    mine = points(steps)[part :: PARTS * EVERY[way, how]]
     waiting = list(mine)
     while waiting:
         with in_state(way, State.RUNNING) as box:
             # As long as everything is as before afterwards, the same nodes serve for the next point.
             while waiting:
                 point = waiting.pop(0)
-                outcome = _killed_and_recovered(box, way, point, tmp_path / f"{point.record}-{point.before}")
+                folder = tmp_path / f"{point.record}-{point.before}"
+                outcome = _killed_and_recovered(box, kept(box, how, WAYS[way].there), point, folder)
                 ends[outcome] += 1
                 if outcome is Outcome.MIGRATED:
                     break
-    print(f"{way}, part {part}: killed at {len(mine)} points: {dict(ends)}")
+    print(f"{way} {how}, part {part}: killed at {len(mine)} points: {dict(ends)}")
     assert sum(ends.values()) == len(mine)
 
 
-def _killed_and_recovered(box: Sandbox, way: str, point: Point, folder: Path) -> Outcome:
+def _killed_and_recovered(box: Sandbox, flags: Options, point: Point, folder: Path) -> Outcome:
     driver = Driver(box, folder)
-    before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
-    flags = WAYS[way].there
+    before, hash_before, known = driver.facts(), tree_hash(box.hn1, PRIVATE), tokens(box.hn1)[-1][1]
 
     def apply() -> None:
         driver.apply(options=flags)
@@ -131,6 +136,8 @@ def _killed_and_recovered(box: Sandbox, way: str, point: Point, folder: Path) ->
         assert record.past.pivot in (Pivot.AHEAD, Pivot.ASKED), said
         assert after == before, said
     _in_one_place(box, after, stop.outcome, hash_before, said)
+    if flags.online:  # it is the controller that died: what the container had in mind is there yet
+        assert tokens(box.hn2 if stop.outcome is Outcome.MIGRATED else box.hn1)[-1][1] == known, said
     assert leftovers(box) == [], said
     assert driver.recover(run).outcome is stop.outcome, said  # once more changes nothing (I10)
     assert driver.facts() == after, said

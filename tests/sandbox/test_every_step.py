@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from msgspec import structs
 
 from executor import control
 from executor.journal import Journal, new_run_id
@@ -29,7 +28,7 @@ from planner.saga import receivers
 from tests.sandbox import Sandbox, counter, leftovers, tree_hash
 from tests.sandbox.driving import ASKS, CTID, PRIVATE, Driver, Telling, lasting
 from tests.sandbox.test_failures import assert_as_before
-from tests.sandbox.test_moves import WAYS, in_state, tokens
+from tests.sandbox.test_moves import KEPT, WAYS, in_state, kept, tokens
 
 
 class Kind(StrEnum):
@@ -42,17 +41,17 @@ class Kind(StrEnum):
 
 SOAK: Final = os.environ.get("VZPLAN_SOAK") == "1"
 CASES: Final = (
-    [(way, kind, online) for way in WAYS for kind in Kind for online in (False, True)]
+    [(way, kind, how) for kind in Kind for way, how in [*((way, "") for way in WAYS), *KEPT]]
     if SOAK
     else [
-        ("b", Kind.BEFORE, False),
-        ("c", Kind.BEFORE, True),
-        ("d2", Kind.AFTER, True),
-        ("d2", Kind.LOST, False),  # the way in which a mount decides whose the data is
+        ("b", Kind.BEFORE, ""),
+        ("c", Kind.BEFORE, "staged"),
+        ("d2", Kind.AFTER, "online"),
+        ("d2", Kind.LOST, "staged-by-device"),  # the way in which a mount decides whose the data is
     ]
 )
 """Each takes a minute; with ``VZPLAN_SOAK=1`` all of them."""
-IDS: Final = [f"{way}-{kind}{'-online' if online else ''}" for way, kind, online in CASES]
+IDS: Final = [f"{way}-{kind}{f'-{how}' if how else ''}" for way, kind, how in CASES]
 
 
 @dataclass
@@ -173,12 +172,13 @@ def assert_failed_once(step: Step, trouble: Trouble, watch: Telling) -> None:
     assert settled == expected | receivers(step.do), watch.moves  # rsync's other end may go on
 
 
-@pytest.mark.parametrize(("way", "kind", "online"), CASES, ids=IDS)
-def test_a_step_that_fails_once_is_unwound(way: str, kind: Kind, online: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("way", "kind", "how"), CASES, ids=IDS)
+def test_a_step_that_fails_once_is_unwound(way: str, kind: Kind, how: str, tmp_path: Path) -> None:
     with in_state(way, State.RUNNING) as box, watching(box, tmp_path) as driver:
         trouble = Trouble(kind)
+        options = kept(box, how, WAYS[way].there)
         before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
-        request = driver.look(options=structs.replace(WAYS[way].there, online=online))
+        request = driver.look(options=options)
         plan = make_plan(request)
         assert plan.way == way
         token = tokens(box.hn1)[0][1]
@@ -196,6 +196,6 @@ def test_a_step_that_fails_once_is_unwound(way: str, kind: Kind, online: bool, t
                 assert stop.outcome is (Outcome.REFUSED if refused else Outcome.UNWOUND)
                 assert ("cut" if kind is Kind.LOST else f"made to fail {kind}") in stop.because
                 assert_as_before(box, driver, before, hash_before)
-            if online:  # wherever it is now, it was never started anew
+            if how:  # wherever it is now, it was never started anew
                 here = box.hn2 if stop.outcome is Outcome.MIGRATED else box.hn1
                 assert {known for _, known in tokens(here)} == {token}, step.id

@@ -181,49 +181,51 @@ def test_a_container_moves_with_all_that_it_has_and_back(
         assert leftovers(box) == []
 
 
-def make_staged(box: Sandbox) -> None:
-    """From now on the kernels of both nodes make checkpoints themselves."""
-    for node in box.nodes:
-        population.make_staged(node.path("/"))
-
-
 def tokens(node: Node) -> list[tuple[int, str]]:
     """What the container has counted, each with what is nowhere but in its memory."""
     lines = node.path(f"{PRIVATE}/tokens").read_text().splitlines()
     return [(int(number), token) for number, token in (line.split() for line in lines)]
 
 
-KINDS: Final = ("whole", "staged")
+KINDS: Final = ("online", "staged")
+HOWS: Final = (*KINDS, "online-by-device", "staged-by-device")
+"""How a container keeps its memory: a whole checkpoint or a staged one, and by which road that goes."""
 CARRIERS: Final = ("/dev/sdb1", "/dev/sdg1")
 """What hn1 and hn2 call the device that carries the memory."""
 KEPT: Final = [
-    *((way, kind, False) for way in WAYS for kind in KINDS),
-    *(("d2", kind, True) for kind in KINDS),
+    *((way, how) for way in WAYS for how in KINDS),
+    *(("d2", how) for how in HOWS if how not in KINDS),
 ]
 
 
-@pytest.mark.parametrize(
-    ("way", "kind", "by_device"), KEPT, ids=[f"{w}-{k}{'-by-device' * d}" for w, k, d in KEPT]
-)
+def kept(box: Sandbox, how: str, flags: Options, carrier: str = CARRIERS[0]) -> Options:
+    """The flags by which it keeps its memory, and kernels that fit; "": it does not."""
+    if "staged" in how:
+        for node in box.nodes:
+            population.make_staged(node.path("/"))
+    return structs.replace(
+        flags, online=how in HOWS, dump_device=carrier if how.endswith("by-device") else None
+    )
+
+
+@pytest.mark.parametrize(("way", "how"), KEPT, ids=[f"{way}-{how}" for way, how in KEPT])
 def test_a_container_keeps_its_memory_when_it_is_moved_online_and_back(
-    way: str, kind: str, by_device: bool, tmp_path: Path
+    way: str, how: str, tmp_path: Path
 ) -> None:
     with in_state(way, State.RUNNING) as box:
-        driver, flags = Driver(box, tmp_path), WAYS[way]
-        if kind == "staged":
-            make_staged(box)
+        driver, flags, by_device = Driver(box, tmp_path), WAYS[way], how.endswith("by-device")
         hash_before = content(box.hn1)
         ((_, token),) = tokens(box.hn1)[:1]
         for node, flag, ends, carrier in (
             (box.hn2, flags.there, ("hn1", "hn2"), CARRIERS[0]),
             (box.hn1, flags.back, ("hn2", "hn1"), CARRIERS[1]),
         ):
-            options = structs.replace(flag, online=True, dump_device=carrier if by_device else None)
+            options = kept(box, how, flag, carrier)
             stop, watch, _ = driver.apply(options=options, source=ends[0], destination=ends[1])
             assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
             assert {what for what, *_ in watch.moves} == {What.DO}
             done = {at for _, at, _ in watch.moves}
-            assert ("freeze" in done) is (kind == "staged")
+            assert ("freeze" in done) is ("staged" in how)
             assert ("copy-dump" in done) is not by_device
             assert content(node) == hash_before
             moved = driver.facts()[ends[1]].container(CTID)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from msgspec import structs
 
 from executor import control
 from executor.node import Node, NodeOutcome
@@ -30,7 +29,7 @@ from tests.sandbox import Sandbox
 from tests.sandbox.driving import CTID, PRIVATE, changes
 from tests.sandbox.test_conformance import comparable, simulated
 from tests.sandbox.test_every_step import Watcher, watching
-from tests.sandbox.test_moves import WAYS, in_state
+from tests.sandbox.test_moves import HOWS, KEPT, WAYS, in_state, kept
 
 RUN: Final = "20260101-000000-abcdef"
 CONTROL: Final = "simulated"  # the word of simulated nodes for whoever is at work there
@@ -43,7 +42,8 @@ NEVER_EARLY: Final = {
 """Verbs that are not tried before their turn, and why."""
 
 ONCE: Final = {
-    "suspend-container": "once its memory has been taken up again a run suspends it no more, and what follows fails"
+    "suspend-container": "once its memory has been taken up again a run suspends it no more, and what follows fails",
+    "kill-container": "once its memory has been taken up from its dump that is void, and what follows fails",
 }
 """Verbs that are taken back only at the end, and why."""
 
@@ -73,7 +73,8 @@ def each_taken_back_twice(plan: Plan) -> Iterator[Command]:
             yield step.do  # without what a node knows of the run nothing more would be tried there
             continue
         if step.do.argv[0] in ONCE:
-            yield from [*undo(step), step.do, step.do]
+            # What stands still goes on when it is taken back, and is not what is to be ended any more.
+            yield from [*([] if step.do.argv[0] == "kill-container" else undo(step)), step.do, step.do]
             continue
         yield from [*undo(step), step.do, *undo(step), *undo(step), step.do]
     for step in reversed(steps):
@@ -103,16 +104,21 @@ ORDERS: Final[dict[str, Callable[[Plan], Iterator[Command]]]] = {
     "too-early": each_too_early,
 }
 
+
+def hows(way: str) -> list[str]:
+    """In which ways one that is moved so may keep its memory."""
+    return [how for each, how in KEPT if each == way]
+
+
 STATES: Final = (State.RUNNING, State.STOPPED, State.SUSPENDED)
 SOAK: Final = os.environ.get("VZPLAN_SOAK") == "1"
-ONLINE: Final = "online"
-"""Running, and to run on."""
 CASES: Final = (
-    [(way, state, order) for way in WAYS for state in (*STATES, ONLINE) for order in ORDERS]
+    [(way, state, order) for way in WAYS for state in (*STATES, *hows(way)) for order in ORDERS]
     if SOAK
     else [
         ("a", State.RUNNING, "too-early"),
-        ("b", ONLINE, "taken-back"),
+        ("b", "online", "taken-back"),
+        ("d2", "staged-by-device", "taken-back"),
         ("a", State.SUSPENDED, "taken-back"),
         ("c", State.STOPPED, "twice"),
         ("d1", State.RUNNING, "taken-back"),
@@ -123,9 +129,9 @@ CASES: Final = (
 
 
 HALVES: Final = (
-    [(way, state) for way in WAYS for state in (*STATES, ONLINE)]
+    [(way, state) for way in WAYS for state in (*STATES, *hows(way))]
     if SOAK
-    else [("b", State.STOPPED), ("d2", ONLINE)]
+    else [("b", State.STOPPED), ("d2", "online-by-device"), ("c", "staged")]
 )
 SYNCS: Final = range(1, 5)
 """At its first one, then at its second one, and so on until it ends by itself."""
@@ -200,11 +206,11 @@ class Both:
 @contextmanager
 def both(way: str, state: str, folder: Path) -> Iterator[Both]:
     """A container on real nodes, and the simulated ones that their facts tell of."""
-    there = State.RUNNING if state == ONLINE else State(state)
+    there = State.RUNNING if state in HOWS else State(state)
     with in_state(way, there) as box, watching(box, folder / "state") as watcher:
         for node in box.nodes:
             node.sh("cp /usr/sbin/mount /usr/sbin/sync")  # the one that can be made to fail (node/shim.sh)
-        request = watcher.look(options=structs.replace(WAYS[way].there, online=state == ONLINE))
+        request = watcher.look(options=kept(box, state, WAYS[way].there))
         plan, live = make_plan(request), watcher.site()
         twins = simulated(request, folder / "nodes")
         opened = control.opened(request, plan, live, RUN, "test")
