@@ -16,7 +16,7 @@ from msgspec import structs
 
 from cli.aim import Aim
 from cli.exit_codes import ExitCode
-from planner.model import FROZEN_MAX_S, Options
+from planner.model import FROZEN_MAX_S, Check, Options
 
 app = typer.Typer(
     name="vzplan",
@@ -99,6 +99,13 @@ Precopy = Annotated[
 Online = Annotated[
     bool, typer.Option("--online", "--live", help="Its memory goes along: suspended here, taken up there.")
 ]
+NoDeps = Annotated[
+    list[Check] | None,
+    typer.Option(
+        "--nodeps",
+        help="Only warn of what this check finds: cpu (the CPU, and the version of memory images).",
+    ),
+]
 DumpDevice = Annotated[
     str | None,
     typer.Option(
@@ -150,6 +157,7 @@ def aim(
     rsync: Rsync = None,
     precopy: Precopy = 1,
     online: Online = False,
+    nodeps: NoDeps = None,
     dump_device: DumpDevice = None,
     max_frozen: MaxFrozen = None,
     ssh: Ssh = "",
@@ -174,6 +182,7 @@ def aim(
             remove_area=remove_area is YesNo.YES,
             precopy=precopy,
             online=online,
+            nodeps=tuple(sorted(set(nodeps or ()))),
             dump_device=dump_device,
             max_frozen_s=max_frozen,
         ),

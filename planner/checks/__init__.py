@@ -14,6 +14,7 @@ from planner.checks import (
     device,
     dump_device,
     hooks,
+    memory,
     network,
     nodes,
     online,
@@ -37,4 +38,5 @@ OF_SITUATION: Final[tuple[Callable[[Situation], tuple[Finding, ...]], ...]] = (
     room.checks,
     options.checks,
     online.checks,
+    memory.checks,
 )

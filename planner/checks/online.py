@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.findings import Finding, error, warning
+from planner.findings import Finding, error
 from planner.situation import CHECKPOINTS, TAKES_UP, Side, Situation
 
 
@@ -10,22 +10,7 @@ def checks(at: Situation) -> tuple[Finding, ...]:
     """For a container whose memory goes along."""
     if not at.has_memory:
         return ()
-    found = _by_kind(at)
-    if not found:
-        found.append(
-            warning(
-                "cpu-unknown",
-                f"{at.destination.node}:{at.ctid}",
-                "nothing says whether what ran on the source's CPU and kernel can go on with those here",
-                "it shows when the memory is taken up"
-                + (
-                    "; if it cannot be, everything is taken back"
-                    if at.online
-                    else ", and by then the old dump is deleted: keep a copy if you need to be sure"
-                ),
-            )
-        )
-    return tuple(found)
+    return tuple(_by_kind(at))
 
 
 def _by_kind(at: Situation) -> list[Finding]:

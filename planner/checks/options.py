@@ -94,6 +94,7 @@ def _contradictions(at: Situation, options: Options) -> tuple[tuple[object, str,
             f"the container is {at.container.state}: only one that runs can keep running"
             + ("; its memory goes along anyway" if at.container.state is State.SUSPENDED else ""),
         ),
+        (options.nodeps and not at.has_memory, "--nodeps", "its memory does not go along"),
         (options.precopy < 0, "--precopy", "there cannot be fewer passes than none"),
         (
             options.precopy > 1 and not at.up,

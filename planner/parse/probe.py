@@ -17,6 +17,8 @@ from msgspec import structs
 from planner.model import (
     FACTS_VERSION,
     Container,
+    Cpu,
+    Criu,
     Device,
     Filesystem,
     Known,
@@ -24,6 +26,7 @@ from planner.model import (
     Mount,
     Mounter,
     NodeFacts,
+    Outside,
     Owner,
     Path,
     PathKind,
@@ -71,6 +74,8 @@ KINDS = frozenset(
         "vzconf",
         "confnames",
         "container",
+        "resident",
+        "dump",
         "script",
         "lock",
         "owner",
@@ -85,6 +90,12 @@ KINDS = frozenset(
         "reboots",
         "usage",
         "reach",
+        "cpu",
+        "criu",
+        "cpt",
+        "available",
+        "ipv6",
+        "outside",
     ]
 )
 
@@ -99,6 +110,8 @@ def _facts(node: str, records: defaultdict[str, list[str]]) -> NodeFacts:
     others = [
         _placed(m, numbers) for line in records["elsewhere"] if (m := mountinfo.mount(line, elsewhere=True))
     ]
+    resident, dumps = (dict(map(_memory, records[kind])) for kind in ("resident", "dump"))
+    cpt = dict(map(_cpt, records["cpt"]))
     return NodeFacts(
         version=FACTS_VERSION,
         node=node,
@@ -106,7 +119,7 @@ def _facts(node: str, records: defaultdict[str, list[str]]) -> NodeFacts:
         vz_running=Known(vz_running),
         vz_conf=_text(records["vzconf"][0]) if records["vzconf"] else None,
         tools=tuple(records["tool"]),
-        containers=tuple(map(_container, records["container"])),
+        containers=tuple(_container(line, resident, dumps) for line in records["container"]),
         conf_names=_names(records["confnames"][0]) if records["confnames"] else (),
         scripts=tuple(map(_script, records["script"])),
         devices=devices,
@@ -120,6 +133,13 @@ def _facts(node: str, records: defaultdict[str, list[str]]) -> NodeFacts:
         reboots=_reboots(records["reboots"][0]) if records["reboots"] else None,
         usage=tuple(map(_usage, records["usage"])),
         reaches=tuple(map(_reach, records["reach"])),
+        cpu=_cpu(records["cpu"][0]) if records["cpu"] else None,
+        criu=_criu(records["criu"][0]) if records["criu"] else None,
+        cpt_version=cpt.get("version"),
+        cpt_caps=cpt.get("caps"),
+        available_bytes=_count(records["available"][0]) * 1024 if records["available"] else None,
+        ipv6=Known(records["ipv6"][0]) if records["ipv6"] else Known.UNKNOWN,
+        outside=tuple(map(_outside, records["outside"])),
     ).in_order()
 
 
@@ -129,9 +149,38 @@ def _placed(mount: Mount, numbers: dict[str, str]) -> Mount:
     return mount if known is None else structs.replace(mount, device=known)
 
 
-def _container(line: str) -> Container:
-    ctid, said, config = line.split(" ")
-    return Container(_ctid(ctid), status.state(_ctid(ctid), _text(said) or ""), _text(config))
+def _container(line: str, resident: dict[int, int], dumps: dict[int, int]) -> Container:
+    word, said, config = line.split(" ")
+    ctid = _ctid(word)
+    state = status.state(ctid, _text(said) or "")
+    return Container(ctid, state, _text(config), resident.get(ctid), dumps.get(ctid))
+
+
+def _memory(line: str) -> tuple[int, int]:
+    ctid, kilobytes = line.split(" ")
+    return _ctid(ctid), _count(kilobytes) * 1024
+
+
+def _cpu(line: str) -> Cpu:
+    machine, flags = line.split(" ")
+    return Cpu(_sure(machine), tuple(sorted(set(_sure(flags).split()))))
+
+
+def _criu(line: str) -> Criu:
+    works, said = line.split(" ")
+    return Criu(Known(works), _sure(said))
+
+
+def _cpt(line: str) -> tuple[str, int]:
+    what, number = line.split(" ")
+    if what not in ("version", "caps"):
+        raise ParseError(f"{what[:40]!r} is nothing that vzcptcheck is asked for")
+    return what, _count(number)
+
+
+def _outside(line: str) -> Outside:
+    point, used = line.split(" ")
+    return Outside(_sure(point), Known(used))
 
 
 def _script(line: str) -> Script:

@@ -51,9 +51,8 @@ def lay_stand_ins(seed: Path) -> None:
     """The tools that a node has and this machine has not, or that can be made to fail."""
     for source, place in PLACES.items():
         write(seed / place, (STAND_INS / source).read_text(), 0o755)
-    write(
-        seed / "usr/sbin/criu", "#!/bin/sh\necho 'Looks good.'\n", 0o755
-    )  # vzctl's own work is done by vzctl.sh
+    # It says of this kernel that it will do; vzctl's own work with it is done by vzctl.sh.
+    write(seed / "usr/sbin/criu", "#!/bin/sh\n[ \"$*\" = check ] && echo 'Looks good.'\n", 0o755)
     for tool in SHIMMED:
         write(seed / "usr/sbin" / tool, (STAND_INS / "shim.sh").read_text(), 0o755)
 
@@ -62,6 +61,8 @@ def make_staged(node: Path) -> None:
     """From now on its kernel makes checkpoints itself, stage by stage; ``node`` is its root folder."""
     (node / "usr/sbin/criu").unlink(missing_ok=True)
     write(node / "usr/sbin/stat", (STAND_INS / "stat.sh").read_text(), 0o755)
+    asked = "case $* in version) echo 776 ;; caps) echo 1055 ;; *) exit 1 ;; esac"
+    write(node / "usr/sbin/vzcptcheck", f"#!/bin/sh\n{asked}\n", 0o755)
 
 
 def lay_vz(seed: Path, configs: dict[int, str], *, hooks: bool) -> None:
