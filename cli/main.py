@@ -108,6 +108,9 @@ MaxFrozen = Annotated[
         help="Take everything back if it is down for longer, before the point of no return.",
     ),
 ]
+Times = Annotated[
+    bool, typer.Option("--times", help="Say at the end how long it was down, and what that time went into.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Print the command of every step, and the sh behind it.")
@@ -304,6 +307,7 @@ def apply(
         bool, typer.Option("--unverified", help="Apply it although its failures have not been tried.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    times: Times = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -312,7 +316,13 @@ def apply(
 
     raise typer.Exit(
         commands.apply(
-            _meant(at, ctid, dest), out=out, unverified=unverified, yes=yes, json=json, verbose=verbose
+            _meant(at, ctid, dest),
+            out=out,
+            unverified=unverified,
+            yes=yes,
+            timed=times,
+            json=json,
+            verbose=verbose,
         )
     )
 
@@ -372,11 +382,13 @@ def runs(
 
 
 @app.command()
-def status(run: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
+def status(
+    run: Annotated[str, typer.Argument(metavar="RUN")], times: Times = False, json: Json = False
+) -> None:
     """Say how far a run went and what to type next. Changes nothing."""
     from cli import commands
 
-    raise typer.Exit(commands.status(run, json=json))
+    raise typer.Exit(commands.status(run, timed=times, json=json))
 
 
 @app.command()
@@ -400,6 +412,7 @@ def recover(
         typer.Option(metavar="NODE", help="Your word that NODE has no power, and stays off meanwhile."),
     ] = None,
     ssh: Ssh = "",
+    times: Times = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -418,6 +431,7 @@ def recover(
             off=tuple(node_is_off or ()),
             adopt=adopt,
             ssh=ssh,
+            timed=times,
             json=json,
             verbose=verbose,
         )

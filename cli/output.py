@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from executor.journal import Record
+from executor.times import Times, times
 from planner.codec import pretty
 from planner.findings import Finding, Severity
 from planner.plan import Command, Compensation, Outcome, Plan, Run, Step, Stop, What, Zone
@@ -153,6 +154,15 @@ def stop_text(stop: Stop, run: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def times_text(took: Times | None) -> str:
+    """How long it was down, and what that time went into."""
+    if took is None:
+        return "down       not known: it did not go down, or no clock was running\n"
+    whole = "not up again yet" if took.frozen_s is None else f"{took.frozen_s:.1f} s in all"
+    lines = [f"{'down':<11}{whole}", *(f"{part.seconds:>9.1f} s  {part.what}" for part in took.parts)]
+    return "\n".join(lines) + "\n"
+
+
 def move_line(plan: Plan, move: Run) -> str:
     """One line of progress: number, node, what is done."""
     node = plain(move.command.node)
@@ -184,6 +194,7 @@ class Standing(Struct, frozen=True):
     next: str  # what to type
     word: str  # all of it in a few words
     finished: bool
+    times: Times | None  # how long it was down
 
     @staticmethod
     def of(run: str, record: Record, move: Run | Stop) -> Standing:
@@ -216,6 +227,7 @@ class Standing(Struct, frozen=True):
             next=following,
             word=word,
             finished=ended,
+            times=times(plan, record.entries),
         )
 
     def text(self) -> str:

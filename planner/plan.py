@@ -17,7 +17,7 @@ from planner.model import Asked
 from planner.verbs import VERBS
 
 PLAN_VERSION: Final = 1
-JOURNAL_VERSION: Final = 1
+JOURNAL_VERSION: Final = 2
 """A journal of a later version is refused, never guessed at; those before are read."""
 
 
@@ -241,18 +241,23 @@ class Opened(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 
 
 class Began(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """Intent: on disk before the command goes out. ``at`` is a step's id, or a node's name for a settle."""
+    """Intent: on disk before the command goes out. ``at`` is a step's id, or a node's name for a settle.
+
+    ``time_ms``: when, by the controller's clock, since 1970; for reports, never for decisions. None: nobody knows.
+    """
 
     what: What
     at: str
+    time_ms: int | None = None
 
 
 class Ended(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """What came of it."""
+    """What came of it; ``time_ms`` as in ``Began``."""
 
     what: What
     at: str
     outcome: Exited | Lost
+    time_ms: int | None = None
 
 
 class Want(StrEnum):
