@@ -95,6 +95,7 @@ owners() {
 # --- paths ----------------------------------------------------------------------------------------------------
 
 areas() { # "HOW<tab>PATH" for each path to look at: dir (what is there), list (and the names in it), locks, reboots
+    # And of each container "rooted<tab>CTID<tab>VE_ROOT".
     set -- /dev/null # every config that vzctl would read, after the node's own
     [ ! -f /etc/vz/vz.conf ] || set -- "$@" /etc/vz/vz.conf
     for file in "$conf"/[1-9]*.conf; do
@@ -144,6 +145,7 @@ areas() { # "HOW<tab>PATH" for each path to look at: dir (what is there), list (
         END {
             put("locks", set[0, "LOCKDIR"])
             print "reboots\t" set[0, "VZREBOOTDIR"]
+            for (ctid in ctids) if (ctid != 0) print "rooted\t" ctid "\t" filled("VE_ROOT", ctid)
             if (ENVIRON["expected"] != "") ctids[ENVIRON["expected"]]
             for (ctid in ctids) {
                 put("list", filled("DUMPDIR", ctid))
@@ -228,6 +230,41 @@ usage() { # PRIVATE ROOT: what lies there, in kilobytes and inodes; by the files
     case $kilobytes$inodes in '' | *[!0-9]*) return ;; esac
     word "$1"
     echo "usage $word $kilobytes $inodes"
+}
+
+residents() { # <"CTID VE_ROOT" a line: how much memory the processes of each container have, in kilobytes
+    # Which are its: its kernel says so (envID), or its control group, or else their root.
+    # What a process calls its root may have the end of a line in it.
+    {
+        sed 's/^/rooted /'
+        find /proc/[0-9]*/root -maxdepth 0 -printf 'at %p %l\0' 2>/dev/null | tr '\n\000' '?\n'
+        grep -s -E '^(VmRSS|VmSwap|envID):|:/[1-9]' /proc/[0-9]*/status /proc/[0-9]*/cgroup
+    } | awk '
+        function after(blanks, rest) {
+            for (rest = $0; blanks > 0; blanks--) rest = substr(rest, index(rest, " ") + 1)
+            return rest
+        }
+        $1 == "rooted" { at[after(2)] = $2; known[$2]; next }
+        { split($1 == "at" ? $2 : $1, part, /[\/:]/); pid = part[3] }
+        $1 == "at" {
+            for (root = after(2); root != ""; sub(/\/[^\/]*$/, "", root)) if (root in at) { owner[pid] = at[root]; break }
+            next
+        }
+        part[4] == "status" && $1 ~ /:envID:$/ { if ($2 > 0) env[pid] = $2; next }
+        part[4] == "status" { sub(/^[^:]*:/, ""); if (/^Vm/) kilobytes[pid] += $2; next }
+        part[4] == "cgroup" {
+            group = $0
+            sub(/^[^:]*:[^:]*:[^:]*:\//, "", group)
+            sub(/\/.*/, "", group)
+            if (group in known) grouped[pid] = group
+        }
+        END {
+            for (pid in kilobytes) {
+                ctid = pid in env ? env[pid] : pid in grouped ? grouped[pid] : pid in owner ? owner[pid] : ""
+                if (ctid in known) sum[ctid] += kilobytes[pid]
+            }
+            for (ctid in sum) printf "resident %s %.0f\n", ctid, sum[ctid]
+        }'
 }
 
 # --- devices and mounts ---------------------------------------------------------------------------------------
@@ -335,20 +372,26 @@ say() {
     node
     containers
     owners
-    areas | while IFS="$tab" read -r how what more; do
-        case $how in
-            measure) usage "$what" "$more" ;;
-            reboots) reboots "$what" ;;
-            locks)
-                path "$how" "$what"
-                locks "$what"
-                ;;
-            *)
-                path "$how" "$what"
-                [ ! -e "$what/root.hdd" ] || path dir "$what/root.hdd" # a ploop image
-                ;;
-        esac
-    done
+    areas | {
+        roots=
+        while IFS="$tab" read -r how what more; do
+            case $how in
+                measure) usage "$what" "$more" ;;
+                reboots) reboots "$what" ;;
+                rooted) roots=$roots$what' '$(real "$more")"
+" ;;
+                locks)
+                    path "$how" "$what"
+                    locks "$what"
+                    ;;
+                *)
+                    path "$how" "$what"
+                    [ ! -e "$what/root.hdd" ] || path dir "$what/root.hdd" # a ploop image
+                    ;;
+            esac
+        done
+        printf '%s' "$roots" | residents
+    }
     # Another node may be slow to answer; meanwhile the rest is said.
     reach_peers | {
         devices

@@ -181,6 +181,7 @@ class Container(Struct, frozen=True, forbid_unknown_fields=True):
     ctid: int
     state: State
     config: str | None  # the config's text; None: not UTF-8
+    resident_bytes: int | None = None  # VmRSS and VmSwap of all its processes; None: it has none, or unknown
 
 
 class NodeFacts(Struct, frozen=True, forbid_unknown_fields=True):

@@ -342,7 +342,10 @@ def derive(world: World, node: NodeState) -> NodeFacts:
 
 
 def _container(node: NodeState, ctid: int) -> Container:
-    return Container(ctid, vz.state_of(node, ctid), node.text(vz.config_path(ctid)))
+    state = vz.state_of(node, ctid)
+    said = node.given.container(ctid)
+    resident = said.resident_bytes if said is not None and state is State.RUNNING else None
+    return Container(ctid, state, node.text(vz.config_path(ctid)), resident)
 
 
 def _is_script(name: str) -> bool:

@@ -71,6 +71,7 @@ KINDS = frozenset(
         "vzconf",
         "confnames",
         "container",
+        "resident",
         "script",
         "lock",
         "owner",
@@ -99,6 +100,7 @@ def _facts(node: str, records: defaultdict[str, list[str]]) -> NodeFacts:
     others = [
         _placed(m, numbers) for line in records["elsewhere"] if (m := mountinfo.mount(line, elsewhere=True))
     ]
+    resident = dict(map(_resident, records["resident"]))
     return NodeFacts(
         version=FACTS_VERSION,
         node=node,
@@ -106,7 +108,7 @@ def _facts(node: str, records: defaultdict[str, list[str]]) -> NodeFacts:
         vz_running=Known(vz_running),
         vz_conf=_text(records["vzconf"][0]) if records["vzconf"] else None,
         tools=tuple(records["tool"]),
-        containers=tuple(map(_container, records["container"])),
+        containers=tuple(_container(line, resident) for line in records["container"]),
         conf_names=_names(records["confnames"][0]) if records["confnames"] else (),
         scripts=tuple(map(_script, records["script"])),
         devices=devices,
@@ -129,9 +131,15 @@ def _placed(mount: Mount, numbers: dict[str, str]) -> Mount:
     return mount if known is None else structs.replace(mount, device=known)
 
 
-def _container(line: str) -> Container:
-    ctid, said, config = line.split(" ")
-    return Container(_ctid(ctid), status.state(_ctid(ctid), _text(said) or ""), _text(config))
+def _container(line: str, resident: dict[int, int]) -> Container:
+    word, said, config = line.split(" ")
+    ctid = _ctid(word)
+    return Container(ctid, status.state(ctid, _text(said) or ""), _text(config), resident.get(ctid))
+
+
+def _resident(line: str) -> tuple[int, int]:
+    ctid, kilobytes = line.split(" ")
+    return _ctid(ctid), _count(kilobytes) * 1024
 
 
 def _script(line: str) -> Script:

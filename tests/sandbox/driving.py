@@ -143,9 +143,10 @@ class Driver:
 
 
 def lasting(facts: NodeFacts) -> NodeFacts:
-    """Exempt from "as before": free bytes and inodes, which of two mounts came first, and what is only asked for."""
+    """Exempt from "as before": free room, memory in use, which of two mounts came first, and what is only asked for."""
     return structs.replace(
         facts,
+        containers=tuple(structs.replace(c, resident_bytes=None) for c in facts.containers),
         usage=(),
         reaches=(),
         mounts=tuple(sorted(facts.mounts, key=lambda m: (m.point, m.device))),

@@ -67,7 +67,7 @@ def asking(node: Node, what: Ask, *, shell: str = "sh", path: str = PATH) -> Nod
 
 
 def steady(found: NodeFacts) -> NodeFacts:
-    """But for free room, which changes by itself."""
+    """But for free room and memory in use, which change by themselves."""
     rooms = tuple(structs.replace(room, free_bytes=0, free_inodes=None) for room in found.rooms)
     devices = tuple(
         d
@@ -75,7 +75,10 @@ def steady(found: NodeFacts) -> NodeFacts:
         else structs.replace(d, filesystem=structs.replace(d.filesystem, free_bytes=0, free_inodes=0))
         for d in found.devices
     )
-    return structs.replace(found, rooms=rooms, devices=devices)
+    containers = tuple(
+        structs.replace(c, resident_bytes=None if c.resident_bytes is None else 0) for c in found.containers
+    )
+    return structs.replace(found, containers=containers, rooms=rooms, devices=devices)
 
 
 def write(node: Node, path: str, text: str | bytes) -> None:
@@ -693,6 +696,30 @@ def test_names_that_cannot_be_listed_are_not_called_absent(san: Sandbox) -> None
     damage(node, "/private")
     write(node, "/etc/vz/conf/6.conf", "DUMPDIR=/mnt/private\n")
     assert ask(node).path("/mnt/private").entries is None
+
+
+def test_memory_in_use_is_that_of_all_processes_of_a_container_and_of_no_other() -> None:
+    with Sandbox("san") as box:
+        node = box.hn1
+
+        def resident(ctid: int) -> int:
+            container = ask(node).container(ctid)
+            assert container is not None
+            return container.resident_bytes or 0
+
+        alone, other = resident(123), resident(101)
+        assert 0 < alone < 64 << 20
+        assert 0 < other < 64 << 20
+        # A root with the end of a line in its name, which says that all the node's first process has is 101's.
+        node.sh("""d=$(printf '/vz/root/123/a\nat /proc/1/root /vz/root/101'); mkdir -p "$d"; cp /bin/busybox "$d"
+            setsid chroot "$d" /busybox sleep 600 </dev/null >/dev/null 2>&1 &
+            n=0; until find /proc/[0-9]*/root -maxdepth 0 -lname '/vz/root/123/a*' 2>/dev/null | grep -q .; do
+                sleep 0.02; n=$((n + 1)); [ $n -lt 500 ] || exit 1
+            done""")
+        assert resident(123) > alone
+        assert resident(101) < other + (1 << 20)
+        node.sh("vzctl stop 123")
+        assert resident(123) == 0
 
 
 def test_a_device_node_without_a_device_does_not_refuse_the_whole_node(san: Sandbox) -> None:

@@ -87,6 +87,12 @@ def ext4(uuid: str, needs_recovery: Known, journal: Journal = Journal.INTERNAL) 
     return plain_fs("ext4", uuid, journal, needs_recovery)
 
 
+def test_memory_in_use_is_said_of_containers_that_have_processes() -> None:
+    lines = (f"container {ctid} {word(f'CTID {ctid} exist mounted running')} -" for ctid in (5, 6))
+    found = facts("hn1", whole(*lines, "resident 5 12", "resident 7 1"))
+    assert [(c.ctid, c.resident_bytes) for c in found.containers] == [(5, 12 * 1024), (6, None)]
+
+
 # --- a sandbox node
 
 
