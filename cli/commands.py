@@ -202,7 +202,13 @@ def facts(nodes: list[str], *, measure: int | None, ssh: str, peer_ssh: str | No
     try:
         peer = split_words("--peer-ssh", peer_ssh or "")
         asks = {
-            n: Ask(measured=measure, peers=tuple(p for p in nodes if p != n), peer_ssh=peer) for n in nodes
+            n: Ask(
+                measured=measure,
+                peers=tuple(p for p in nodes if p != n),
+                peer_ssh=peer,
+                estimated=measure is not None,
+            )
+            for n in nodes
         }
         answers = site.answers(*nodes, asks=asks)
     finally:

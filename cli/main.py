@@ -105,7 +105,8 @@ MaxFrozen = Annotated[
         metavar="SECONDS",
         min=1,
         max=FROZEN_MAX_S,
-        help="Take everything back if it is down for longer, before the point of no return.",
+        help="Take everything back if it is down for longer, before the point of no return "
+        "(--online: 5 times the estimate, 60 at least).",
     ),
 ]
 Times = Annotated[
@@ -353,7 +354,7 @@ def facts(
     nodes: Annotated[list[str], typer.Argument(metavar="NODE...", help="Hardware nodes to ask.")],
     measure: Annotated[
         int | None,
-        typer.Option(metavar="CTID", min=1, max=CTID_MAX, help="Count the files of this container, too."),
+        typer.Option(metavar="CTID", min=1, max=CTID_MAX, help="Count its files, too, and time the link."),
     ] = None,
     ssh: Ssh = "",
     peer_ssh: PeerSsh = None,

@@ -79,6 +79,7 @@ def look(asked: Asked, site: Site, before: Request | None = None) -> Request:
             measured=asked.ctid if before is None else None,
             peers=(asked.destination,) if before is None else (),
             peer_ssh=options.peer_ssh,
+            estimated=options.online and before is None,
         ),
         asked.destination: Ask(paths=areas(before) if before is not None else (), expected=asked.ctid),
     }
@@ -98,7 +99,7 @@ def look(asked: Asked, site: Site, before: Request | None = None) -> Request:
 
 
 def _not_asked_again(now: NodeFacts, before: NodeFacts) -> NodeFacts:
-    """What was counted, and whether the peer is reached: where it is not, copying fails and is taken back."""
+    """What was counted and measured, and whether the peer is reached: else copying fails and is taken back."""
     return structs.replace(now, usage=before.usage, reaches=before.reaches)
 
 

@@ -18,6 +18,9 @@ FACTS_VERSION: Final = 3
 FROZEN_MAX_S: Final = 1_000_000
 """Longer than anyone would have a container down on purpose; a limit that long is a slip of the hand."""
 
+RECENT_MIN: Final = 10
+"""Files that were written in the last so many minutes are called recent: much of them will be written again."""
+
 CONF_DIR: Final = "/etc/vz/conf"
 """Where vzctl keeps container configs and action scripts (vzctl(8), FILES)."""
 
@@ -151,19 +154,21 @@ class Activation(Struct, frozen=True, forbid_unknown_fields=True):
     volume: str | None  # None: every volume of the group
 
 
-class Usage(Struct, frozen=True, forbid_unknown_fields=True):
+class Usage(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What lies in a private area, counted within its filesystem (``find -xdev``)."""
 
     path: str
     bytes: int
     inodes: int
+    recent_bytes: int | None = None  # of files written in the last RECENT_MIN minutes; None: unknown
 
 
-class Reach(Struct, frozen=True, forbid_unknown_fields=True):
+class Reach(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Whether this node reaches another one as root by ssh, without a password (``ssh -o BatchMode=yes``)."""
 
     peer: str
     reached: Known
+    bytes_per_s: int | None = None  # so fast it took what this node sent it; None: unknown
 
 
 class Room(Struct, frozen=True, forbid_unknown_fields=True):
@@ -175,7 +180,7 @@ class Room(Struct, frozen=True, forbid_unknown_fields=True):
     free_inodes: int | None  # None: the filesystem makes them as it needs them
 
 
-class Container(Struct, frozen=True, forbid_unknown_fields=True):
+class Container(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A container that has a config on the node."""
 
     ctid: int

@@ -117,8 +117,22 @@ class ConfigEdit(Struct, frozen=True, forbid_unknown_fields=True):
     after: str
 
 
+class Estimate(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long it may be frozen, and what that rests on; None: not known (planner/estimate.py)."""
+
+    memory_bytes: int | None  # of its processes
+    changed_bytes: (
+        int | None
+    )  # in files written lately: at most so much the last pass has to send; 0: nothing is copied
+    files: int | None  # that the last pass looks at
+    link_bytes_per_s: int | None  # from node to node
+    frozen_s: int | None
+
+
 class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole migration, to be read before anything happens.
+
+    ``max_frozen_s`` and ``estimate`` rest on measurements: two plans that do the same may differ in them.
 
     Raises:
         ValueError: the steps break a rule of the saga (see ``_broken_rule``).
@@ -136,6 +150,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     config: ConfigEdit | None
     findings: tuple[Finding, ...]
     digest: str
+    estimate: Estimate | None = None
 
     def __post_init__(self) -> None:
         """Refuse a plan that breaks a rule of the saga."""
