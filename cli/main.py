@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from msgspec import structs
@@ -92,9 +93,25 @@ Rsync = Annotated[
         metavar="OPTIONS", help="Further options for rsync, such as --bwlimit=5000; may be repeated."
     ),
 ]
+
+
+def _passes(said: str | int) -> int | Literal["auto"]:
+    """What --precopy takes, and its default."""
+    word = str(said)
+    if word == "auto":
+        return "auto"
+    if re.fullmatch("[0-9]{1,2}", word):
+        return int(word)
+    raise typer.BadParameter(f"{word!r} is neither a number from 0 to 99 nor 'auto'.")
+
+
 Precopy = Annotated[
-    int,
-    typer.Option(metavar="N", min=0, max=99, help="Passes of the copy while it is up, before it goes down."),
+    int,  # or "auto"; of a union typer knows nothing
+    typer.Option(
+        metavar="N|auto",
+        parser=_passes,
+        help="Passes of the copy while it is up, before it goes down; auto: again while each sends at most half.",
+    ),
 ]
 Online = Annotated[
     bool, typer.Option("--online", "--live", help="Its memory goes along: suspended here, taken up there.")

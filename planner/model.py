@@ -8,7 +8,7 @@ node itself writes them.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field, structs
 
@@ -310,7 +310,9 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     install_hooks: bool = False  # give the container premount and postumount scripts of ours
     remove_area: bool = True  # delete the source's private area once it has moved
     rsync: tuple[str, ...] = ()  # further options for rsync
-    precopy: int = 1  # passes while it runs
+    precopy: int | Literal["auto"] = (
+        1  # passes while it runs; auto: as many as make the next one much smaller
+    )
     online: bool = False  # it keeps its memory: suspended here, taken up there
     max_frozen_s: Annotated[int, Meta(ge=1, le=FROZEN_MAX_S)] | None = (
         None  # down for longer than that before the pivot: everything is taken back

@@ -11,8 +11,11 @@ from typing import Final, NamedTuple
 import pytest
 from msgspec import structs
 
+from executor.journal import read_journal
+from executor.times import times
 from planner.model import Options, State
-from planner.plan import Outcome, What
+from planner.plan import Ended, Exited, Outcome, What
+from planner.verbs import AUTO_PASSES
 from tests.sandbox import Node, Sandbox, counter, leftovers, tree_hash
 from tests.sandbox.driving import CTID, PRIVATE, Driver
 
@@ -216,6 +219,42 @@ def test_a_container_keeps_its_memory_when_it_is_moved_online_and_back(way: str,
             assert leftovers(box) == []
             if flags.anew is not None and node is box.hn2:
                 box.hn1.sh(f"mke2fs -q -F -t ext4 {flags.anew}")
+
+
+def test_it_is_copied_again_until_little_is_left_and_what_it_took_is_known(tmp_path: Path) -> None:
+    with in_state("a", State.RUNNING) as box:
+        driver, hash_before = Driver(box, tmp_path), content(box.hn1)
+        stop, watch, run = driver.apply(options=Options(online=True, precopy="auto"))
+        assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
+        assert content(box.hn2) == hash_before
+        ((_, token),) = tokens(box.hn2)[:1]
+        assert {known for _, known in tokens(box.hn2)} == {token}
+        record = read_journal(driver.state, run)
+        (said,) = (
+            entry.outcome.out
+            for entry in record.entries
+            if isinstance(entry, Ended) and entry.at == "copy-auto" and isinstance(entry.outcome, Exited)
+        )
+        sent = [
+            int(line.split()[2].replace(",", ""))
+            for line in said.splitlines()
+            if line.startswith("Literal data:")
+        ]
+        assert 2 <= len(sent) <= AUTO_PASSES
+        assert sent[1] < sent[0] / 100  # all that it wrote meanwhile are some numbers
+        # Before: the nodes measured all that an estimate needs. After: the journal has all times.
+        guess = record.plan.estimate
+        assert guess is not None
+        assert guess.frozen_s is not None
+        assert guess.memory_bytes
+        assert record.plan.max_frozen_s == max(60, 5 * guess.frozen_s)
+        took = times(record.plan, record.entries)
+        assert took is not None
+        assert took.frozen_s is not None
+        named = {"suspend", "copy of the memory dump", "last pass of the copy", "bring up", "all else"}
+        assert {part.what for part in took.parts} == named
+        assert all(part.seconds > 0 for part in took.parts)
+        assert leftovers(box) == []
 
 
 @pytest.mark.parametrize("way", ["a", "d2"])
