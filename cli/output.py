@@ -6,7 +6,6 @@ import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from difflib import unified_diff
-from math import ceil
 from typing import Final
 
 from msgspec import Struct
@@ -82,7 +81,7 @@ def _estimate(guess: Estimate, peer: str) -> str:
 
 
 def _mib(size: int | None) -> str:
-    return "? MiB" if size is None else f"{ceil(size / (1 << 20)):,} MiB"
+    return "? MiB" if size is None else f"{-(-size >> 20):,} MiB"
 
 
 def _limit(plan: Plan) -> str:

@@ -7,7 +7,7 @@ lately, which the last pass may have to send once more, and its look at every fi
 
 from __future__ import annotations
 
-from math import ceil
+import re
 from typing import Final
 
 from planner.model import FROZEN_MAX_S
@@ -35,7 +35,7 @@ def estimate(at: Situation) -> Estimate | None:
         return None
     source = at.source.facts
     usage = next((u for u in source.usage if u.path == at.source.private), None)
-    speed = next((r.bytes_per_s for r in source.reaches if r.peer == at.destination.node), None)
+    speed = _sent_at(at)
     memory = at.container.resident_bytes
     files, changed = (usage.inodes, usage.recent_bytes) if usage is not None else (None, None)
     if at.handed_over:
@@ -43,8 +43,21 @@ def estimate(at: Situation) -> Estimate | None:
     known = Estimate(memory, changed, files, speed, None)
     if memory is None or changed is None or files is None or speed is None:
         return known
-    frozen = STEPS_S + 2 * memory / DISK_BYTES_PER_S + (memory + changed) / speed + files / FILES_PER_S
-    return Estimate(memory, changed, files, speed, ceil(frozen))
+    disks_ms, link_ms = 2000 * memory // DISK_BYTES_PER_S, 1000 * (memory + changed) // speed
+    looks_ms = 1000 * files // FILES_PER_S
+    return Estimate(memory, changed, files, speed, STEPS_S - (-(disks_ms + link_ms + looks_ms) // 1000))
+
+
+def _sent_at(at: Situation) -> int | None:
+    """Bytes a second from node to node: as measured, or as the operator has rsync go slower."""
+    peer = at.destination.node
+    measured = next((r.bytes_per_s for r in at.source.facts.reaches if r.peer == peer), None)
+    asked = [value for word in at.options.rsync for value in word.split("--bwlimit=")[1:]]
+    if measured is None or not asked:
+        return measured
+    if not re.fullmatch("[0-9]{1,9}", asked[-1]):  # in units that only newer ones know
+        return None
+    return min(measured, int(asked[-1]) * 1024) or measured  # rsync(1): in KiB, and 0 is no limit
 
 
 def limit_s(asked: int | None, known: Estimate | None) -> int | None:

@@ -168,7 +168,9 @@ class Reach(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
 
     peer: str
     reached: Known
-    bytes_per_s: int | None = None  # so fast it took what this node sent it; None: unknown
+    bytes_per_s: Annotated[int, Meta(ge=1)] | None = (
+        None  # so fast it took what this node sent; None: unknown
+    )
 
 
 class Room(Struct, frozen=True, forbid_unknown_fields=True):

@@ -266,8 +266,12 @@ def test_there_and_back_by_the_command_line(way: str, tmp_path: Path) -> None:
         there = driver.vzplan("apply", str(CTID), "hn2", "--from", "hn1", *options)
         assert there.returncode == 0, there.stdout + there.stderr
         assert "MIGRATED: the container has moved" in there.stdout
-        back = driver.vzplan("apply", str(CTID), "hn1", "--from", "hn2", *options)
+        assert " s in all" not in there.stdout
+        back = driver.vzplan("apply", str(CTID), "hn1", "--from", "hn2", "--times", *options)
         assert back.returncode == 0, back.stdout + back.stderr
+        told = [" s in all\n", " s  stop\n", " s  bring up\n", " s  all else\n"]
+        told.append(" s  hand over the device\n" if way == "d2" else " s  last pass of the copy\n")
+        assert all(line in back.stdout for line in told), back.stdout
         assert content(box.hn1) == hash_before
         after = driver.facts()
         for node in ("hn1", "hn2"):
@@ -287,3 +291,6 @@ def test_there_and_back_by_the_command_line(way: str, tmp_path: Path) -> None:
         assert all(line.endswith("MIGRATED") for line in runs)
         status = driver.vzplan("status", runs[0].split()[0])
         assert "container  on hn1\n" in status.stdout
+        later = driver.vzplan("status", runs[0].split()[0], "--times").stdout
+        assert later.startswith(status.stdout)
+        assert back.stdout.endswith(later.removeprefix(status.stdout))

@@ -103,6 +103,35 @@ def test_what_was_measured_of_others_is_not_taken() -> None:
     assert plan.estimate == Estimate(None, None, 190_000, None, None)
 
 
+@pytest.mark.parametrize(
+    ("words", "speed"),
+    [
+        (("--bwlimit=1024",), MIB),
+        (("--bwlimit=1024", "-z", "--bwlimit=2048"), 2 * MIB),
+        (("--bwlimit=999999999",), 95 * MIB),
+        (("--bwlimit=0",), 95 * MIB),
+        (("--bwlimit=1.5m",), None),
+        (("--bwlimit=",), None),
+        (("--bwlimit=\u0663",), None),
+    ],
+)
+def test_it_is_sent_no_faster_than_the_operator_lets_rsync(words: tuple[str, ...], speed: int | None) -> None:
+    plan = make_plan(asking(measured(COPY), rsync=words))
+    assert plan.estimate is not None
+    assert plan.estimate.link_bytes_per_s == speed
+    nothing = make_plan(asking(measured(COPY, speed=None), rsync=words)).estimate
+    assert nothing is not None
+    assert nothing.link_bytes_per_s is None
+
+
+def test_whatever_a_file_of_facts_says_there_is_a_plan() -> None:
+    for size in (2**63 - 1, 0, -(2**63)):
+        plan = make_plan(measured(COPY, memory=size, recent=size, speed=2**62))
+        assert "estimate  frozen for about " in plan_text(plan)
+        assert plan.max_frozen_s is not None
+        assert LEAST_S <= plan.max_frozen_s <= FROZEN_MAX_S
+
+
 def test_it_may_take_five_times_as_long_a_minute_at_least_and_no_limit_is_absurd() -> None:
     assert limit(measured(COPY)) == 5 * 23
     assert limit(measured(COPY, memory=0, recent=0, files=1)) == LEAST_S
