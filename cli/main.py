@@ -17,7 +17,7 @@ from msgspec import structs
 
 from cli.aim import Aim
 from cli.exit_codes import ExitCode
-from planner.model import FROZEN_MAX_S, Options
+from planner.model import FROZEN_MAX_S, Check, Options
 
 app = typer.Typer(
     name="vzplan",
@@ -116,6 +116,13 @@ Precopy = Annotated[
 Online = Annotated[
     bool, typer.Option("--online", "--live", help="Its memory goes along: suspended here, taken up there.")
 ]
+NoDeps = Annotated[
+    list[Check] | None,
+    typer.Option(
+        "--nodeps",
+        help="Only warn of what this check finds: cpu (the CPU, and the version of memory images).",
+    ),
+]
 MaxFrozen = Annotated[
     int | None,
     typer.Option(
@@ -165,6 +172,7 @@ def aim(
     rsync: Rsync = None,
     precopy: Precopy = 1,
     online: Online = False,
+    nodeps: NoDeps = None,
     max_frozen: MaxFrozen = None,
     ssh: Ssh = "",
     peer_ssh: PeerSsh = None,
@@ -188,6 +196,7 @@ def aim(
             remove_area=remove_area is YesNo.YES,
             precopy=precopy,
             online=online,
+            nodeps=tuple(sorted(set(nodeps or ()))),
             max_frozen_s=max_frozen,
         ),
     )

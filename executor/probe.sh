@@ -96,7 +96,7 @@ owners() {
 # --- paths ----------------------------------------------------------------------------------------------------
 
 areas() { # "HOW<tab>PATH" for each path to look at: dir (what is there), list (and the names in it), locks, reboots
-    # And of each container "rooted<tab>CTID<tab>VE_ROOT".
+    # And of each container "rooted<tab>CTID<tab>VE_ROOT" and "dumped<tab>CTID<tab>DUMP".
     set -- /dev/null # every config that vzctl would read, after the node's own
     [ ! -f /etc/vz/vz.conf ] || set -- "$@" /etc/vz/vz.conf
     for file in "$conf"/[1-9]*.conf; do
@@ -146,7 +146,10 @@ areas() { # "HOW<tab>PATH" for each path to look at: dir (what is there), list (
         END {
             put("locks", set[0, "LOCKDIR"])
             print "reboots\t" set[0, "VZREBOOTDIR"]
-            for (ctid in ctids) if (ctid != 0) print "rooted\t" ctid "\t" filled("VE_ROOT", ctid)
+            for (ctid in ctids) if (ctid != 0) {
+                print "rooted\t" ctid "\t" filled("VE_ROOT", ctid)
+                print "dumped\t" ctid "\t" filled("DUMPDIR", ctid) "/Dump." ctid
+            }
             if (ENVIRON["expected"] != "") ctids[ENVIRON["expected"]]
             for (ctid in ctids) {
                 put("list", filled("DUMPDIR", ctid))
@@ -240,8 +243,11 @@ usage() { # PRIVATE ROOT: what lies there, in kilobytes and inodes; by the files
         { sum += $1 }'
 }
 
-residents() { # <"CTID VE_ROOT" a line: how much memory the processes of each container have, in kilobytes
-    # Which are its: its kernel says so (envID), or its control group, or else their root.
+# --- memory ---------------------------------------------------------------------------------------------------
+
+processes() { # <"CTID VE_ROOT" a line -> "CTID PID KILOBYTES LOCAL" of each process of a container
+    # Which are its: its kernel says so (envID), or its control group, or else their root. LOCAL: to this node, too, its
+    # root is at VE_ROOT or below, so that what it has open has the same path here.
     # What a process calls its root may have the end of a line in it.
     {
         sed 's/^/rooted /'
@@ -269,10 +275,96 @@ residents() { # <"CTID VE_ROOT" a line: how much memory the processes of each co
         END {
             for (pid in kilobytes) {
                 ctid = pid in env ? env[pid] : pid in grouped ? grouped[pid] : pid in owner ? owner[pid] : ""
-                if (ctid in known) sum[ctid] += kilobytes[pid]
+                if (ctid in known) print ctid, pid, kilobytes[pid], owner[pid] == ctid ? "yes" : "no"
             }
-            for (ctid in sum) printf "resident %s %.0f\n", ctid, sum[ctid]
         }'
+}
+
+residents() { # <PROCESSES: how much memory the processes of each container have, in kilobytes
+    awk 'NF { sum[$1] += $3 } END { for (ctid in sum) printf "resident %s %.0f\n", ctid, sum[ctid] }'
+}
+
+dump() { # CTID DUMP: how large the memory is that waits for it
+    [ -e "$2" ] || return 0
+    kilobytes=$(look du -s -k "$2" | cut -f 1)
+    case $kilobytes in '' | *[!0-9]*) ;; *) echo "dump $1 $kilobytes" ;; esac
+}
+
+below() { # <"CTID VE_ROOT" a line -> "CTID POINT" of each mount below a container's root area
+    awk '
+        FILENAME == "-" { roots[substr($0, index($0, " ") + 1)] = $1; next }
+        / - (autofs|cgroup2?|devpts|devtmpfs|mqueue|proc|sysfs|tmpfs) / { next }
+        {
+            point = $5
+            gsub(/\\040/, " ", point)
+            gsub(/\\011/, "\t", point)
+            gsub(/\\134/, "\\", point)
+            top = point
+            while (sub(/\/[^\/]*$/, "", top) && top != "") if (top in roots) { print roots[top], point; next }
+        }' - /proc/self/mountinfo
+}
+
+outside() { # <"CTID POINT" a line, PROCESSES: does one of the container's have a file open there?
+    while read -r ctid point; do
+        used=$(printf '%s\n' "$1" | awk -v ctid="$ctid" '
+            $1 == ctid { found = 1; print $4 == "yes" ? $2 : "?" }
+            END { if (!found) print "?" }' | holding "$point")
+        word "$point"
+        echo "outside $word ${used:-unknown}"
+    done
+}
+
+holding() { # <PIDS, "?" for one that cannot be looked at; POINT -> yes or no; nothing if that is not known
+    pids=$(cat)
+    case $pids in *'?'*) return ;; esac
+    for pid in $pids; do
+        find "/proc/$pid/fd" "/proc/$pid/cwd" "/proc/$pid/root" -printf '%l\0' 2>/dev/null | tr '\n\000' '?\n'
+        cat "/proc/$pid/maps" 2>/dev/null
+    done | at=$1 awk '
+        { sub(/^[^\/]*/, "") }
+        $0 == ENVIRON["at"] || index($0, ENVIRON["at"] "/") == 1 { found = 1 }
+        END { print found ? "yes" : "no" }'
+}
+
+machine() { # what a memory that comes here, or is made here, depends on
+    word "$(uname -m)"
+    cpu=$word
+    word "$(awk -F ':' '/^(flags|Features)[ \t]*:/ { print $2; exit }' /proc/cpuinfo)"
+    echo "cpu $cpu $word"
+    for what in version caps; do
+        number=$(look vzcptcheck $what)
+        case $number in '' | *[!0-9]*) ;; *) echo "cpt $what $number" ;; esac
+    done
+    awk '/^MemAvailable:/ { available = $2 }
+        /^(MemFree|Cached):/ { sum += $2; found++ }
+        END { if (available != "") print "available", available; else if (found == 2) print "available", sum }' /proc/meminfo
+    if [ -e /proc/net/if_inet6 ]; then
+        echo 'ipv6 yes'
+    elif [ -e /proc/net/dev ]; then
+        echo 'ipv6 no'
+    fi
+    ! command -v criu >/dev/null || criu_check
+}
+
+criu_check() { # can CRIU work with this kernel?
+    # It keeps what it found out in /run/criu.kdat, and newer ones try things in tmp: both are another's for it, in a
+    # mount namespace of its own, where what an earlier one found out still counts.
+    # shellcheck disable=SC2016 # for the inner shell
+    said=$(timeout -s KILL 60 unshare -m sh -c '
+        cd / && mount --make-rprivate / && exec 3</dev/null || exit
+        [ ! -f /run/criu.kdat ] || exec 3</run/criu.kdat
+        mount -t tmpfs none tmp && mount -t tmpfs none run && cd /run || exit
+        cat <&3 >criu.kdat
+        [ -s criu.kdat ] || rm criu.kdat
+        criu check 3<&-
+        echo "status $?"' </dev/null 2>&1)
+    case $said in # without one it was not asked; signals end with more than 125, old ones say -1
+        *'status 0') works=yes ;;
+        *'status '[1-9] | *'status '[1-9][0-9] | *'status 1'[01][0-9] | *'status 12'[0-5] | *'status 255') works=no ;;
+        *) works=unknown ;;
+    esac
+    word "$(printf '%s\n' "$said" | grep -v -x -e 'status [0-9]*' -e '' | tail -n 1 | cut -c 1-200)"
+    echo "criu $works $word"
 }
 
 # --- other nodes ------------------------------------------------------------------------------------------------
@@ -414,6 +506,7 @@ say() {
                 reboots) reboots "$what" ;;
                 rooted) roots=$roots$what' '$(real "$more")"
 " ;;
+                dumped) dump "$what" "$more" ;;
                 locks)
                     path "$how" "$what"
                     locks "$what"
@@ -424,10 +517,13 @@ say() {
                     ;;
             esac
         done
-        printf '%s' "$roots" | residents
+        all=$(printf '%s' "$roots" | processes)
+        printf '%s\n' "$all" | residents
+        printf '%s' "$roots" | below | outside "$all"
     }
     # Another node may be slow to answer; meanwhile the rest is said.
     reach_peers | {
+        machine
         devices
         mounters
         activation

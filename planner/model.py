@@ -55,6 +55,12 @@ class PathKind(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Check(StrEnum):
+    """A check that an operator may know better than the facts (vzmigrate's ``--nodeps``): it only warns then."""
+
+    CPU = "cpu"  # what the CPU has, and the version of memory images
+
+
 class Journal(StrEnum):
     """Where an ext filesystem keeps its journal (``dumpe2fs -h``: features and ``Journal inode``/``device``)."""
 
@@ -154,7 +160,7 @@ class Activation(Struct, frozen=True, forbid_unknown_fields=True):
     volume: str | None  # None: every volume of the group
 
 
-class Usage(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Usage(Struct, frozen=True, forbid_unknown_fields=True):
     """What lies in a private area, counted within its filesystem (``find -xdev``)."""
 
     path: str
@@ -163,7 +169,7 @@ class Usage(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     recent_bytes: int | None = None  # of files written in the last RECENT_MIN minutes; None: unknown
 
 
-class Reach(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Reach(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether this node reaches another one as root by ssh, without a password (``ssh -o BatchMode=yes``)."""
 
     peer: str
@@ -182,13 +188,37 @@ class Room(Struct, frozen=True, forbid_unknown_fields=True):
     free_inodes: int | None  # None: the filesystem makes them as it needs them
 
 
-class Container(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Cpu(Struct, frozen=True, forbid_unknown_fields=True):
+    """What programs may find in a node's processors."""
+
+    machine: str  # uname -m
+    flags: tuple[
+        str, ...
+    ]  # of the first in /proc/cpuinfo (flags, on ARM Features), sorted; empty: it says none
+
+
+class Criu(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether CRIU can work with a node's kernel (``criu check``)."""
+
+    works: Known  # unknown: it came to no end, or could not be asked without leaving something behind
+    said: str  # its last line
+
+
+class Outside(Struct, frozen=True, forbid_unknown_fields=True):
+    """A mount below a container's root area, and whether the container's processes have files open on it."""
+
+    point: str
+    used: Known
+
+
+class Container(Struct, frozen=True, forbid_unknown_fields=True):
     """A container that has a config on the node."""
 
     ctid: int
     state: State
     config: str | None  # the config's text; None: not UTF-8
     resident_bytes: int | None = None  # VmRSS and VmSwap of all its processes; None: it has none, or unknown
+    dump_bytes: int | None = None  # its memory dump in DUMPDIR; None: there is none, or unknown
 
 
 class NodeFacts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -216,6 +246,13 @@ class NodeFacts(Struct, frozen=True, forbid_unknown_fields=True):
     )  # with a file in VZREBOOTDIR: a boot starts them; None: it could not be read
     usage: tuple[Usage, ...]  # of the areas that were asked for
     reaches: tuple[Reach, ...]  # of the nodes that were asked for
+    cpu: Cpu | None = None
+    criu: Criu | None = None  # None: it is not there, or was not asked
+    cpt_version: int | None = None  # of the images that the kernel writes (vzcptcheck version)
+    cpt_caps: int | None = None  # what its CPU has, one bit each (vzcptcheck caps)
+    available_bytes: int | None = None  # memory that programs can get without swapping (/proc/meminfo)
+    ipv6: Known = Known.UNKNOWN  # /proc/net/if_inet6
+    outside: tuple[Outside, ...] = ()
 
     def in_order(self) -> NodeFacts:
         """The same facts, each list in one order, so that plans do not depend on how they were found.
@@ -243,6 +280,7 @@ class NodeFacts(Struct, frozen=True, forbid_unknown_fields=True):
             reboots=None if self.reboots is None else tuple(sorted(self.reboots)),
             usage=tuple(sorted(self.usage, key=lambda u: u.path)),
             reaches=tuple(sorted(self.reaches, key=lambda r: r.peer)),
+            outside=tuple(sorted(self.outside, key=lambda o: o.point)),
         )
 
     def container(self, ctid: int) -> Container | None:
@@ -312,10 +350,9 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     install_hooks: bool = False  # give the container premount and postumount scripts of ours
     remove_area: bool = True  # delete the source's private area once it has moved
     rsync: tuple[str, ...] = ()  # further options for rsync
-    precopy: int | Literal["auto"] = (
-        1  # passes while it runs; auto: as many as make the next one much smaller
-    )
+    precopy: int | Literal["auto"] = 1  # passes while it runs; auto: the node decides how many
     online: bool = False  # it keeps its memory: suspended here, taken up there
+    nodeps: tuple[Check, ...] = ()  # checks that only warn
     max_frozen_s: Annotated[int, Meta(ge=1, le=FROZEN_MAX_S)] | None = (
         None  # down for longer than that before the pivot: everything is taken back
     )

@@ -68,6 +68,7 @@ TOOLS: Final[dict[str, Old]] = {
     "tail": Old("fFqv", "cns", "--lines --bytes --pid --retry"),
     "timeout": Old("", "s", "--signal", leads=True),
     "tr": Old("cCdst", operands=2),
+    "uname": Old("asnrvmpio", operands=0),
     "wc": Old("cmlLw", "", "--lines"),
     # text
     "awk": Old("", "fFv", "--posix --re-interval", leads=True),
@@ -104,6 +105,7 @@ TOOLS: Final[dict[str, Old]] = {
     ),
     "setsid": Old("", "", "", leads=True),
     "umount": Old("adfhilnrvV", "tO", "--fake --no-canonicalize"),
+    "unshare": Old("muinh", "", "--mount --uts --ipc --net", leads=True),
     # file systems and devices
     "dmsetup": Old("cCnorvy", "ujmP", "--target --noheadings --columns --options --uuid"),
     "dumpe2fs": Old("bfhixV", "o", operands=1),
@@ -129,6 +131,9 @@ TOOLS: Final[dict[str, Old]] = {
     # what finds out which node it is on
     "systemctl": Old("q", "", "--quiet"),
     "vzctl": Old("", "", "--skiplock --quiet --fast --force"),
+    "vzcptcheck": Old(),
+    # where there is no staged checkpoint; no such node has it
+    "criu": Old(),
 }
 """``systemctl`` is not there on such a node; where it is, it is asked for no more than this."""
 

@@ -12,7 +12,7 @@ from executor.facts_files import read_world
 from executor.simulated.loading import Truth
 from planner import model
 from planner.make import make_plan
-from planner.model import Asked, Container, Known, NodeFacts, Options, Request, Script, State
+from planner.model import Asked, Container, Criu, Known, NodeFacts, Options, Request, Script, State
 from planner.parse.config import without
 from planner.plan import Plan
 
@@ -53,7 +53,7 @@ def stopped(request: Request) -> Request:
     areas = {f"/vz/private/{CTID}", f"/vz/root/{CTID}"}
     numbers = {m.device for m in source.mounts if m.point == f"/vz/private/{CTID}"}
     uuids = {d.filesystem.uuid for d in source.devices if d.number in numbers and d.filesystem}
-    source = _with_container(source, state=State.STOPPED)
+    source = _with_container(source, state=State.STOPPED, resident_bytes=None)
     source = structs.replace(
         source,
         mounts=tuple(m for m in source.mounts if m.point not in areas),
@@ -77,7 +77,7 @@ def suspended(request: Request) -> Request:
     """The same, but 123 is suspended: it is down, and its memory waits in DUMPDIR."""
     down = stopped(request)
     source = structs.replace(
-        _with_container(down.source, state=State.SUSPENDED),
+        _with_container(down.source, state=State.SUSPENDED, dump_bytes=300 << 20),
         paths=tuple(
             structs.replace(p, empty=False, entries=(f"Dump.{CTID}",)) if p.path == "/vz/dump" else p
             for p in down.source.paths
@@ -87,9 +87,13 @@ def suspended(request: Request) -> Request:
 
 
 def with_criu(request: Request) -> Request:
-    """The same, but both nodes have CRIU."""
+    """The same, but both nodes have CRIU, and it works there."""
     source, destination = (
-        structs.replace(facts, tools=tuple(sorted({*facts.tools, "criu"})))
+        structs.replace(
+            facts,
+            tools=tuple(sorted({*facts.tools, "criu"})),
+            criu=Criu(Known.YES, "Looks good."),
+        )
         for facts in (request.source, request.destination)
     )
     return structs.replace(request, source=source, destination=destination)
@@ -97,7 +101,9 @@ def with_criu(request: Request) -> Request:
 
 def mounted(request: Request) -> Request:
     """The same, but 123 is mounted and does not run."""
-    return structs.replace(request, source=_with_container(request.source, state=State.MOUNTED))
+    return structs.replace(
+        request, source=_with_container(request.source, state=State.MOUNTED, resident_bytes=None)
+    )
 
 
 def without_device(request: Request) -> Request:

@@ -316,7 +316,7 @@ def derive(world: World, node: NodeState) -> NodeFacts:
     containers = tuple(
         sorted(
             (
-                _container(node, int(name[:-5]))
+                _container(world, node, int(name[:-5]))
                 for name in names
                 if name.endswith(".conf") and name[:-5].isdigit()
             ),
@@ -341,11 +341,18 @@ def derive(world: World, node: NodeState) -> NodeFacts:
     )
 
 
-def _container(node: NodeState, ctid: int) -> Container:
+def _container(world: World, node: NodeState, ctid: int) -> Container:
+    """With as much memory as somewhere was said of it: it has that while it runs, or its dump has."""
     state = vz.state_of(node, ctid)
-    said = node.given.container(ctid)
-    resident = said.resident_bytes if said is not None and state is State.RUNNING else None
-    return Container(ctid, state, node.text(vz.config_path(ctid)), resident)
+    said = [c for n in world.nodes.values() if (c := n.given.container(ctid)) is not None]
+    memory = next((m for c in said for m in (c.resident_bytes, c.dump_bytes) if m is not None), None)
+    return Container(
+        ctid,
+        state,
+        node.text(vz.config_path(ctid)),
+        memory if state is State.RUNNING else None,
+        memory if state is State.SUSPENDED else None,
+    )
 
 
 def _is_script(name: str) -> bool:

@@ -8,7 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from planner.checks import container, destination, device, hooks, network, nodes, online, options, room
+from planner.checks import (
+    container,
+    destination,
+    device,
+    hooks,
+    memory,
+    network,
+    nodes,
+    online,
+    options,
+    room,
+)
 from planner.findings import Finding
 from planner.model import Request
 from planner.situation import Situation
@@ -25,4 +36,5 @@ OF_SITUATION: Final[tuple[Callable[[Situation], tuple[Finding, ...]], ...]] = (
     room.checks,
     options.checks,
     online.checks,
+    memory.checks,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from planner.findings import Finding, error, warning
+from planner.findings import Finding, error
 from planner.situation import Side, Situation
 
 STAGED: Final = ("/proc/cpt", "/proc/rst")
@@ -19,20 +19,6 @@ def checks(at: Situation) -> tuple[Finding, ...]:
         found = [*_no_checkpoint(at.source), *_no_checkpoint(at.destination)]
     else:
         found = _takes_up_nothing(at.destination)
-    if not found:
-        found.append(
-            warning(
-                "cpu-unknown",
-                f"{at.destination.node}:{at.ctid}",
-                "nothing says whether what ran on the source's CPU and kernel can go on with those here",
-                "it shows when the memory is taken up"
-                + (
-                    "; if it cannot be, everything is taken back"
-                    if at.online
-                    else ", and by then the old dump is deleted: keep a copy if you need to be sure"
-                ),
-            )
-        )
     return tuple(found)
 
 

@@ -17,6 +17,8 @@ from msgspec import structs
 from planner.model import (
     FACTS_VERSION,
     Container,
+    Cpu,
+    Criu,
     Device,
     Filesystem,
     Known,
@@ -24,6 +26,7 @@ from planner.model import (
     Mount,
     Mounter,
     NodeFacts,
+    Outside,
     Owner,
     Path,
     PathKind,
@@ -72,6 +75,7 @@ KINDS = frozenset(
         "confnames",
         "container",
         "resident",
+        "dump",
         "script",
         "lock",
         "owner",
@@ -88,6 +92,12 @@ KINDS = frozenset(
         "recent",
         "reach",
         "speed",
+        "cpu",
+        "criu",
+        "cpt",
+        "available",
+        "ipv6",
+        "outside",
     ]
 )
 
@@ -102,7 +112,8 @@ def _facts(node: str, records: defaultdict[str, list[str]]) -> NodeFacts:
     others = [
         _placed(m, numbers) for line in records["elsewhere"] if (m := mountinfo.mount(line, elsewhere=True))
     ]
-    resident = dict(map(_resident, records["resident"]))
+    resident, dumps = (dict(map(_memory, records[kind])) for kind in ("resident", "dump"))
+    cpt = dict(map(_cpt, records["cpt"]))
     recent, speeds = dict(map(_recent, records["recent"])), dict(map(_speed, records["speed"]))
     return NodeFacts(
         version=FACTS_VERSION,
@@ -111,7 +122,7 @@ def _facts(node: str, records: defaultdict[str, list[str]]) -> NodeFacts:
         vz_running=Known(vz_running),
         vz_conf=_text(records["vzconf"][0]) if records["vzconf"] else None,
         tools=tuple(records["tool"]),
-        containers=tuple(_container(line, resident) for line in records["container"]),
+        containers=tuple(_container(line, resident, dumps) for line in records["container"]),
         conf_names=_names(records["confnames"][0]) if records["confnames"] else (),
         scripts=tuple(map(_script, records["script"])),
         devices=devices,
@@ -125,6 +136,13 @@ def _facts(node: str, records: defaultdict[str, list[str]]) -> NodeFacts:
         reboots=_reboots(records["reboots"][0]) if records["reboots"] else None,
         usage=tuple(_usage(line, recent) for line in records["usage"]),
         reaches=tuple(_reach(line, speeds) for line in records["reach"]),
+        cpu=_cpu(records["cpu"][0]) if records["cpu"] else None,
+        criu=_criu(records["criu"][0]) if records["criu"] else None,
+        cpt_version=cpt.get("version"),
+        cpt_caps=cpt.get("caps"),
+        available_bytes=_count(records["available"][0]) * 1024 if records["available"] else None,
+        ipv6=Known(records["ipv6"][0]) if records["ipv6"] else Known.UNKNOWN,
+        outside=tuple(map(_outside, records["outside"])),
     ).in_order()
 
 
@@ -134,15 +152,38 @@ def _placed(mount: Mount, numbers: dict[str, str]) -> Mount:
     return mount if known is None else structs.replace(mount, device=known)
 
 
-def _container(line: str, resident: dict[int, int]) -> Container:
+def _container(line: str, resident: dict[int, int], dumps: dict[int, int]) -> Container:
     word, said, config = line.split(" ")
     ctid = _ctid(word)
-    return Container(ctid, status.state(ctid, _text(said) or ""), _text(config), resident.get(ctid))
+    state = status.state(ctid, _text(said) or "")
+    return Container(ctid, state, _text(config), resident.get(ctid), dumps.get(ctid))
 
 
-def _resident(line: str) -> tuple[int, int]:
+def _memory(line: str) -> tuple[int, int]:
     ctid, kilobytes = line.split(" ")
     return _ctid(ctid), _count(kilobytes) * 1024
+
+
+def _cpu(line: str) -> Cpu:
+    machine, flags = line.split(" ")
+    return Cpu(_sure(machine), tuple(sorted(set(_sure(flags).split()))))
+
+
+def _criu(line: str) -> Criu:
+    works, said = line.split(" ")
+    return Criu(Known(works), _sure(said))
+
+
+def _cpt(line: str) -> tuple[str, int]:
+    what, number = line.split(" ")
+    if what not in ("version", "caps"):
+        raise ParseError(f"{what[:40]!r} is nothing that vzcptcheck is asked for")
+    return what, _count(number)
+
+
+def _outside(line: str) -> Outside:
+    point, used = line.split(" ")
+    return Outside(_sure(point), Known(used))
 
 
 def _script(line: str) -> Script:

@@ -146,7 +146,8 @@ def lasting(facts: NodeFacts) -> NodeFacts:
     """Exempt from "as before": free room, memory in use, which of two mounts came first, and what is only asked for."""
     return structs.replace(
         facts,
-        containers=tuple(structs.replace(c, resident_bytes=None) for c in facts.containers),
+        containers=tuple(structs.replace(c, resident_bytes=None, dump_bytes=None) for c in facts.containers),
+        available_bytes=None,
         usage=(),
         reaches=(),
         mounts=tuple(sorted(facts.mounts, key=lambda m: (m.point, m.device))),

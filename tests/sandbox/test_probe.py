@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -15,7 +17,20 @@ from msgspec import structs
 from executor.gather import Ask, gather
 from executor.node import NodeOutcome
 from executor.shell import ShellNode
-from planner.model import Activation, Known, Lock, Mount, Mounter, NodeFacts, PathKind, Reach, State
+from planner.model import (
+    Activation,
+    Cpu,
+    Criu,
+    Known,
+    Lock,
+    Mount,
+    Mounter,
+    NodeFacts,
+    Outside,
+    PathKind,
+    Reach,
+    State,
+)
 from planner.model import Path as Place
 from planner.plan import Exited
 from tests.sandbox import Node, Sandbox
@@ -78,7 +93,13 @@ def steady(found: NodeFacts) -> NodeFacts:
     containers = tuple(
         structs.replace(c, resident_bytes=None if c.resident_bytes is None else 0) for c in found.containers
     )
-    return structs.replace(found, containers=containers, rooms=rooms, devices=devices)
+    return structs.replace(
+        found,
+        containers=containers,
+        rooms=rooms,
+        devices=devices,
+        available_bytes=0 if found.available_bytes else None,
+    )
 
 
 def write(node: Node, path: str, text: str | bytes) -> None:
@@ -723,6 +744,139 @@ def test_names_that_cannot_be_listed_are_not_called_absent(san: Sandbox) -> None
     damage(node, "/private")
     write(node, "/etc/vz/conf/6.conf", "DUMPDIR=/mnt/private\n")
     assert ask(node).path("/mnt/private").entries is None
+
+
+def says(node: Node, script: str) -> None:
+    """CRIU on the node does this instead of what it does."""
+    write(node, "/usr/sbin/criu", f"#!/bin/sh\n{script}\n")
+
+
+def test_criu_says_itself_whether_it_can_work_and_leaves_nothing_behind(san: Sandbox) -> None:
+    node = san.hn1
+    assert ask(node).criu == Criu(Known.YES, "Looks good.")
+    write(node, "/run/criu.kdat", "found out")
+    before = node.sh("find /run /tmp | sort; cat /run/criu.kdat; cat /proc/self/mountinfo")
+    says(
+        node,
+        """[ "$*" = check ] && grep -qx 'found out' /run/criu.kdat || exit 3
+        echo new >/run/criu.kdat; : >/run/.criu.kdat; mkdir /tmp/.criu.mnt.x; : >left
+        echo 'Warn: this'; echo; echo 'Error (criu/x.c:1): no map_files' >&2; echo; exit 1""",
+    )
+    assert ask(node).criu == Criu(Known.NO, "Error (criu/x.c:1): no map_files")
+    assert node.sh("find /run /tmp | sort; cat /run/criu.kdat; cat /proc/self/mountinfo") == before
+    assert not node.path("/left").exists()
+
+
+def test_a_criu_that_comes_to_no_end_or_is_not_asked_is_not_called_unfit(san: Sandbox) -> None:
+    node = san.hn1
+    says(node, "echo status 1; kill -s KILL $$")
+    assert (ask(node).criu or Criu(Known.NO, "")).works is Known.UNKNOWN
+    says(node, "kill -s KILL $PPID")
+    assert (ask(node).criu or Criu(Known.NO, "")).works is Known.UNKNOWN
+    says(node, "exit 0")
+    assert ask(node).criu == Criu(Known.YES, "")
+    write(node, "/root/unshare", "#!/bin/sh\necho 'unshare failed: Operation not permitted' >&2\nexit 1\n")
+    node.sh("chmod 755 /root/unshare")
+    refused = ask(node, path=f"/root:{PATH}").criu
+    assert refused == Criu(Known.UNKNOWN, "unshare failed: Operation not permitted")
+    node.sh("rm /usr/sbin/criu")
+    assert ask(node).criu is None
+
+
+def test_the_kernels_own_word_for_images_and_cpu_is_taken_if_it_has_one(san: Sandbox) -> None:
+    node = san.hn1
+    assert (ask(node).cpt_version, ask(node).cpt_caps) == (None, None)
+    write(
+        node,
+        "/usr/sbin/vzcptcheck",
+        "#!/bin/sh\ncase $* in version) echo 776 ;; caps) echo 'Error in ioctl' >&2; exit 1 ;; esac\n",
+    )
+    node.sh("chmod 755 /usr/sbin/vzcptcheck")
+    assert (ask(node).cpt_version, ask(node).cpt_caps) == (776, None)
+
+
+def test_what_this_machine_has_is_read(san: Sandbox) -> None:
+    found = ask(san.hn1)
+    cpuinfo, meminfo = Path("/proc/cpuinfo").read_text(), Path("/proc/meminfo").read_text()
+    flags = next(line for line in cpuinfo.splitlines() if line.startswith(("flags", "Features")))
+    assert found.cpu == Cpu(os.uname().machine, tuple(sorted(flags.partition(":")[2].split())))
+    total = next(line for line in meminfo.splitlines() if line.startswith("MemTotal:"))
+    assert 0 < (found.available_bytes or 0) <= int(total.split()[1]) * 1024
+    assert found.ipv6 is Known(san.hn1.sh("[ -e /proc/net/if_inet6 ] && echo yes || echo no").strip())
+
+
+def test_the_dump_that_waits_for_a_container_is_measured(san: Sandbox) -> None:
+    node = san.hn1
+
+    def dumps() -> list[int | None]:
+        return [c.dump_bytes for c in ask(node).containers if c.ctid == 123]
+
+    assert dumps() == [None]
+    node.sh(
+        "mkdir /vz/dump/Dump.123; dd if=/dev/urandom of=/vz/dump/Dump.123/pages bs=1024 count=512 2>/dev/null"
+    )
+    (size,) = dumps()
+    assert 512 << 10 <= (size or 0) <= 600 << 10
+    node.sh("rm -r /vz/dump/Dump.123; head -c 100000 /dev/zero >/vz/dump/Dump.123")
+    (size,) = dumps()
+    assert 96 << 10 <= (size or 0) <= 120 << 10
+
+
+POINT: Final = "/vz/root/123/o u\\t"  # a blank and a backslash
+WAIT: Final = """n=0; until {}; do sleep 0.02; n=$((n + 1)); [ $n -lt 500 ] || exit 1; done"""
+
+
+@pytest.mark.parametrize(
+    ("script", "seen"),
+    [
+        ("cd '/o u\\t' && exec /bin/busybox sleep 600", "cwd"),
+        ("exec 3<'/o u\\t/sleep' && exec /bin/busybox sleep 600", "fd/3"),
+        ("exec '/o u\\t/sleep' 600", "exe"),
+    ],
+)
+def test_a_mount_from_outside_is_in_use_while_its_container_has_something_open_there(
+    script: str, seen: str
+) -> None:
+    with Sandbox("san") as box:
+        node = box.hn1
+        node.sh(f"mkdir -p /srv/out '{POINT}'; cp /bin/busybox /srv/out/sleep")
+        assert ask(node).outside == ()
+        node.sh(f"mount --bind /srv/out '{POINT}'")
+        with process(node, "cd /srv/out"):  # the node's own
+            assert ask(node).outside == (Outside(POINT, Known.NO),)
+        pid = node.sh(
+            f"setsid chroot /vz/root/123 /bin/sh -c {shlex.quote(script)} </dev/null >/dev/null 2>&1 & p=$!\n"
+            + WAIT.format(f'readlink "/proc/$p/{seen}" | grep -q "^/vz/root/123/o u"')
+            + "; echo $p"
+        ).strip()
+        assert ask(node).outside == (Outside(POINT, Known.YES),)
+        node.sh(f"kill -s KILL {pid}; {WAIT.format(f'! readlink /proc/{pid}/exe')}")
+        assert ask(node).outside == (Outside(POINT, Known.NO),)
+
+
+@pytest.mark.parametrize("line", ["cgroup:4:memory:/123", "cgroup:4:memory:/123/user", "status:envID:\t123"])
+def test_of_a_process_that_has_another_root_it_is_not_known_what_it_has_open(line: str) -> None:
+    with Sandbox("san") as box:
+        node = box.hn1
+        node.sh(f"mkdir -p /srv/out '{POINT}'; mount --bind /srv/out '{POINT}'")
+        with process(node, ":") as pid:
+            write(
+                node,
+                "/root/grep",
+                f"#!/bin/sh\n/bin/grep \"$@\"\ncase $* in *VmRSS*) echo '/proc/{pid}/{line}' ;; esac\n",
+            )
+            node.sh("chmod 755 /root/grep")
+            found = ask(node, path=f"/root:{PATH}")
+            assert found.outside == (Outside(POINT, Known.UNKNOWN),)
+            was = (ask(node).container(123), found.container(123))
+            assert all(c is not None and c.resident_bytes is not None for c in was)
+            assert was[0] != was[1]
+
+
+def test_of_a_container_without_processes_it_is_not_known_what_they_have_open(san: Sandbox) -> None:
+    node = san.hn1
+    node.sh(f"vzctl mount 123; mkdir -p '{POINT}'; mount --bind /srv '{POINT}'")
+    assert ask(node).outside == (Outside(POINT, Known.UNKNOWN),)
 
 
 def test_memory_in_use_is_that_of_all_processes_of_a_container_and_of_no_other() -> None:

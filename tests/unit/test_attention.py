@@ -12,7 +12,7 @@ import pytest
 from executor.attention import Attention
 from executor.engine import Unwatched
 from executor.signals import Signals, heeded
-from planner.estimate import UNKNOWN_S
+from planner.estimate import FACTOR
 from planner.make import make_plan
 from planner.plan import Command, Exited, Plan, Run, Want, What, Wish
 from tests.worlds import WORLDS, asking, bundled
@@ -120,7 +120,7 @@ def test_who_keeps_its_memory_has_a_limit_though_none_was_asked_for(clocks: list
     attention = at_work(nodes, Signals(), plan)
     attention.began(doing(plan, "suspend"))
     (clock,) = clocks
-    assert clock.interval == UNKNOWN_S
+    assert clock.interval == plan.max_frozen_s == FACTOR * 22  # by what its nodes have recorded
     attention.began(doing(plan, "copy-dump"))
     clock.rings()
     assert [verb for verb, _ in nodes.given_up] == ["copy-tree"]

@@ -99,8 +99,10 @@ def test_what_was_measured_of_others_is_not_taken() -> None:
         usage=(Usage("/vz/private/101", 1, 1, 1), *COPY.source.usage),
         reaches=(Reach("hn3", COPY.source.reaches[0].reached, 1), *COPY.source.reaches),
     )
-    plan = make_plan(structs.replace(COPY, source=source))
-    assert plan.estimate == Estimate(None, None, 190_000, None, None)
+    request = structs.replace(COPY, source=source)
+    assert make_plan(request).estimate == make_plan(COPY).estimate
+    nothing = measured(request, memory=None, recent=None, speed=None)
+    assert make_plan(nothing).estimate == Estimate(None, None, 190_000, None, None)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,7 @@ def test_it_is_sent_no_faster_than_the_operator_lets_rsync(words: tuple[str, ...
 
 def test_whatever_a_file_of_facts_says_there_is_a_plan() -> None:
     for size in (2**63 - 1, 0, -(2**63)):
-        plan = make_plan(measured(COPY, memory=size, recent=size, speed=2**62))
+        plan = make_plan(measured(COPY, recent=size, speed=2**62))
         assert "estimate  frozen for about " in plan_text(plan)
         assert plan.max_frozen_s is not None
         assert LEAST_S <= plan.max_frozen_s <= FROZEN_MAX_S
@@ -169,9 +171,10 @@ def test_show_says_how_long_by_what_and_where_the_limit_comes_from() -> None:
 
 @pytest.mark.parametrize("request_", [COPY, HAND_OVER], ids=["copy", "hand-over"])
 def test_a_plan_is_the_same_whatever_is_measured(request_: Request) -> None:
-    before, after = make_plan(measured(request_)), make_plan(measured(request_, 1 << 40, 1 << 40, 1))
+    before, after = make_plan(measured(request_)), make_plan(measured(request_, 1 << 30, 1 << 40, MIB))
     assert before.max_frozen_s != after.max_frozen_s
-    assert before.digest == after.digest == make_plan(request_).digest
+    unknown = make_plan(measured(request_, None, None, None))
+    assert before.digest == after.digest == unknown.digest
     assert difference(before, after) == ""
 
 

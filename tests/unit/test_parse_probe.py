@@ -20,6 +20,8 @@ from planner.codec import decode_facts, pretty
 from planner.model import (
     Activation,
     Container,
+    Cpu,
+    Criu,
     Device,
     Filesystem,
     Journal,
@@ -28,6 +30,7 @@ from planner.model import (
     Mount,
     Mounter,
     NodeFacts,
+    Outside,
     Owner,
     PathKind,
     Reach,
@@ -91,6 +94,65 @@ def test_memory_in_use_is_said_of_containers_that_have_processes() -> None:
     lines = (f"container {ctid} {word(f'CTID {ctid} exist mounted running')} -" for ctid in (5, 6))
     found = facts("hn1", whole(*lines, "resident 5 12", "resident 7 1"))
     assert [(c.ctid, c.resident_bytes) for c in found.containers] == [(5, 12 * 1024), (6, None)]
+
+
+def test_what_a_memory_depends_on_is_read() -> None:
+    found = facts(
+        "hn1",
+        whole(
+            f"cpu =x86_64 {word(' fpu vme sse2 fpu')}",
+            f"criu no {word('Error (criu/crtools.c:260): no')}",
+            "cpt version 776",
+            "cpt caps 67108873",
+            "available 2048",
+            "ipv6 no",
+            f"outside {word('/vz/root/5/with blank')} unknown",
+            "outside =/vz/root/5/a yes",
+            f"container 5 {word('CTID 5 exist unmounted down suspended')} -",
+            "dump 5 3",
+        ),
+    )
+    assert found.cpu == Cpu("x86_64", ("fpu", "sse2", "vme"))
+    assert found.criu == Criu(NO, "Error (criu/crtools.c:260): no")
+    assert (found.cpt_version, found.cpt_caps) == (0x308, 1 << 26 | 0b1001)
+    assert found.available_bytes == 2 << 20
+    assert found.ipv6 is NO
+    assert found.outside == (Outside("/vz/root/5/a", YES), Outside("/vz/root/5/with blank", UNKNOWN))
+    assert found.containers == (Container(5, State.SUSPENDED, "", None, 3072),)
+
+
+def test_of_what_a_memory_depends_on_nothing_is_made_up() -> None:
+    found = facts("hn1", whole("cpu =x86_64 -", "criu unknown -"))
+    assert found.cpu == Cpu("x86_64", ())
+    assert found.criu == Criu(UNKNOWN, "")
+    bare = facts("hn1", whole())
+    assert (bare.cpu, bare.criu, bare.cpt_version, bare.cpt_caps, bare.available_bytes) == (None,) * 5
+    assert bare.ipv6 is UNKNOWN
+    assert bare.outside == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cpu =x86_64",
+        "criu maybe -",
+        "criu yes",
+        "cpt version x",
+        "cpt flags 1",
+        "cpt caps -1",
+        "available some",
+        "available -1",
+        "ipv6 perhaps",
+        "outside =/a no more",
+        "outside =/a",
+        "resident 5",
+        "resident x 5",
+        "dump 5 -",
+    ],
+)
+def test_what_a_memory_depends_on_is_refused_if_it_is_said_in_other_words(line: str) -> None:
+    with pytest.raises(ParseError):
+        facts("hn1", whole(line))
 
 
 # --- a sandbox node
@@ -593,6 +655,10 @@ NOT_BASE64 = ["%%%%", "YQ", "YQ=", "YQ==x", "Y Q==", "gr\u00fcn", "YQ==\x00", "-
         "reach {} yes",
         "recent {} 1",
         "speed {} 1 1",
+        "cpu {} -",
+        "cpu YQ== {}",
+        "criu yes {}",
+        "outside {} yes",
     ],
 )
 def test_what_is_no_base64_is_refused(line: str, bad: str) -> None:
