@@ -259,9 +259,9 @@ processes() { # <"CTID VE_ROOT" a line -> "CTID PID KILOBYTES LOCAL" of each pro
             return rest
         }
         $1 == "rooted" { at[after(2)] = $2; known[$2]; next }
-        { split($1 == "at" ? $2 : $1, part, /[\/:]/); pid = part[3] }
+        { split($1 == "at" ? $2 : $1, part, "[/:]"); pid = part[3] }
         $1 == "at" {
-            for (root = after(2); root != ""; sub(/\/[^\/]*$/, "", root)) if (root in at) { owner[pid] = at[root]; break }
+            for (root = after(2); root != ""; sub("/[^/]*$", "", root)) if (root in at) { owner[pid] = at[root]; break }
             next
         }
         part[4] == "status" && $1 ~ /:envID:$/ { if ($2 > 0) env[pid] = $2; next }
@@ -291,8 +291,11 @@ dump() { # CTID DUMP: how large the memory is that waits for it
 }
 
 below() { # <"CTID VE_ROOT" a line -> "CTID POINT" of each mount below a container's root area
-    awk '
-        FILENAME == "-" { roots[substr($0, index($0, " ") + 1)] = $1; next }
+    {
+        sed 's/^/rooted /'
+        cat /proc/self/mountinfo
+    } | awk '
+        $1 == "rooted" { ctid = $2; sub(/^rooted [^ ]* /, ""); roots[$0] = ctid; next }
         / - (autofs|cgroup2?|devpts|devtmpfs|mqueue|proc|sysfs|tmpfs) / { next }
         {
             point = $5
@@ -300,8 +303,8 @@ below() { # <"CTID VE_ROOT" a line -> "CTID POINT" of each mount below a contain
             gsub(/\\011/, "\t", point)
             gsub(/\\134/, "\\", point)
             top = point
-            while (sub(/\/[^\/]*$/, "", top) && top != "") if (top in roots) { print roots[top], point; next }
-        }' - /proc/self/mountinfo
+            while (sub("/[^/]*$", "", top) && top != "") if (top in roots) { print roots[top], point; next }
+        }'
 }
 
 outside() { # <"CTID POINT" a line, PROCESSES: does one of the container's have a file open there?
@@ -321,7 +324,7 @@ holding() { # <PIDS, "?" for one that cannot be looked at; POINT -> yes or no; n
         find "/proc/$pid/fd" "/proc/$pid/cwd" "/proc/$pid/root" -printf '%l\0' 2>/dev/null | tr '\n\000' '?\n'
         cat "/proc/$pid/maps" 2>/dev/null
     done | at=$1 awk '
-        { sub(/^[^\/]*/, "") }
+        { sub("^[^/]*", "") }
         $0 == ENVIRON["at"] || index($0, ENVIRON["at"] "/") == 1 { found = 1 }
         END { print found ? "yes" : "no" }'
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from planner.checks import room
 from planner.checks.network import addresses
 from planner.findings import Finding, error, warning
 from planner.model import Check, Known, Mount, NodeFacts
@@ -263,19 +264,35 @@ def _dump_fits(at: Situation) -> list[Finding]:
     found = []
     for side in (at.source, at.destination) if at.online else (at.destination,):
         subject, free = f"{side.node}:{side.dumpdir}", _free(side)
+        files = _beside(at) if side is at.destination else 0
         if free is None:
             why = "nothing says how much room is there for the container's memory"
             found.append(error("size-unknown", subject, why, "gather the facts again"))
-        elif free < needed:
-            why = f"{needed >> 20} MiB are needed there for the container's memory, and {free >> 20} are free"
+        elif free < needed + files:
+            what = "memory and files" if files else "memory"
+            why = f"{needed + files >> 20} MiB are needed there for the container's {what}, and {free >> 20} are free"
             found.append(error("too-small", subject, why, "make room, or let DUMPDIR lead elsewhere"))
     return found
 
 
+def _beside(at: Situation) -> int:
+    """What is copied onto the filesystem that the dump comes to, too."""
+    facts, to = at.destination.facts, at.destination
+    if (
+        at.handed_over
+        or to.device is not None
+        or facts.mount_under(to.private) != facts.mount_under(to.dumpdir)
+    ):
+        return 0
+    needs = room.used(at)  # not known: another check says so
+    return 0 if needs is None else int(needs[0] * room.SPARE)
+
+
 def _free(side: Side) -> int | None:
     mount = side.facts.mount_under(side.dumpdir)
-    room = next((r for r in side.facts.rooms if mount is not None and r.point == mount.point), None)
-    return None if room is None else room.free_bytes
+    return next(
+        (r.free_bytes for r in side.facts.rooms if mount is not None and r.point == mount.point), None
+    )
 
 
 def _memory_fits(at: Situation) -> list[Finding]:

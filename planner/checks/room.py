@@ -36,9 +36,9 @@ def _reached(at: Situation) -> list[Finding]:
 
 
 def _fits(at: Situation) -> list[Finding]:
-    used = _used(at)
+    needs = used(at)
     subject = f"{at.destination.node}:{at.destination.private}"
-    if used is None:
+    if needs is None:
         return [
             error(
                 "size-unknown",
@@ -53,7 +53,7 @@ def _fits(at: Situation) -> list[Finding]:
             error("size-unknown", subject, "nothing says how much room is there", "gather the facts again")
         ]
     found = []
-    for needed, there, what in ((used[0], free[0], "MiB"), (used[1], free[1], "inodes")):
+    for needed, there, what in ((needs[0], free[0], "MiB"), (needs[1], free[1], "inodes")):
         if there is not None and needed is not None and needed * SPARE > there:
             unit = 1 << 20 if what == "MiB" else 1
             found.append(
@@ -67,8 +67,8 @@ def _fits(at: Situation) -> list[Finding]:
     return found
 
 
-def _used(at: Situation) -> tuple[int, int | None] | None:
-    """Bytes and inodes at the source: as counted, or as the superblock of an unmounted device says."""
+def used(at: Situation) -> tuple[int, int | None] | None:
+    """Bytes and inodes at the source that are copied: as counted, or as an unmounted device's superblock says."""
     usage = next((u for u in at.source.facts.usage if u.path == at.source.private), None)
     device = at.source.device
     if device is not None and at.source.facts.mounted_at(at.source.private) is None:

@@ -74,6 +74,21 @@ def _records(node: NodeFacts) -> Iterator[str]:
     yield f"reboots {listed(map(str, node.reboots or ()))}"
     yield from (f"usage {word(u.path)} {u.bytes // 1024} {u.inodes}" for u in node.usage)
     yield from (f"reach {word(r.peer)} {r.reached}" for r in node.reaches)
+    yield from _of_memory(node)
+
+
+def _of_memory(node: NodeFacts) -> Iterator[str]:
+    for c in node.containers:
+        yield from (f"resident {c.ctid} {n // 1024}" for n in (c.resident_bytes,) if n is not None)
+        yield from (f"dump {c.ctid} {n // 1024}" for n in (c.dump_bytes,) if n is not None)
+    if node.cpu is not None:
+        yield f"cpu {word(node.cpu.machine)} {word(' '.join(node.cpu.flags))}"
+    if node.criu is not None:
+        yield f"criu {node.criu.works} {word(node.criu.said)}"
+    if node.available_bytes is not None:
+        yield f"available {node.available_bytes // 1024}"
+    if node.ipv6 is not Known.UNKNOWN:
+        yield f"ipv6 {node.ipv6}"
 
 
 def _path(path: Path) -> str:

@@ -36,6 +36,7 @@ from planner.plan import Exited
 from tests.sandbox import Node, Sandbox
 from tests.sandbox.nodes import REPOSITORY
 
+POINT: Final = "/vz/root/123/o u\\t"  # a blank and a backslash
 PATH: Final = "/sbin:/usr/sbin:/bin:/usr/bin"
 SHELLS: Final = ("dash", "bash --posix", "busybox sh")
 AWKS: Final = ("mawk", "gawk", "original-awk", "busybox awk")
@@ -155,9 +156,14 @@ def test_every_shell_and_every_awk_gives_the_same_facts() -> None:
         write(node, "/etc/vz/conf/130.conf", 'VE_PRIVATE="/vz/private/with blank"\nVE_ROOT=/vz/r/${VEID}\r\n')
         node.path("/vz/private/with blank").mkdir()
         write(node, "/vz/lock/123.lck", "1\n")
+        write(node, "/vz/dump/Dump.130", "memory")
+        node.sh(f"mkdir -p '{POINT}'; mount --bind /srv '{POINT}'")
         expected = steady(ask(node, "/etc/hosts", "/srv"))
         assert expected.path("/vz/private/with blank").kind is PathKind.DIRECTORY
         assert expected.path("/etc/hosts").kind is PathKind.FILE
+        assert expected.outside == (Outside(POINT, Known.NO),)
+        assert [c.resident_bytes for c in expected.containers] == [0, 0, None]
+        assert [c.dump_bytes is None for c in expected.containers] == [True, True, False]
         for shell in installed(SHELLS):
             assert steady(ask(node, "/etc/hosts", "/srv", shell=shell)) == expected, shell
         for awk in installed(AWKS):
@@ -822,7 +828,6 @@ def test_the_dump_that_waits_for_a_container_is_measured(san: Sandbox) -> None:
     assert 96 << 10 <= (size or 0) <= 120 << 10
 
 
-POINT: Final = "/vz/root/123/o u\\t"  # a blank and a backslash
 WAIT: Final = """n=0; until {}; do sleep 0.02; n=$((n + 1)); [ $n -lt 500 ] || exit 1; done"""
 
 

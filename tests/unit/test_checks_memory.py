@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
+from msgspec import structs
 
 from planner.checks.memory import CAPS, KERNELS
 from planner.make import make_plan
@@ -32,7 +33,7 @@ from tests.unit.test_checks import (
     summary,
     with_mount,
 )
-from tests.worlds import CTID, asking, online
+from tests.worlds import CTID, asking, bundled, online
 
 POINT: Final = "/vz/root/123/srv/share"
 INTEL: Final = Cpu("x86_64", ("avx", "fxsr", "pti", "sse2"))
@@ -304,6 +305,26 @@ def test_a_dump_that_is_there_must_fit_at_the_destination_only() -> None:
     assert said(at_destination(SUSPENDED, room((300 << 20) - 1)), "too-small") == [(ERROR, "hn2:/vz/dump")]
     unknown = at_source(SUSPENDED, container(CTID, dump_bytes=None, resident_bytes=1))
     assert said(unknown, "size-unknown") == [(ERROR, "hn1:123")]
+
+
+def test_where_files_and_memory_come_to_one_filesystem_both_must_fit() -> None:
+    (usage,) = (u.bytes for u in SHARED.source.usage if u.path == "/vz/private/123")
+
+    def free(request: Request, free_bytes: int) -> Request:
+        rooms = (structs.replace(r, free_bytes=free_bytes) for r in request.destination.rooms)
+        return at_destination(request, having(rooms=tuple(rooms)))
+
+    both = int(usage * 1.05) + NEEDED
+    assert found(free(ONLINE, both)) == ()
+    short = free(ONLINE, both - 1)
+    assert said(short, "too-small") == [(ERROR, "hn2:/vz/dump")]
+    assert "for the container's memory and files" in summary(short, "too-small")
+    for elsewhere in (online(SAN), online(bundled("to-insulated"))):
+        assert said(free(elsewhere, NEEDED), "too-small") == []
+        assert said(free(elsewhere, NEEDED - 1), "too-small") == [(ERROR, "hn2:/vz/dump")]
+    # At the source only the dump is new.
+    rooms = tuple(structs.replace(r, free_bytes=NEEDED) for r in ONLINE.source.rooms)
+    assert found(at_source(ONLINE, having(rooms=rooms))) == ()
 
 
 def test_memory_must_fit_where_it_goes() -> None:

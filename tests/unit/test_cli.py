@@ -19,7 +19,7 @@ from planner.codec import decode_plan
 from planner.make import make_plan
 from planner.plan import Began, Ended, Exited, Opened, Outcome, What
 from tests.unit.conftest import Vzplan
-from tests.worlds import NODES, bundled
+from tests.worlds import NODES, bundled, online
 
 
 def test_every_outcome_has_an_exit_code_of_its_own() -> None:
@@ -303,6 +303,29 @@ def test_a_plan_that_cannot_be_written_is_said(vzplan: Vzplan, tmp_path: Path) -
     code, _, err = vzplan("show", 123, "hn2", "--simulate", NODES / "san", "-o", where)
     assert code == ExitCode.USAGE
     assert f"{where}: No such file or directory; the plan was not written" in err
+
+
+def test_a_check_that_only_warns_is_named(vzplan: Vzplan, tmp_path: Path) -> None:
+    request = online(bundled("san"))
+    for facts in (request.source, structs.replace(request.destination, cpu=None)):
+        write_facts(tmp_path / "nodes", facts)
+    words = ("show", 123, "hn2", "--simulate", tmp_path / "nodes", "--online", "--no-verify")
+    code, out, _ = vzplan(*words)
+    assert code == ExitCode.REFUSED
+    assert "error     cpu-unknown: hn2: " in out
+    assert "or say --nodeps=cpu if you know that it can" in out
+    for said in (("--nodeps=cpu",), ("--nodeps", "cpu", "--nodeps", "cpu")):
+        code, out, _ = vzplan(*words, *said)
+        assert code == ExitCode.OK
+        assert "warning   cpu-unknown: hn2: " in out
+
+
+@pytest.mark.parametrize("value", ["disk_space", "all", "", "cpu,all"])
+def test_other_checks_do_not_give_way(vzplan: Vzplan, value: str) -> None:
+    code, _, err = vzplan("show", 123, "hn2", "--simulate", NODES / "san", "--online", f"--nodeps={value}")
+    assert code == ExitCode.USAGE
+    assert "--nodeps" in err
+    assert "is not one of 'cpu'" in err
 
 
 def test_a_limit_on_the_time_it_is_down_is_shown(vzplan: Vzplan) -> None:
