@@ -38,6 +38,7 @@ from executor.node import HOST
 from executor.plan_files import read_plan, write_plan
 from executor.signals import heeded
 from executor.site import LiveSite, SimulatedSite, Site, is_here, this_machine
+from executor.times import Times, times
 from planner.difference import difference
 from planner.make import make_plan
 from planner.model import Asked, NodeFacts, Options, Request
@@ -137,7 +138,9 @@ def check(aim: Aim, *, json: bool) -> int:
     return ExitCode.OK if plan.runnable else ExitCode.REFUSED
 
 
-def apply(aim: Aim, *, out: Path | None, unverified: bool, yes: bool, json: bool, verbose: bool) -> int:
+def apply(
+    aim: Aim, *, out: Path | None, unverified: bool, yes: bool, timed: bool, json: bool, verbose: bool
+) -> int:
     """Show, verify, ask, walk, report; ``unverified``: whatever the plan may fail by, it is walked."""
     if out is not None and aim.simulate is None:
         raise UserError("-o/--out goes with --simulate: it is where the simulated nodes are written")
@@ -168,9 +171,11 @@ def apply(aim: Aim, *, out: Path | None, unverified: bool, yes: bool, json: bool
             progress = _Progress(plan, quiet=json)
             with _no_way_on(run):
                 stop = control.apply(request, site, journal, control=_here(), signals=signals, watch=progress)
+            took = times(plan, journal.entries)
         if isinstance(site, SimulatedSite) and out is not None:
             site.save(out)
-        return _report(stop, None if isinstance(site, SimulatedSite) else run, json=json)
+        run_told = None if isinstance(site, SimulatedSite) else run
+        return _report(stop, run_told, took=took, timed=timed, json=json)
 
 
 def _trusted(request: Request, plan: Plan, *, unverified: bool, stream: TextIO) -> str | None:
@@ -197,7 +202,13 @@ def facts(nodes: list[str], *, measure: int | None, ssh: str, peer_ssh: str | No
     try:
         peer = split_words("--peer-ssh", peer_ssh or "")
         asks = {
-            n: Ask(measured=measure, peers=tuple(p for p in nodes if p != n), peer_ssh=peer) for n in nodes
+            n: Ask(
+                measured=measure,
+                peers=tuple(p for p in nodes if p != n),
+                peer_ssh=peer,
+                estimated=measure is not None,
+            )
+            for n in nodes
         }
         answers = site.answers(*nodes, asks=asks)
     finally:
@@ -229,11 +240,13 @@ def runs(*, open_only: bool, prune: bool) -> int:
     return ExitCode.OK
 
 
-def status(run: str, *, json: bool) -> int:
-    """How far it went, whether its controller lives, what to type next."""
+def status(run: str, *, timed: bool, json: bool) -> int:
+    """How far it went, whether its controller lives, what to type next; ``timed``: how long it was down."""
     record = read_journal(state_folder(os.environ), _run(run))
     said = output.Standing.of(run, record, next_move(record.plan, record.past))
     print(output.json_text(said) if json else said.text(), end="")
+    if timed and not json:
+        print(output.times_text(said.times), end="")
     return ExitCode.OK
 
 
@@ -244,6 +257,7 @@ def recover(
     off: tuple[str, ...],
     adopt: str | None,
     ssh: str,
+    timed: bool,
     json: bool,
     verbose: bool,
 ) -> int:
@@ -273,7 +287,7 @@ def recover(
         raise UserError(f"{run}: {problem}", ExitCode.REFUSED) from None
     finally:
         site.close()
-    return _report(stop, run, json=json)
+    return _report(stop, run, took=times(journal.plan, journal.entries), timed=timed, json=json)
 
 
 def _adopted(site: LiveSite, folder: Path, node: str, towards: Towards) -> Journal:
@@ -386,7 +400,9 @@ def _ask() -> None:
         raise UserError("not started; nothing was changed", ExitCode.REFUSED)
 
 
-def _report(stop: Stop, run: str | None, *, json: bool) -> int:
+def _report(
+    stop: Stop, run: str | None, *, json: bool, took: Times | None = None, timed: bool = False
+) -> int:
     code = OF_OUTCOME[stop.outcome]
     if json:
         answer = {
@@ -395,10 +411,12 @@ def _report(stop: Stop, run: str | None, *, json: bool) -> int:
             "because": stop.because,
             "left": stop.left,
             "exit": code,
+            "times": took,
         }
         _say(output.json_text(answer).removesuffix("\n"), sys.stdout)
     else:
-        _say("\n" + output.stop_text(stop, run).removesuffix("\n"), sys.stdout)
+        told = output.stop_text(stop, run) + ("\n" + output.times_text(took) if timed else "")
+        _say("\n" + told.removesuffix("\n"), sys.stdout)
     return code
 
 

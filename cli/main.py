@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from msgspec import structs
@@ -92,9 +93,25 @@ Rsync = Annotated[
         metavar="OPTIONS", help="Further options for rsync, such as --bwlimit=5000; may be repeated."
     ),
 ]
+
+
+def _passes(said: str | int) -> int | Literal["auto"]:
+    """What --precopy takes, and its default."""
+    word = str(said)
+    if word == "auto":
+        return "auto"
+    if re.fullmatch("[0-9]{1,2}", word):
+        return int(word)
+    raise typer.BadParameter(f"{word!r} is neither a number from 0 to 99 nor 'auto'.")
+
+
 Precopy = Annotated[
-    int,
-    typer.Option(metavar="N", min=0, max=99, help="Passes of the copy while it is up, before it goes down."),
+    int,  # or "auto"; of a union typer knows nothing
+    typer.Option(
+        metavar="N|auto",
+        parser=_passes,
+        help="Passes of the copy while it is up, before it goes down; auto: again while each sends at most half.",
+    ),
 ]
 Online = Annotated[
     bool, typer.Option("--online", "--live", help="Its memory goes along: suspended here, taken up there.")
@@ -118,8 +135,12 @@ MaxFrozen = Annotated[
         metavar="SECONDS",
         min=1,
         max=FROZEN_MAX_S,
-        help="Take everything back if it is down for longer, before the point of no return.",
+        help="Take everything back if it is down for longer, before the point of no return "
+        "(--online: 5 times the estimate, 60 at least).",
     ),
+]
+Times = Annotated[
+    bool, typer.Option("--times", help="Say at the end how long it was down, and what that time went into.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Verbose = Annotated[
@@ -321,6 +342,7 @@ def apply(
         bool, typer.Option("--unverified", help="Apply it although its failures have not been tried.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    times: Times = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -329,7 +351,13 @@ def apply(
 
     raise typer.Exit(
         commands.apply(
-            _meant(at, ctid, dest), out=out, unverified=unverified, yes=yes, json=json, verbose=verbose
+            _meant(at, ctid, dest),
+            out=out,
+            unverified=unverified,
+            yes=yes,
+            timed=times,
+            json=json,
+            verbose=verbose,
         )
     )
 
@@ -360,7 +388,7 @@ def facts(
     nodes: Annotated[list[str], typer.Argument(metavar="NODE...", help="Hardware nodes to ask.")],
     measure: Annotated[
         int | None,
-        typer.Option(metavar="CTID", min=1, max=CTID_MAX, help="Count the files of this container, too."),
+        typer.Option(metavar="CTID", min=1, max=CTID_MAX, help="Count its files, too, and time the link."),
     ] = None,
     ssh: Ssh = "",
     peer_ssh: PeerSsh = None,
@@ -389,11 +417,13 @@ def runs(
 
 
 @app.command()
-def status(run: Annotated[str, typer.Argument(metavar="RUN")], json: Json = False) -> None:
+def status(
+    run: Annotated[str, typer.Argument(metavar="RUN")], times: Times = False, json: Json = False
+) -> None:
     """Say how far a run went and what to type next. Changes nothing."""
     from cli import commands
 
-    raise typer.Exit(commands.status(run, json=json))
+    raise typer.Exit(commands.status(run, timed=times, json=json))
 
 
 @app.command()
@@ -417,6 +447,7 @@ def recover(
         typer.Option(metavar="NODE", help="Your word that NODE has no power, and stays off meanwhile."),
     ] = None,
     ssh: Ssh = "",
+    times: Times = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -435,6 +466,7 @@ def recover(
             off=tuple(node_is_off or ()),
             adopt=adopt,
             ssh=ssh,
+            timed=times,
             json=json,
             verbose=verbose,
         )

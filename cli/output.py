@@ -11,9 +11,12 @@ from typing import Final
 from msgspec import Struct
 
 from executor.journal import Record
+from executor.times import Times, times
 from planner.codec import pretty
+from planner.estimate import FACTOR, LEAST_S
 from planner.findings import Finding, Severity
-from planner.plan import Command, Compensation, Outcome, Plan, Run, Step, Stop, What, Zone
+from planner.model import RECENT_MIN
+from planner.plan import Command, Compensation, Estimate, Outcome, Plan, Run, Step, Stop, What, Zone
 from planner.saga import Past, Pivot
 
 ZONES: Final[dict[Zone, str]] = {
@@ -49,10 +52,12 @@ def json_text(value: object) -> str:
 def plan_text(plan: Plan, *, verbose: bool = False) -> str:
     """The plan as a person reads it: every step, beside it what takes it back, the pivot as a line."""
     lines = [plain(plan.title), plain(f"{plan.summary} · plan {plan.digest[:7]}")]
+    if plan.estimate is not None:
+        lines.append(plain(f"estimate  {_estimate(plan.estimate, plan.asked.destination)}"))
     if plan.max_frozen_s is not None and plan.goes_down:
         lines.append(
             f"down for more than {plan.max_frozen_s} s before the pivot: everything is taken back "
-            "(as long as vzplan itself is at work)"
+            f"(as long as vzplan itself is at work; {_limit(plan)})"
         )
     if plan.steps:
         lines += ["", *_steps(plan, verbose=verbose)]
@@ -60,6 +65,33 @@ def plan_text(plan: Plan, *, verbose: bool = False) -> str:
     if plan.findings:
         lines += ["", *findings_lines(plan.findings)]
     return "\n".join(lines) + "\n"
+
+
+def _estimate(guess: Estimate, peer: str) -> str:
+    """How long it may be frozen, and by what; "?" is what nothing says."""
+    parts = [f"{_mib(guess.memory_bytes)} of memory"]
+    if guess.changed_bytes != 0 or guess.files != 0:
+        files = "?" if guess.files is None else f"{guess.files:,}"
+        parts.append(f"{_mib(guess.changed_bytes)} written in the last {RECENT_MIN} minutes")
+        parts.append(f"{files} files to look at")
+    if guess.link_bytes_per_s != 0:
+        parts.append(f"{_mib(guess.link_bytes_per_s)}/s to {peer}")
+    if guess.frozen_s is None:
+        return f"none: {', '.join(parts)} (?: not known)"
+    return f"frozen for about {guess.frozen_s} s: {', '.join(parts)}"
+
+
+def _mib(size: int | None) -> str:
+    return "? MiB" if size is None else f"{-(-size >> 20):,} MiB"
+
+
+def _limit(plan: Plan) -> str:
+    """Where the limit comes from."""
+    if plan.asked.options.max_frozen_s is not None:
+        return "--max-frozen"
+    if plan.estimate is None or plan.estimate.frozen_s is None:
+        return "there is no estimate"
+    return f"{FACTOR} times the estimate, {LEAST_S} s at least"
 
 
 def _steps(plan: Plan, *, verbose: bool) -> list[str]:
@@ -153,6 +185,15 @@ def stop_text(stop: Stop, run: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def times_text(took: Times | None) -> str:
+    """How long it was down, and what that time went into."""
+    if took is None:
+        return "down       not known: it did not go down, or no clock was running\n"
+    whole = "not up again yet" if took.frozen_s is None else f"{took.frozen_s:.1f} s in all"
+    lines = [f"{'down':<11}{whole}", *(f"{part.seconds:>9.1f} s  {part.what}" for part in took.parts)]
+    return "\n".join(lines) + "\n"
+
+
 def move_line(plan: Plan, move: Run) -> str:
     """One line of progress: number, node, what is done."""
     node = plain(move.command.node)
@@ -184,6 +225,7 @@ class Standing(Struct, frozen=True):
     next: str  # what to type
     word: str  # all of it in a few words
     finished: bool
+    times: Times | None  # how long it was down
 
     @staticmethod
     def of(run: str, record: Record, move: Run | Stop) -> Standing:
@@ -216,6 +258,7 @@ class Standing(Struct, frozen=True):
             next=following,
             word=word,
             finished=ended,
+            times=times(plan, record.entries),
         )
 
     def text(self) -> str:

@@ -79,6 +79,7 @@ def look(asked: Asked, site: Site, before: Request | None = None) -> Request:
             measured=asked.ctid if before is None else None,
             peers=(asked.destination,) if before is None else (),
             peer_ssh=options.peer_ssh,
+            estimated=options.online and before is None,
         ),
         asked.destination: Ask(paths=areas(before) if before is not None else (), expected=asked.ctid),
     }
@@ -98,7 +99,7 @@ def look(asked: Asked, site: Site, before: Request | None = None) -> Request:
 
 
 def _not_asked_again(now: NodeFacts, before: NodeFacts) -> NodeFacts:
-    """What was counted, and whether the peer is reached: where it is not, copying fails and is taken back."""
+    """What was counted and measured, and whether the peer is reached: else copying fails and is taken back."""
     return structs.replace(now, usage=before.usage, reaches=before.reaches)
 
 
@@ -133,13 +134,17 @@ def apply(
     plan, run = journal.plan, journal.opened.run
     nodes = site.nodes(journal.opened, control, 1)
     with attending(site, journal.plan, journal.past, signals, watch) as attention:
-        reached = walk(journal, nodes, heed=attention.heed, watch=attention, until=_after_owning)
+        reached = walk(
+            journal, nodes, heed=attention.heed, watch=attention, until=_after_owning, clock=site.time_ms
+        )
         for again, until in ((plan_again, _before_freeze(plan)), (plan_before_freeze, never)):
             if isinstance(reached, Run):
                 wish = _another_look(again, request, plan, site, run)
                 if wish is not None:
                     journal.append(wish)
-                reached = walk(journal, nodes, heed=attention.heed, watch=attention, until=until)
+                reached = walk(
+                    journal, nodes, heed=attention.heed, watch=attention, until=until, clock=site.time_ms
+                )
     return _ended(reached)
 
 
@@ -188,7 +193,9 @@ def recover(
             return first_to(move, compared)
 
         while True:
-            reached = walk(journal, nodes, heed=attention.heed, watch=attention, until=is_first)
+            reached = walk(
+                journal, nodes, heed=attention.heed, watch=attention, until=is_first, clock=site.time_ms
+            )
             if isinstance(reached, Stop):
                 return reached
             settled = [n for n in journal.plan.nodes if n not in journal.past.unsettled | {*off, *compared}]

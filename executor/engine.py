@@ -66,6 +66,11 @@ def no_wish() -> Wish | None:
     return None
 
 
+def timeless() -> int | None:
+    """Nobody asks when something was."""
+    return None
+
+
 def walk(
     journal: Ledger,
     nodes: Mapping[str, Node],
@@ -74,10 +79,12 @@ def walk(
     watch: Watch | None = None,
     until: Callable[[Run], bool] = never,
     pause: Callable[[float], None] = time.sleep,
+    clock: Callable[[], int | None] = timeless,
 ) -> Run | Stop:
     """Walk the journal's plan until there is nothing more to do, or until the first move that ``until`` names.
 
-    Whatever the journal raises flies: if it cannot be written, nothing more is done.
+    Whatever the journal raises flies: if it cannot be written, nothing more is done. ``clock`` gives milliseconds since
+    1970; the journal tells them to people, nothing is decided by them.
     """
     watch = watch or Unwatched()
     while True:
@@ -88,8 +95,8 @@ def walk(
         if isinstance(move, Stop) or until(move):
             return move
         pause(move.after_s)
-        journal.append(Began(move.what, move.at))
+        journal.append(Began(move.what, move.at, clock()))
         watch.began(move)
         outcome = nodes[move.command.node].run(move.command)
-        journal.append(Ended(move.what, move.at, outcome))
+        journal.append(Ended(move.what, move.at, outcome, clock()))
         watch.ended(move, outcome)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from executor import verbs
 from executor.node import NodeOutcome
-from planner.model import NodeFacts
+from planner.model import RECENT_MIN, NodeFacts
 from planner.parse import ParseError
 from planner.parse.probe import facts
 from planner.plan import Lost
@@ -54,20 +54,29 @@ class Ask(Struct, frozen=True):
     expected: int | None = None  # a container whose areas are looked at though it may have no config here
     peers: tuple[str, ...] = ()  # nodes that it should reach by ssh
     peer_ssh: tuple[str, ...] = ()  # options for that
+    estimated: bool = (
+        False  # what an estimate needs: how much was written lately, how fast peers take what is sent
+    )
 
     def script(self) -> str:
         """The probe for it."""
-        ssh = shlex.join(("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *self.peer_ssh))
-        lines = "".join(
-            f"    word {shlex.quote(peer)}\n"
-            f"    if look {ssh} {shlex.quote(peer if '@' in peer else f'root@{peer}')} true; then\n"
-            f'        echo "reach $word yes"\n    else\n        echo "reach $word no"\n    fi\n'
-            for peer in self.peers
-        )
+        lines = "".join(self._reached(peer) for peer in self.peers)
         return (
             f"measured={self.measured or ''} expected={self.expected or ''} "
-            f"more={shlex.quote(chr(10).join(self.paths))}\n"
+            f"recent={RECENT_MIN if self.estimated else ''} more={shlex.quote(chr(10).join(self.paths))}\n"
             f"export measured expected more\nreach_peers() {{\n    :\n{lines}}}\n{probe()}"
+        )
+
+    def _reached(self, peer: str) -> str:
+        """Lines of sh that say whether a peer is reached."""
+        options = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *self.peer_ssh)
+        ssh = shlex.join((*options, peer if "@" in peer else f"root@{peer}"))
+        # Compressed, zeros would be too fast. Of an option that is said twice ssh takes the first (ssh_config(5)).
+        speed = f'        speed "$word" ssh -o Compression=no {ssh}\n' if self.estimated else ""
+        return (
+            f"    word {shlex.quote(peer)}\n"
+            f"    if look ssh {ssh} true; then\n"
+            f'        echo "reach $word yes"\n{speed}    else\n        echo "reach $word no"\n    fi\n'
         )
 
 

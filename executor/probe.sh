@@ -2,8 +2,9 @@
 # The probe: everything that vzplan wants to know of a hardware node, said in one go. It only looks.
 # POSIX sh and RHEL 6 class tools; PATH and LC_ALL are set by the session. Set before this text, in the environment:
 # `measured`, the number of a container whose files are counted; `expected`, that of one which may have no config here
-# and whose areas are looked at all the same; `more`, further paths to look at, one a line. And `reach_peers`, a
-# function that says which nodes this one reaches by ssh.
+# and whose areas are looked at all the same; `more`, further paths to look at, one a line; `recent`, if it is to be told
+# how much of the measured one's files was written in the last so many minutes. And `reach_peers`, a function that says
+# which nodes this one reaches by ssh, and how fast they take what it sends.
 #
 # One record a line, words separated by single blanks; what could hold anything (texts, paths, names) is base64, or
 # stands behind "=" if nothing in it could be mistaken; "-" stands for nothing. The last record counts the lines before
@@ -231,6 +232,13 @@ usage() { # PRIVATE ROOT: what lies there, in kilobytes and inodes; by the files
     case $kilobytes$inodes in '' | *[!0-9]*) return ;; esac
     word "$1"
     echo "usage $word $kilobytes $inodes"
+    # 1: a file vanished meanwhile, as they do while it runs. Anything else (it took too long) says nothing.
+    [ -z "$recent" ] || {
+        timeout -s KILL 120 find "$1" -xdev -type f -mmin "-$recent" -printf '%s\n' 2>/dev/null
+        echo "status $?"
+    } | awk -v place="$word" '
+        $1 == "status" { if ($2 < 2) printf "recent %s %.0f\n", place, sum; exit }
+        { sum += $1 }'
 }
 
 # --- memory ---------------------------------------------------------------------------------------------------
@@ -358,6 +366,32 @@ criu_check() { # can CRIU work with this kernel?
     esac
     word "$(printf '%s\n' "$said" | grep -v -x -e 'status [0-9]*' -e '' | tail -n 1 | cut -c 1-200)"
     echo "criu $works $word"
+}
+
+# --- other nodes ------------------------------------------------------------------------------------------------
+
+# What a peer does with what it is sent: it counts, from the first byte on, in pieces that double, to 32 MiB or past two
+# seconds, and says how many bytes in how many hundredths of a second.
+# shellcheck disable=SC2016 # expanded over there
+taker='
+    now() { IFS=". " read -r seconds hundredths rest </proc/uptime && echo $((seconds * 100 + 1$hundredths - 100)); }
+    dd bs=1 count=1 2>/dev/null >/dev/null
+    began=$(now)
+    bytes=0
+    piece=65536
+    while [ "$bytes" -lt 33000000 ] && [ $(($(now) - began)) -lt 200 ]; do
+        taken=$(head -c "$piece" | wc -c)
+        [ "$taken" -gt 0 ] || break
+        bytes=$((bytes + taken))
+        piece=$((piece * 2))
+    done
+    echo "$bytes" $(($(now) - began))'
+
+speed() { # NAMED SSH...: how fast the peer, which is called so in the answer, takes what this node sends; nothing is kept
+    named=$1
+    shift
+    said=$(dd if=/dev/zero bs=65536 count=520 2>/dev/null | timeout -s KILL 30 "$@" "exec sh -c '$taker'" 2>/dev/null)
+    case $said in '' | *[!0-9\ ]*) ;; *) echo "speed $named $said" ;; esac
 }
 
 # --- devices and mounts ---------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ needed: looking at recorded nodes does not wait for what speaks to real ones.
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +37,10 @@ class Site(Protocol):
 
     def abandon(self, command: Command, why: str) -> None:
         """Wait no longer for ``command``: its answer is lost. From any thread, or a signal's handler."""
+        ...
+
+    def time_ms(self) -> int | None:
+        """When it is there, in milliseconds since 1970; None: no time passes."""
         ...
 
     def close(self) -> None:
@@ -111,6 +116,10 @@ class LiveSite:
         if shell is not None:
             shell.abandon(command, why)
 
+    def time_ms(self) -> int:
+        """See ``Site``. By this machine's clock, which goes on while a run waits for ``recover``."""
+        return time.time_ns() // 1_000_000
+
     def close(self) -> None:
         """See ``Site``."""
         for shell in self._shells.values():
@@ -154,6 +163,9 @@ class SimulatedSite:
 
     def abandon(self, command: Command, why: str) -> None:
         """See ``Site``. A simulated command takes no time."""
+
+    def time_ms(self) -> None:
+        """See ``Site``."""
 
     def save(self, folder: Path) -> None:
         """Write every node as it is now into ``folder``, one facts file a node."""

@@ -6,6 +6,7 @@ from msgspec import structs
 
 from planner.checks import OF_NODES, OF_SITUATION
 from planner.codec import sha256
+from planner.estimate import estimate, limit_s
 from planner.findings import Finding, Severity
 from planner.model import Request
 from planner.plan import PLAN_VERSION, Command, ConfigEdit, Plan, Step
@@ -43,6 +44,7 @@ def _plan(
         Command(node, ("settle",), "", SLOW_S) for node in (asked.source, asked.destination) if steps
     )
     unique = tuple(dict.fromkeys(findings))
+    guess = estimate(at) if at is not None and way is not None else None
     config = ConfigEdit(at.config, way.new_config(at)) if at is not None and way is not None else None
     plan = Plan(
         version=PLAN_VERSION,
@@ -53,10 +55,11 @@ def _plan(
         summary=_summary(at, way),
         steps=steps,
         settle=settle,
-        max_frozen_s=asked.options.max_frozen_s,
+        max_frozen_s=limit_s(asked.options.max_frozen_s, guess),
         config=config,
         findings=unique,
         digest="",
+        estimate=guess,
     )
     return structs.replace(plan, digest=digest_of(plan))
 

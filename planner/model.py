@@ -8,7 +8,7 @@ node itself writes them.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field, structs
 
@@ -17,6 +17,9 @@ FACTS_VERSION: Final = 3
 
 FROZEN_MAX_S: Final = 1_000_000
 """Longer than anyone would have a container down on purpose; a limit that long is a slip of the hand."""
+
+RECENT_MIN: Final = 10
+"""Files that were written in the last so many minutes are called recent: much of them will be written again."""
 
 CONF_DIR: Final = "/etc/vz/conf"
 """Where vzctl keeps container configs and action scripts (vzctl(8), FILES)."""
@@ -163,6 +166,7 @@ class Usage(Struct, frozen=True, forbid_unknown_fields=True):
     path: str
     bytes: int
     inodes: int
+    recent_bytes: int | None = None  # of files written in the last RECENT_MIN minutes; None: unknown
 
 
 class Reach(Struct, frozen=True, forbid_unknown_fields=True):
@@ -170,6 +174,9 @@ class Reach(Struct, frozen=True, forbid_unknown_fields=True):
 
     peer: str
     reached: Known
+    bytes_per_s: Annotated[int, Meta(ge=1)] | None = (
+        None  # so fast it took what this node sent; None: unknown
+    )
 
 
 class Room(Struct, frozen=True, forbid_unknown_fields=True):
@@ -343,7 +350,7 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     install_hooks: bool = False  # give the container premount and postumount scripts of ours
     remove_area: bool = True  # delete the source's private area once it has moved
     rsync: tuple[str, ...] = ()  # further options for rsync
-    precopy: int = 1  # passes while it runs
+    precopy: int | Literal["auto"] = 1  # passes while it runs; auto: the node decides how many
     dump_device: str | None = None  # carries the memory of a container whose device is handed over
     online: bool = False  # it keeps its memory: suspended here, taken up there
     nodeps: tuple[Check, ...] = ()  # checks that only warn

@@ -17,7 +17,7 @@ from planner.model import Asked
 from planner.verbs import VERBS
 
 PLAN_VERSION: Final = 1
-JOURNAL_VERSION: Final = 1
+JOURNAL_VERSION: Final = 2
 """A journal of a later version is refused, never guessed at; those before are read."""
 
 
@@ -117,8 +117,22 @@ class ConfigEdit(Struct, frozen=True, forbid_unknown_fields=True):
     after: str
 
 
+class Estimate(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long it may be frozen, and what that rests on; None: not known (planner/estimate.py)."""
+
+    memory_bytes: int | None  # of its processes
+    changed_bytes: (
+        int | None
+    )  # in files written lately: at most so much the last pass has to send; 0: nothing is copied
+    files: int | None  # that the last pass looks at
+    link_bytes_per_s: int | None  # from node to node; 0: nothing is sent
+    frozen_s: int | None
+
+
 class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole migration, to be read before anything happens.
+
+    ``max_frozen_s`` and ``estimate`` rest on measurements: two plans that do the same may differ in them.
 
     Raises:
         ValueError: the steps break a rule of the saga (see ``_broken_rule``).
@@ -136,6 +150,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     config: ConfigEdit | None
     findings: tuple[Finding, ...]
     digest: str
+    estimate: Estimate | None = None
 
     def __post_init__(self) -> None:
         """Refuse a plan that breaks a rule of the saga."""
@@ -241,18 +256,23 @@ class Opened(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 
 
 class Began(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """Intent: on disk before the command goes out. ``at`` is a step's id, or a node's name for a settle."""
+    """Intent: on disk before the command goes out. ``at`` is a step's id, or a node's name for a settle.
+
+    ``time_ms``: when, by the controller's clock, since 1970; for reports, never for decisions. None: nobody knows.
+    """
 
     what: What
     at: str
+    time_ms: int | None = None
 
 
 class Ended(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """What came of it."""
+    """What came of it; ``time_ms`` as in ``Began``."""
 
     what: What
     at: str
     outcome: Exited | Lost
+    time_ms: int | None = None
 
 
 class Want(StrEnum):

@@ -28,6 +28,9 @@ TAKEN_OVER: Final = 121
 MEMORY_LOST: Final = "its memory is lost"
 """Said on standard error by a verb that had to start a container anew, although it was to keep its memory."""
 
+AUTO_PASSES: Final = 5
+"""So often copy-tree's pass "auto" copies at most."""
+
 ANY_CONTENT: Final = "-"
 """Operand for a file's checksum where its content does not matter."""
 NO_DEVICE: Final = "-"
@@ -107,8 +110,9 @@ VERBS: Final[dict[str, Verb]] = {
             "options",
         ),
         "the peer's directory holds what private holds, synced there; pass is first (a running container may "
-        "change files meanwhile) or last, with -xfs behind it if that is what the peer's directory lies on, or dump: "
-        "of private, which is DUMPDIR, only the container's dump, looked at once more at both ends; "
+        "change files meanwhile), auto (as first, and again while each sends at most half the bytes of the one before, "
+        f"{AUTO_PASSES} times at most) or last, with -xfs behind it if that is what the peer's directory lies on, or "
+        "dump: of private, which is DUMPDIR, only the container's dump, looked at once more at both ends; "
         "options are further ones for rsync, one a line",
     ),
     "put-dump": Verb(

@@ -124,7 +124,7 @@ TOOLS: Final[dict[str, Old]] = {
         "--delete-delay --delete-after "
         "--delete-excluded --stats --rsync-path --rsh --ignore-times --files-from --from0 --bwlimit --checksum "
         "--compress --compress-level --skip-compress --whole-file --no-whole-file --block-size --partial --partial-dir "
-        "--fuzzy --progress --verbose --itemize-changes --human-readable --ipv4 --ipv6 --inplace --append "
+        "--dry-run --fuzzy --progress --verbose --itemize-changes --human-readable --ipv4 --ipv6 --inplace --append "
         "--append-verify --size-only --modify-window --blocking-io --sockopts --protect-args --no-inc-recursive",
     ),
     "ssh": Old("1246AaCfgKkMNnqsTtVvXxYy", "bcDeFIiLlmOopRSWw", leads=True),
@@ -167,6 +167,7 @@ for word; do
         -?*)
             if [ {whole} = 1 ]; then
                 [ "$word" != -exec ] || break # another command's words from here on
+                case $word in -*[!0-9]*) ;; *) continue ;; esac # less than so much (find's -mmin)
                 case " {long} " in *" $word "*) ;; *) refuse "$word" ;; esac
                 continue
             fi

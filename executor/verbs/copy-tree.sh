@@ -100,15 +100,37 @@ if [ "$pass" = dump ]; then
 fi
 
 stamp=$run/copied-first
-if [ "$pass" = first ]; then
+literal=$run/copied-literal
+export literal
+while_up() { # one pass; into $sent goes how many bytes of files rsync says that it took, 0 if it does not say
+    rm -f "$literal" "$run/copied-status"
+    {
+        copy --delete --stats && acls
+        echo $? >"$run/copied-status"
+    } | awk '
+        { print }
+        /^Literal data: [0-9,]+ bytes/ { gsub(/,/, "", $3); print $3 >ENVIRON["literal"] }'
+    case $(cat "$run/copied-status") in
+        0 | 24) ;; # 24: files vanished meanwhile, as they do while a container runs
+        *) exit 1 ;; # what rsync ends with has other meanings here
+    esac
+    sent=$(first_line "$literal")
+    sent=${sent:-0}
+}
+
+if [ "$pass" = first ] || [ "$pass" = auto ]; then
     # Of several passes the first one's time counts: what is newer than that is looked at again in the last.
     # The wait: where times are whole seconds, what is written in the stamp's own second would not look newer.
     [ -f "$stamp" ] || { : >"$stamp" && sleep 1; }
-    copy --delete --stats && acls
-    case $? in
-        0 | 24) exit 0 ;; # 24: files vanished meanwhile, as they do while a container runs
-        *) exit 1 ;; # what rsync ends with has other meanings here
-    esac
+    while_up
+    more=4 # five in all, as planner/verbs.py says
+    before=$((sent * 2))
+    while [ "$pass" = auto ] && [ "$more" -gt 0 ] && [ "$sent" -gt 0 ] && [ "$((sent * 2))" -le "$before" ]; do
+        before=$sent
+        more=$((more - 1))
+        while_up
+    done
+    exit 0
 fi
 copy --delete --stats || exit 1
 if [ ! -f "$stamp" ]; then

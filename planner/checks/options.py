@@ -7,6 +7,7 @@ from typing import Final
 from planner.findings import Finding, error
 from planner.model import Options, State
 from planner.situation import Situation
+from planner.verbs import AUTO_PASSES
 
 RSYNC: Final = frozenset(
     {
@@ -75,6 +76,7 @@ def _contradictions(at: Situation, options: Options) -> tuple[tuple[object, str,
     """Whether it is so, which flags, and why that cannot be meant."""
     to_own = at.destination.device is not None or at.handed_over
     ends = {at.source.node, at.destination.node}
+    passes = AUTO_PASSES if options.precopy == "auto" else options.precopy
     return (
         (
             options.dst_shared and options.dst_device,
@@ -95,9 +97,9 @@ def _contradictions(at: Situation, options: Options) -> tuple[tuple[object, str,
             + ("; its memory goes along anyway" if at.container.state is State.SUSPENDED else ""),
         ),
         (options.nodeps and not at.has_memory, "--nodeps", "its memory does not go along"),
-        (options.precopy < 0, "--precopy", "there cannot be fewer passes than none"),
+        (passes < 0, "--precopy", "there cannot be fewer passes than none"),
         (
-            options.precopy > 1 and not at.up,
+            passes > 1 and not at.up,
             "--precopy",
             f"a {at.container.state} container is copied in one pass",
         ),

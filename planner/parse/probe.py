@@ -89,7 +89,9 @@ KINDS = frozenset(
         "lvm",
         "reboots",
         "usage",
+        "recent",
         "reach",
+        "speed",
         "cpu",
         "criu",
         "cpt",
@@ -112,6 +114,7 @@ def _facts(node: str, records: defaultdict[str, list[str]]) -> NodeFacts:
     ]
     resident, dumps = (dict(map(_memory, records[kind])) for kind in ("resident", "dump"))
     cpt = dict(map(_cpt, records["cpt"]))
+    recent, speeds = dict(map(_recent, records["recent"])), dict(map(_speed, records["speed"]))
     return NodeFacts(
         version=FACTS_VERSION,
         node=node,
@@ -131,8 +134,8 @@ def _facts(node: str, records: defaultdict[str, list[str]]) -> NodeFacts:
         mounters=tuple(map(_mounter, records["mounter"])),
         activations=lvm.activations(dict(map(_file, records["lvm"]))),
         reboots=_reboots(records["reboots"][0]) if records["reboots"] else None,
-        usage=tuple(map(_usage, records["usage"])),
-        reaches=tuple(map(_reach, records["reach"])),
+        usage=tuple(_usage(line, recent) for line in records["usage"]),
+        reaches=tuple(_reach(line, speeds) for line in records["reach"]),
         cpu=_cpu(records["cpu"][0]) if records["cpu"] else None,
         criu=_criu(records["criu"][0]) if records["criu"] else None,
         cpt_version=cpt.get("version"),
@@ -267,14 +270,25 @@ def _reboots(line: str) -> tuple[int, ...]:
     return tuple(int(name) for name in _names(line) if re.fullmatch(_CTID, name))
 
 
-def _usage(line: str) -> Usage:
+def _usage(line: str, recent: dict[str, int]) -> Usage:
     path, kilobytes, inodes = line.split(" ")
-    return Usage(_sure(path), _count(kilobytes) * 1024, _count(inodes))
+    return Usage(_sure(path), _count(kilobytes) * 1024, _count(inodes), recent.get(_sure(path)))
 
 
-def _reach(line: str) -> Reach:
+def _recent(line: str) -> tuple[str, int]:
+    path, size = line.split(" ")
+    return _sure(path), _count(size)
+
+
+def _reach(line: str, speeds: dict[str, int | None]) -> Reach:
     peer, reached = line.split(" ")
-    return Reach(_sure(peer), Known(reached))
+    return Reach(_sure(peer), Known(reached), speeds.get(_sure(peer)))
+
+
+def _speed(line: str) -> tuple[str, int | None]:
+    """Bytes, and hundredths of a second; what came within one of them took it whole."""
+    peer, taken, hundredths = line.split(" ")
+    return _sure(peer), _count(taken) * 100 // max(1, _count(hundredths)) or None
 
 
 def _count(word: str) -> int:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from planner.plan import NothingToUndo, Step, Zone
 from planner.situation import Side, Situation
 from planner.steps import COPY_S, command, device_of
+from planner.verbs import AUTO_PASSES
 
 
 def first_passes(at: Situation) -> tuple[Step, ...]:
     """Copy while the container is up, so that little is left for the frozen pass."""
+    if at.options.precopy == "auto":
+        title = f"copy {{}} to {{}} while it is up, {AUTO_PASSES} times at most"
+        return (_pass(at, Zone.PREPARE, "copy-auto", "auto", title),)
     return tuple(
         _pass(at, Zone.PREPARE, f"copy-{number}", "first", "copy {} to {} while it is up")
         for number in range(1, at.options.precopy + 1)

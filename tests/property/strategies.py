@@ -990,7 +990,9 @@ def options(draw: st.DrawFn, world: World) -> World:
         world = world.asking(
             rsync=draw(st.sampled_from(((), ("--bwlimit=1000",), ("-z", "--whole-file")))),
             precopy=draw(
-                st.integers(0, 1 if world.container.state in (State.STOPPED, State.SUSPENDED) else 3)
+                st.integers(0, 1)
+                if world.container.state in (State.STOPPED, State.SUSPENDED)
+                else st.sampled_from((0, 1, 2, 3, "auto"))
             ),
         )
     if own is None and target is None:

@@ -481,6 +481,7 @@ WORDS: Final = (
     "yes",
     "--rsync",
     "--precopy",
+    "auto",
     "--max-frozen",
     "--ssh",
     "--peer-ssh",

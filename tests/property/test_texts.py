@@ -73,7 +73,11 @@ def _records(node: NodeFacts) -> Iterator[str]:
         yield f"lvm {word(node.activations[0].where)} {word(text)}"
     yield f"reboots {listed(map(str, node.reboots or ()))}"
     yield from (f"usage {word(u.path)} {u.bytes // 1024} {u.inodes}" for u in node.usage)
+    yield from (f"recent {word(u.path)} {u.recent_bytes}" for u in node.usage if u.recent_bytes is not None)
     yield from (f"reach {word(r.peer)} {r.reached}" for r in node.reaches)
+    yield from (
+        f"speed {word(r.peer)} {r.bytes_per_s} 100" for r in node.reaches if r.bytes_per_s is not None
+    )
     yield from _of_memory(node)
 
 

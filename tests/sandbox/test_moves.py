@@ -11,8 +11,11 @@ from typing import Final, NamedTuple
 import pytest
 from msgspec import structs
 
+from executor.journal import read_journal
+from executor.times import times
 from planner.model import Options, State
-from planner.plan import Outcome, What
+from planner.plan import Ended, Exited, Outcome, What
+from planner.verbs import AUTO_PASSES
 from tests.sandbox import Node, Sandbox, counter, leftovers, population, tree_hash
 from tests.sandbox.driving import CTID, PRIVATE, Driver
 
@@ -253,6 +256,42 @@ def on_device(node: Node, device: str) -> list[str]:
     ).split()
 
 
+def test_it_is_copied_again_until_little_is_left_and_what_it_took_is_known(tmp_path: Path) -> None:
+    with in_state("a", State.RUNNING) as box:
+        driver, hash_before = Driver(box, tmp_path), content(box.hn1)
+        stop, watch, run = driver.apply(options=Options(online=True, precopy="auto"))
+        assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
+        assert content(box.hn2) == hash_before
+        ((_, token),) = tokens(box.hn2)[:1]
+        assert {known for _, known in tokens(box.hn2)} == {token}
+        record = read_journal(driver.state, run)
+        (said,) = (
+            entry.outcome.out
+            for entry in record.entries
+            if isinstance(entry, Ended) and entry.at == "copy-auto" and isinstance(entry.outcome, Exited)
+        )
+        sent = [
+            int(line.split()[2].replace(",", ""))
+            for line in said.splitlines()
+            if line.startswith("Literal data:")
+        ]
+        assert 2 <= len(sent) <= AUTO_PASSES
+        assert sent[1] < sent[0] / 100  # all that it wrote meanwhile are some numbers
+        # Before: the nodes measured all that an estimate needs. After: the journal has all times.
+        guess = record.plan.estimate
+        assert guess is not None
+        assert guess.frozen_s is not None
+        assert guess.memory_bytes
+        assert record.plan.max_frozen_s == max(60, 5 * guess.frozen_s)
+        took = times(record.plan, record.entries)
+        assert took is not None
+        assert took.frozen_s is not None
+        named = {"suspend", "copy of the memory dump", "last pass of the copy", "bring up", "all else"}
+        assert {part.what for part in took.parts} == named
+        assert all(part.seconds > 0 for part in took.parts)
+        assert leftovers(box) == []
+
+
 @pytest.mark.parametrize("way", ["a", "d2"])
 def test_there_and_back_by_the_command_line(way: str, tmp_path: Path) -> None:
     with in_state(way, State.RUNNING) as box:
@@ -262,8 +301,12 @@ def test_there_and_back_by_the_command_line(way: str, tmp_path: Path) -> None:
         there = driver.vzplan("apply", str(CTID), "hn2", "--from", "hn1", *options)
         assert there.returncode == 0, there.stdout + there.stderr
         assert "MIGRATED: the container has moved" in there.stdout
-        back = driver.vzplan("apply", str(CTID), "hn1", "--from", "hn2", *options)
+        assert " s in all" not in there.stdout
+        back = driver.vzplan("apply", str(CTID), "hn1", "--from", "hn2", "--times", *options)
         assert back.returncode == 0, back.stdout + back.stderr
+        told = [" s in all\n", " s  stop\n", " s  bring up\n", " s  all else\n"]
+        told.append(" s  hand over the device\n" if way == "d2" else " s  last pass of the copy\n")
+        assert all(line in back.stdout for line in told), back.stdout
         assert content(box.hn1) == hash_before
         after = driver.facts()
         for node in ("hn1", "hn2"):
@@ -283,3 +326,6 @@ def test_there_and_back_by_the_command_line(way: str, tmp_path: Path) -> None:
         assert all(line.endswith("MIGRATED") for line in runs)
         status = driver.vzplan("status", runs[0].split()[0])
         assert "container  on hn1\n" in status.stdout
+        later = driver.vzplan("status", runs[0].split()[0], "--times").stdout
+        assert later.startswith(status.stdout)
+        assert back.stdout.endswith(later.removeprefix(status.stdout))

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from msgspec import structs
 
-from planner.model import State
+from executor.journal import read_journal
+from planner.model import Options, State
 from planner.plan import Outcome
 from tests import rhel6
 from tests.sandbox import Node, leftovers
@@ -39,19 +41,30 @@ def refused(node: Node) -> list[str]:
     return log.read_text().splitlines() if log.exists() else []
 
 
-@pytest.mark.parametrize("way", ["a", "d2"])
-def test_a_container_moves_between_nodes_with_old_tools(way: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("way", "options"),
+    [
+        ("a", WAYS["a"].there),
+        ("d2", WAYS["d2"].there),
+        ("a", structs.replace(WAYS["a"].there, online=True, precopy="auto")),
+    ],
+    ids=["a", "d2", "a-online-auto"],
+)
+def test_a_container_moves_between_nodes_with_old_tools(way: str, options: Options, tmp_path: Path) -> None:
     with in_state(way, State.RUNNING) as box:
         driver = Driver(box, tmp_path)
         before, hash_before = driver.facts(), content(box.hn1)
         for node in box.nodes:
             age(node)
         assert driver.facts() == before
-        stop, watch, _ = driver.apply(options=WAYS[way].there)
+        stop, watch, run = driver.apply(options=options)
         assert [refused(node) for node in box.nodes] == [[], []]
         assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
         assert content(box.hn2) == hash_before
         assert leftovers(box) == []
+        guess = read_journal(driver.state, run).plan.estimate
+        assert (guess is not None) == options.online
+        assert guess is None or None not in structs.astuple(guess)
         # And that they were really the old ones.
         box.hn1.sh("sync / || true")
         assert refused(box.hn1) == ["sync: RHEL 6 has no operand /"]

@@ -616,6 +616,33 @@ def test_a_peer_that_answers_is_reached(san: Sandbox) -> None:
         assert asking(node, Ask(peers=(peer,))).reaches == (Reach(peer, Known.YES),)
 
 
+def test_what_an_estimate_needs_is_measured_only_if_it_is_asked_for(san: Sandbox) -> None:
+    node = san.hn1
+    node.sh(
+        "mkdir /vz/private/131; cd /vz/private/131; mkdir mnt; mount /dev/sdb1 mnt; "
+        "for name in new1 'new 2' old mnt/other; do dd if=/dev/zero of=\"$name\" bs=1000 count=3 2>/dev/null; done; "
+        "touch -d '1 hour ago' old; mknod fifo p"
+    )
+    write(node, "/etc/vz/conf/131.conf", "VE_PRIVATE=/vz/private/131\n")
+    for shell in installed(SHELLS):
+        found = asking(node, Ask(measured=131, peers=("hn2",), estimated=True), shell=shell)
+        (usage,), (reach,) = found.usage, found.reaches
+        assert (usage.path, usage.recent_bytes) == ("/vz/private/131", 6000)
+        assert reach.reached is Known.YES
+        assert reach.bytes_per_s is not None
+        assert reach.bytes_per_s > 1 << 20  # it is this machine
+    found = asking(node, Ask(measured=131, peers=("hn2",)))
+    assert [(u.recent_bytes, r.bytes_per_s) for u, r in zip(found.usage, found.reaches, strict=True)] == [
+        (None, None)
+    ]
+
+
+def test_a_peer_that_is_not_reached_has_no_speed(san: Sandbox) -> None:
+    options = ("-F", "/dev/null", "-o", "StrictHostKeyChecking=no")
+    (reach,) = asking(san.hn1, Ask(peers=("hn-nowhere.invalid",), peer_ssh=options, estimated=True)).reaches
+    assert reach == Reach("hn-nowhere.invalid", Known.NO)
+
+
 def test_label_and_room_of_a_filesystem_are_told(san: Sandbox) -> None:
     node = san.hn1
     node.sh("mkfs.ext4 -q -F -L 'two words' /dev/sdb1")

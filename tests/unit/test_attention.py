@@ -12,9 +12,10 @@ import pytest
 from executor.attention import Attention
 from executor.engine import Unwatched
 from executor.signals import Signals, heeded
+from planner.estimate import FACTOR
 from planner.make import make_plan
 from planner.plan import Command, Exited, Plan, Run, Want, What, Wish
-from tests.worlds import asking, bundled
+from tests.worlds import WORLDS, asking, bundled
 
 PLAN = make_plan(asking(bundled("shared"), max_frozen_s=60))
 
@@ -112,6 +113,18 @@ def test_time_counts_from_the_stop_and_its_end_gives_up_the_last_copy(clocks: li
     why = "it was down for longer than 60 s (--max-frozen)"
     assert nodes.given_up == [("copy-tree", why)]
     assert attention.heed() == Wish(Want.UNWIND, why)
+
+
+def test_who_keeps_its_memory_has_a_limit_though_none_was_asked_for(clocks: list[StoppedClock]) -> None:
+    nodes, plan = Nodes(), make_plan(WORLDS["a-online"])
+    attention = at_work(nodes, Signals(), plan)
+    attention.began(doing(plan, "suspend"))
+    (clock,) = clocks
+    assert clock.interval == plan.max_frozen_s == FACTOR * 22  # by what its nodes have recorded
+    attention.began(doing(plan, "copy-dump"))
+    clock.rings()
+    assert [verb for verb, _ in nodes.given_up] == ["copy-tree"]
+    assert attention.heed() is not None
 
 
 def test_time_that_ends_between_two_steps_is_not_missed(clocks: list[StoppedClock]) -> None:

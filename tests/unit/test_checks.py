@@ -1851,6 +1851,7 @@ def test_a_copy_must_get_there(known: Known) -> None:
         (SAN, {"rsync": ("-z",)}, "--rsync"),
         (SHARED, {"precopy": -1}, "--precopy"),
         (stopped(SHARED), {"precopy": 2}, "--precopy"),
+        (stopped(SHARED), {"precopy": "auto"}, "--precopy"),
     ],
 )
 def test_flags_that_contradict_are_named(request_: Request, flags: dict[str, Any], subject: str) -> None:
@@ -1865,6 +1866,7 @@ def test_flags_that_contradict_are_named(request_: Request, flags: dict[str, Any
         (ONTO, {"remove_area": False}),
         (SHARED, {"precopy": 0}),
         (SHARED, {"precopy": 99}),
+        (SHARED, {"precopy": "auto"}),
         (stopped(SHARED), {"precopy": 0}),
         (SAN, {"install_hooks": True}),
         (SAN, {"precopy": 3}),

@@ -333,6 +333,26 @@ def test_a_limit_on_the_time_it_is_down_is_shown(vzplan: Vzplan) -> None:
     assert "down for more than 45 s before the pivot: everything is taken back" in out
 
 
+def test_how_long_it_was_down_is_told_when_it_is_asked_for(vzplan: Vzplan, tmp_path: Path) -> None:
+    plan, run = make_plan(bundled("san")), "20260101-000000-abcdef"
+    with Journal.create(tmp_path / "state" / "runs" / run, Opened(run, plan, (), None)) as journal:
+        journal.append(Began(What.DO, "stop", 1_000))
+        journal.append(Ended(What.DO, "stop", Exited(0), 3_500))
+    assert "2.5 s  stop" in vzplan("status", run, "--times")[1]
+    assert "2.5 s" not in vzplan("status", run)[1]
+    said = json.loads(vzplan("status", run, "--json")[1])["times"]
+    assert said["frozen_s"] is None
+    assert {"what": "stop", "seconds": 2.5} in said["parts"]
+
+
+def test_no_time_passes_on_recorded_nodes(vzplan: Vzplan) -> None:
+    apply = ("apply", 123, "hn2", "--simulate", NODES / "san", "--yes", "--unverified")
+    code, out, _ = vzplan(*apply, "--times")
+    assert code == ExitCode.OK
+    assert "down       not known" in out
+    assert json.loads(vzplan(*apply, "--json")[1])["times"] is None
+
+
 def test_a_damaged_journal_is_refused_and_says_where_to_look(vzplan: Vzplan, tmp_path: Path) -> None:
     plan, run = make_plan(bundled("san")), "20260101-000000-abcdef"
     folder = tmp_path / "state" / "runs" / run

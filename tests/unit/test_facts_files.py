@@ -172,6 +172,11 @@ def test_facts_of_an_earlier_version_are_not_taken_for_those_of_this(tmp_path: P
         ("reboots", 123, "Expected `array | null`, got `int` - at `$.reboots`;"),
         ("usage", [{"path": "/x", "bytes": "1", "inodes": 1}], "got `str` - at `$.usage[0].bytes`;"),
         ("usage", [{"path": "/x", "bytes": 1, "inodes": None}], "got `null` - at `$.usage[0].inodes`;"),
+        (
+            "reaches",
+            [{"peer": "hn2", "reached": "yes", "bytes_per_s": 0}],
+            "Expected `int` >= 1 - at `$.reaches[0].bytes_per_s`;",
+        ),
         ("reaches", [{"peer": "hn2", "reached": True}], "got `bool` - at `$.reaches[0].reached`;"),
         ("reaches", [{"peer": "hn2", "reached": "?"}], "Invalid enum value '?' - at `$.reaches[0].reached`;"),
     ],

@@ -258,6 +258,10 @@ def test_what_is_no_name_of_a_host_reaches_nobody(
         (("show", 123, "hn2", "--simulate", SAN, "--rsync", "'"), "--rsync: No closing quotation"),
         (("show", 123, "hn2", "--simulate", SAN, "--max-frozen", 0), "--max-frozen"),
         (("show", 123, "hn2", "--simulate", SAN, "--precopy", -1), "--precopy"),
+        (("show", 123, "hn2", "--simulate", SAN, "--precopy", 100), "--precopy"),
+        (("show", 123, "hn2", "--simulate", SAN, "--precopy", "Auto"), "--precopy"),
+        (("show", 123, "hn2", "--simulate", SAN, "--precopy", "\u0663"), "--precopy"),
+        (("show", 123, "hn2", "--simulate", SAN, "--precopy", "9" * 5000), "--precopy"),
         (("show", 123, "hn2", "--simulate", SAN, "--remove-area", "maybe"), "--remove-area"),
         (("apply", 123, "hn2", "--from", "hn1", "-o", "out"), "-o/--out goes with --simulate"),
         (

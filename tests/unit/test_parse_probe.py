@@ -653,6 +653,8 @@ NOT_BASE64 = ["%%%%", "YQ", "YQ=", "YQ==x", "Y Q==", "gr\u00fcn", "YQ==\x00", "-
         "reboots {}",
         "usage {} 1 1",
         "reach {} yes",
+        "recent {} 1",
+        "speed {} 1 1",
         "cpu {} -",
         "cpu YQ== {}",
         "criu yes {}",
@@ -696,6 +698,12 @@ def test_what_is_no_base64_is_refused(line: str, bad: str) -> None:
         "reboots YQ== YQ==",
         "reboots 123",
         "usage YQ== 1",
+        "recent YQ==",
+        "recent YQ== -1",
+        "recent YQ== 1 1",
+        "speed YQ== 1",
+        "speed YQ== 1 x",
+        "speed YQ== 1 1 1",
         "usage YQ== 1 1 1",
         "usage YQ== - 1",
         "usage YQ== 1 -",
@@ -968,7 +976,9 @@ def test_every_node_is_asked_once_and_paths_are_quoted() -> None:
     assert list(found) == ["hn1", "hn2"]
     assert found["hn2"].node == "hn2"
     assert [len(node.scripts) for node in nodes.values()] == [1, 1]
-    asked = "measured= expected= more='/a b\n$(touch /pwned)\nit'\"'\"'s'\nexport measured expected more"
+    asked = (
+        "measured= expected= recent= more='/a b\n$(touch /pwned)\nit'\"'\"'s'\nexport measured expected more"
+    )
     assert nodes["hn1"].scripts == [f"{asked}\nreach_peers() {{\n    :\n}}\n{probe()}"]
     assert nodes["hn2"].scripts == nodes["hn1"].scripts
 
@@ -981,9 +991,9 @@ def test_each_node_is_asked_what_is_meant_for_it() -> None:
     starts = {name: node.scripts[0].removesuffix(probe()) for name, node in nodes.items()}
     nobody = "export measured expected more\nreach_peers() {\n    :\n}\n"
     assert starts == {
-        "hn1": f"measured=123 expected= more=''\n{nobody}",
-        "hn2": f"measured= expected=124 more=/srv\n{nobody}",
-        "hn3": f"measured= expected= more=''\n{nobody}",
+        "hn1": f"measured=123 expected= recent= more=''\n{nobody}",
+        "hn2": f"measured= expected=124 recent= more=/srv\n{nobody}",
+        "hn3": f"measured= expected= recent= more=''\n{nobody}",
     }
     assert [node.deadlines for node in nodes.values()] == [[COUNTING_S], [DEADLINE_S], [DEADLINE_S]]
 
@@ -999,6 +1009,40 @@ def test_names_and_options_of_peers_are_quoted() -> None:
     assert script.count("    word '$(x)'\n") == 1
     assert script.count("    word admin@hn3\n") == 1
     assert script.count('echo "reach $word no"') == 3
+    assert "speed" not in script.removesuffix(probe())
+
+
+def test_only_for_an_estimate_peers_are_sent_something_and_recent_files_are_summed() -> None:
+    script = (
+        Ask(peers=("hn2",), peer_ssh=("-C",), measured=123, estimated=True).script().removesuffix(probe())
+    )
+    assert "measured=123 expected= recent=10 more=''\n" in script
+    ssh = "ssh -o Compression=no -o BatchMode=yes -o ConnectTimeout=10 -C root@hn2"
+    assert f'echo "reach $word yes"\n        speed "$word" {ssh}\n    else\n' in script
+
+
+def test_what_an_estimate_needs_goes_with_what_it_belongs_to() -> None:
+    found = facts(
+        "hn1",
+        whole(
+            "usage =/a 10 3",
+            "recent =/a 4097",
+            "usage =/b 10 3",
+            "recent =/c 1",
+            "reach =hn2 yes",
+            "reach =hn3 yes",
+            "reach =hn4 yes",
+            "speed =hn2 3000000 150",
+            "speed =hn4 0 0",
+        ),
+    )
+    assert found.usage == (Usage("/a", 10240, 3, 4097), Usage("/b", 10240, 3, None))
+    assert found.reaches == (Reach("hn2", YES, 2_000_000), Reach("hn3", YES), Reach("hn4", YES))
+
+
+def test_what_was_taken_at_once_gives_a_speed_all_the_same() -> None:
+    found = facts("hn1", whole("reach =hn2 yes", "speed =hn2 5000 0"))
+    assert found.reaches == (Reach("hn2", YES, 500_000),)
 
 
 def test_no_nodes_give_no_facts() -> None:

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -24,7 +25,7 @@ from executor.shell import KEEP_BYTES, ShellNode
 from planner.codec import text_sha256
 from planner.parse.config import FENCE
 from planner.plan import Command, Exited, Lost
-from planner.verbs import REFUSED, TAKEN_OVER, UNFIT
+from planner.verbs import AUTO_PASSES, REFUSED, TAKEN_OVER, UNFIT
 from tests import rhel6
 
 CTID = "4000000001"  # no container has so high a number
@@ -1038,6 +1039,82 @@ shift
 exec /bin/sh -c "$*"
 """
 """As ssh, but the other end is here."""
+
+
+TELLS: Final = """#!/bin/sh
+# Sends nothing, and says of each pass what the next line of a file has for it: exit status, bytes.
+cd "${0%/*}" || exit
+echo "$*" | tr '\\n' ' ' >>calls
+echo >>calls
+line=$(sed -n "$(wc -l <calls)p" passes)
+[ "$line" = "${line#* }" ] || echo "Literal data: ${line#* } bytes"
+exit "${line%% *}"
+"""
+
+
+def passes(here: Here, owned: ShellNode, which: str, *said: str) -> tuple[int, list[str]]:
+    """How copy-tree ends if rsync says this of its passes, and how rsync was called."""
+    source, folder = here.tmp / "source", here.tmp / "bin"
+    source.mkdir()
+    (source / "file").write_text("1\n")
+    (here.folder / "copied-first").touch()  # as if it had been copied before, so that no second is waited for
+    (folder / "rsync").write_text(TELLS)
+    (folder / "passes").write_text("".join(f"{line}\n" for line in said))
+    target = here.tmp / "target"
+    outcome = run(
+        owned, "copy-tree", CTID, source, "-", "-", "peer", target, "-", "-", which, "ssh", "", deadline_s=60
+    )
+    return status(outcome), (folder / "calls").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("said", "count"),
+    [
+        (("0 1000", "0 400", "0 100", "0 40", "0 20", "0 5", "0 1"), AUTO_PASSES),
+        (("0 1000", "0 501", "0 1"), 2),
+        (("0 1000", "0 500", "0 251", "0 1"), 3),
+        (("0 1,000,000,000,000", "0 500,000,000,000", "0 300,000,000,000", "0 1"), 3),
+        (("0 0", "0 0"), 1),
+        (("0 1000", "0 0", "0 0"), 2),
+        (("0", "0 1"), 1),
+        (("0 1.23M", "0 1"), 1),
+        (("0 1000", "0", "0 1"), 2),
+        (("24 1000", "24 10", "24 9"), 3),
+    ],
+    ids=[
+        "bound",
+        "more",
+        "half",
+        "commas",
+        "nothing",
+        "no-more",
+        "unsaid",
+        "for-people",
+        "unsaid-then",
+        "gone",
+    ],
+)
+def test_it_is_copied_again_while_each_pass_sends_at_most_half(
+    here: Here, owned: ShellNode, said: tuple[str, ...], count: int
+) -> None:
+    code, calls = passes(here, owned, "auto", *said)
+    assert (code, len(calls)) == (0, count)
+
+
+def test_onto_xfs_each_pass_looks_at_acls_once_more(here: Here, owned: ShellNode) -> None:
+    code, calls = passes(here, owned, "auto-xfs", "0 1000", "0", "0 600", "0", "0 1")
+    assert code == 0
+    assert ["--no-xattrs" in call for call in calls] == [False, True, False, True]
+
+
+def test_a_pass_that_fails_is_the_last_one(here: Here, owned: ShellNode) -> None:
+    code, calls = passes(here, owned, "auto", "0 1000", "23 10", "0 1")
+    assert (code, len(calls)) == (1, 2)
+
+
+def test_one_pass_is_one_however_much_it_sends(here: Here, owned: ShellNode) -> None:
+    code, calls = passes(here, owned, "first", "24 1000", "0 1")
+    assert (code, len(calls)) == (0, 1)
 
 
 def test_a_copy_never_follows_a_link_out_of_the_area(here: Here, owned: ShellNode, outside: Path) -> None:

@@ -538,6 +538,18 @@ def test_it_is_copied_as_often_as_was_asked_for(passes: int) -> None:
         assert copies == [*firsts, ("copy-last", Zone.TRANSFER)]
 
 
+def test_the_node_may_decide_how_often_and_the_plan_has_the_bound() -> None:
+    for world in ("a-running", "b-mounted", "c-running", "d1-online"):
+        plan = make_plan(asking(WORLDS[world], precopy="auto"))
+        copies = [(s.id, s.zone, s.do.argv[9]) for s in plan.steps if s.do.argv[0] == "copy-tree"]
+        assert copies[:2] == [
+            ("copy-auto", Zone.PREPARE, "auto"),
+            ("copy-last", Zone.TRANSFER, "last"),
+        ]
+        (title,) = (s.title for s in plan.steps if s.id == "copy-auto")
+        assert title == f"copy /vz/private/{CTID} to hn2 while it is up, 5 times at most"
+
+
 def test_scripts_of_ours_are_put_only_where_nothing_stands_for_them() -> None:
     plan = plan_of("d2-running-own-hooks")
     made = {s.do.argv[1]: s.do.argv[2] for s in plan.steps if s.id.startswith("hook-")}
