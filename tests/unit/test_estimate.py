@@ -154,7 +154,7 @@ def test_what_was_asked_for_is_the_limit() -> None:
         assert "at work; --max-frozen)" in plan_text(plan)
 
 
-@pytest.mark.parametrize("world", [w for w in WORLDS if "online" not in w])
+@pytest.mark.parametrize("world", [w for w in WORLDS if "online" not in w and "staged" not in w])
 def test_who_does_not_keep_its_memory_while_it_runs_has_neither(world: str) -> None:
     plan = make_plan(measured(WORLDS[world]))
     assert (plan.estimate, plan.max_frozen_s) == (None, None)
