@@ -53,10 +53,15 @@ marker() { # PATH -> the file that says this run made PATH
 same_file() { [ "$(stat -c %d:%i "$1")" = "$(stat -c %d:%i "$2")" ]; }
 
 disclaim() { # PATH MARKER BESIDE: what another made between this run's mark and its own making is not this run's
-    if [ -f "$2" ] && [ -f "$3" ] && there "$1" && ! same_file "$3" "$1"; then
-        rm -f "$2" "$3"
+    if [ -f "$2" ] && there "$3" && there "$1" && ! same_file "$3" "$1"; then
+        rm -f "$2"
+        drop_beside "$3"
         sync
     fi
+}
+
+drop_beside() { # BESIDE: a file, or an empty directory, that had no time to get its name
+    if [ -d "$1" ] && [ ! -L "$1" ]; then rmdir -- "$1"; else rm -f -- "$1"; fi
 }
 
 beside() { # PATH -> a name in the same directory that only this run uses

@@ -1,11 +1,15 @@
 # shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
-# make-dir PATH MODE
+# make-dir PATH MODE: made beside, marked, renamed; so that what another makes meanwhile is never taken for this run's
 made=$(marker "$1")
+new=$(beside "$1")
+disclaim "$1" "$made" "$new"
 if there "$1"; then
     [ -f "$made" ] && [ -d "$1" ] && [ ! -L "$1" ] || die "$1 is there already, and this run did not make it"
 else
+    [ -d "$new" ] && [ ! -L "$new" ] || mkdir -m "$2" -- "$new" || die "$1 cannot be made"
     printf '%s\n' "$1" | dd of="$made" conv=fsync 2>/dev/null || die "cannot write $made"
     sync
-    mkdir -m "$2" -- "$1" || die "$1 cannot be made"
+    mv -n -T -- "$new" "$1"
+    ! there "$new" && [ -d "$1" ] || die "$1 cannot be made"
 fi
 sync

@@ -3,7 +3,7 @@
 made=$(marker "$1")
 new=$(beside "$1")
 disclaim "$1" "$made" "$new"
-rm -f "$new"
+drop_beside "$new"
 [ -f "$made" ] || { sync; exit 0; }
 if [ -d "$1" ] && [ ! -L "$1" ]; then
     held=$(mounts_within "$1")

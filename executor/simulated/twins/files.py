@@ -46,18 +46,22 @@ def _disclaim(here: Here, path: str) -> Generator[None, None, None]:
 
 
 def make_dir(here: Here, path: str, mode: str) -> Twin:
-    """Absent, then marked, then made."""
-    node, made = here.node, here.marker(path)
+    """Made beside, marked, renamed."""
+    node, made, new = here.node, here.marker(path), here.beside(path)
+    yield from _disclaim(here, path)
     if path in node.tree:
         if made not in node.tree or not node.is_dir(path):
             return die(f"{path} is there already, and this run did not make it")
     else:
         if path.rpartition("/")[0] not in node.tree:
             return die(f"{path} cannot be made")
+        if new not in node.tree:
+            node.put(new, Dir(int(mode, 8)))
+            yield
         node.put(made, File(path, 0o600))
         yield
         yield from here.sync()
-        node.put(path, Dir(int(mode, 8)))
+        node.move(new, path)
         yield
     yield from here.sync()
     return DONE
@@ -89,6 +93,10 @@ def remove_made(here: Here, path: str) -> Twin:
 def remove_made_tree(here: Here, path: str) -> Twin:
     """Only with the marker; everything in it, nothing through a mount point."""
     node, made = here.node, here.marker(path)
+    yield from _disclaim(here, path)
+    if here.beside(path) in node.tree:
+        node.drop(here.beside(path))
+        yield
     if made not in node.tree:
         yield from here.sync()
         return DONE
