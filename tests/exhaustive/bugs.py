@@ -20,7 +20,7 @@ from executor.simulated.loading import OWNERS, Truth
 from executor.simulated.node import SimulatedNode
 from executor.simulated.tree import EMPTY
 from executor.simulated.trial import Trial
-from executor.simulated.twins import TWINS, container, run, staged, storage
+from executor.simulated.twins import TWINS, container, files, run, staged, storage
 from executor.simulated.twins.here import DONE, End, Here, Twin
 from executor.simulated.vz import Effects
 from executor.simulated.world import NodeState, World
@@ -184,7 +184,7 @@ def has_no_undo_for_half_a_pivot(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan
 def probe_asks_whether_it_runs_now(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """Started, acknowledgement lost, rebooted: "not running" is read as "never started"."""
 
-    def probe(here: Here, ctid: str) -> Twin:
+    def probe(here: Here, ctid: str, _root: str) -> Twin:
         yield from ()
         return End(YES if vz.state_of(here.node, int(ctid)) is State.RUNNING else NO)
 
@@ -834,8 +834,21 @@ def void_dump_is_taken_up(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
 
 
 @noticed("dump-not-voided", "d2-online", "I4", after="bring-up:half-lost-6")
-def dump_is_not_voided(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+def dump_is_not_voided(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """Its start is allowed again while the dump that was taken up may still be there: a boot takes it up once more."""
+
+    def unfence(here: Here, config: str) -> Twin:
+        end: End = yield from files.unfenced(here, config)
+        yield from here.sync()
+        return end
+
+    patch.setitem(TWINS, "unfence", unfence)
+    return without(plan, "void-dump")
+
+
+@noticed("dump-never-voided", "d2-online", "I11", after="bring-up:half-lost-6")
+def dump_is_never_voided(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Nothing makes sure that it is used up: its start stays forbidden for good."""
     return without(plan, "void-dump")
 
 

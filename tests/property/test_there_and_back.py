@@ -77,6 +77,7 @@ def flags(options: Options) -> tuple[str, ...]:
     """The words that mean these options."""
     words = ["--yes", "--json", f"--remove-area={'yes' if options.remove_area else 'no'}"]
     words += [f"--dst-device={options.dst_device}"] if options.dst_device else []
+    words += [f"--dump-device={options.dump_device}"] if options.dump_device else []
     words += [
         flag
         for flag, meant in (
@@ -93,6 +94,7 @@ def flags(options: Options) -> tuple[str, ...]:
         same_device=options.same_device,
         install_hooks=options.install_hooks,
         online=options.online,
+        dump_device=options.dump_device,
         remove_area=options.remove_area,
     ), "a world asks for what this test has no words for"
     return tuple(words)
