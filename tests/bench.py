@@ -17,10 +17,13 @@ from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
 
-from executor.journal import Journal
+from executor.journal import Journal, read_journal
+from executor.times import times
 from planner.make import make_plan
+from planner.model import Options
 from planner.plan import Began, Ended, Exited, Opened, What
 from tests.sandbox import Sandbox
+from tests.sandbox.driving import Driver
 from tests.sandbox.nodes import REPOSITORY, why_not
 from tests.worlds import NODES, bundled
 
@@ -84,6 +87,7 @@ def main() -> None:
         print(f"\nNothing on real nodes: {reason}")
         return
     hand_over()
+    frozen()
     memory()
 
 
@@ -145,6 +149,30 @@ def hand_over() -> None:
     line("vzplan", f"{median(ours):.2f} s")
     line(f"{len(NAIVE)} commands by ssh", f"{median(naive):.2f} s")
     line("ratio", f"{median(ours) / median(naive):.2f}", "target 0.25")
+
+
+def frozen() -> None:
+    """A container that keeps its memory, by a small filesystem and by a large one, in turns."""
+    say("Frozen time of a hand-over online", f"{FROZEN} moves each, in turns, on sandbox nodes")
+    took: dict[int, list[float]] = {mb: [] for mb in SIZES_MB}
+    for _ in range(FROZEN):
+        for mb, each in took.items():
+            with Sandbox("san", lun_mb=mb) as box, tempfile.TemporaryDirectory() as state:
+                driver = Driver(box, Path(state))
+                _, _, run = driver.apply(options=Options(online=True))
+                record = read_journal(driver.state, run)
+                told = times(record.plan, record.entries)
+                if told is None or told.frozen_s is None:
+                    raise SystemExit(f"the journal of {run} does not tell how long it was frozen")
+                each.append(told.frozen_s)
+    small, large = (median(each) for each in took.values())
+    for mb, each in took.items():
+        line(f"{mb} MiB", f"{median(each):.2f} s")
+    line("ratio", f"{large / small:.2f}", "target 1")
+
+
+FROZEN: Final = 3
+SIZES_MB: Final = (64, 4096)
 
 
 def _move(box: Sandbox) -> tuple[str, ...]:
