@@ -880,6 +880,29 @@ def half_a_dump_is_left(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return plan
 
 
+@noticed("carrier-held-by-both", "d2-staged-by-device", "I1")
+def dump_device_is_mounted_on_both(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The source does not let go of the device that carries the memory, and the destination does not look."""
+    return operand(without(plan, "release-dump-source"), "mount-dump-destination", 4, "any")
+
+
+@noticed("carrier-left-mounted", "d2-online-by-device", "I8")
+def dump_device_is_left_mounted(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The device that carried the memory stays mounted at the destination."""
+    return without(plan, "clear-dump", "remove-dump-room", "remove-dump-place")
+
+
+@noticed("memory-left-on-its-device", "d2-staged-by-device", "I8")
+def memory_is_left_on_its_device(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What was written down is not deleted from the device that carried it."""
+
+    def clear(here: Here, device: str, identity: str, room: str, _ctid: str) -> Twin:
+        return (yield from storage.release_device(here, device, identity, room))
+
+    patch.setitem(TWINS, "clear-dump", clear)
+    return plan
+
+
 @noticed("source-goes-on", "a-staged", "I2")
 def the_source_goes_on_after_the_pivot(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """What stands still at the source is resumed once it runs at the destination, not ended."""
