@@ -157,6 +157,7 @@ def test_what_still_stands_still_can_be_dealt_with_by_hand_as_the_docs_say(
             box.hn1.sh(switch(f"vzctl-chkpnt-{fault}-fails"))
         stop, watch, run = driver.apply(options=options)
         assert stop.outcome is Outcome.DOWN, (stop, watch.moves)
+        assert "still stands still, with all that it has in mind" in stop.because
         box.hn1.sh("rm /run/faults/*")
         box.hn1.sh(command)
         assert driver.recover(run).outcome is Outcome.UNWOUND
