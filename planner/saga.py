@@ -446,7 +446,8 @@ def _halted(plan: Plan, past: Past, step: Step, undo: Compensation) -> Stop:
     outcomes = past.failures.get((What.UNDO, step.id), [])
     node, cause = undo.do.node, past.unwinding or "the run could not go on"
     if node not in past.unsettled and outcomes and _not_up(outcomes[-1]) and node == plan.asked.source:
-        because = f"{cause}; the data is safe on {node}, released elsewhere, but '{undo.title}' did not work"
+        safe = f"{cause}; the data is safe on {node}, released elsewhere"
+        because = f"{safe}, but '{undo.title}' did not work: {words(outcomes[-1])}"
         return Stop(Outcome.DOWN, because, remaining)
     silent = f"{node} is off" if node in past.off else f"{node} cannot be settled"
     why = words(outcomes[-1]) if outcomes else silent

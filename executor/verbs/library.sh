@@ -448,7 +448,7 @@ go_on() { # as ensure_up: what stands still runs on, with all that it has in min
             echo "container $1 cannot be resumed (vzctl: exit status $resume_status)" >&2
             return 1
         fi
-        [ "$resume_status" != 0 ] || sleep 1
+        sleep 1 # whatever vzctl says: it may have resumed it, and failed afterwards
     done
     [ "$(state_of "$1")" = running ] || die "container $1 was to be resumed; it is $(state_of "$1") now"
     sync

@@ -46,7 +46,11 @@ def _subject(at: Situation) -> str:
 def _no_meaning(at: Situation) -> tuple[Finding, ...]:
     if at.dump_device_name is None or not (at.online or at.options.dump_device):
         return ()
-    why = "no device is handed over" if at.online else "no memory is taken along (--online)"
+    why = "no memory is taken along (--online)"
+    if at.online:
+        why = "no device is handed over"
+    elif at.has_memory:
+        why = "the memory was written down already, and goes from node to node"
     said = f"a dump device has no meaning here, and is not used: {why}"
     return (warning("dump-device-unused", _subject(at), said, "nothing"),)
 

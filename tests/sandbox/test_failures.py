@@ -144,6 +144,32 @@ def test_a_checkpoint_that_was_cut_off_leaves_nothing_stopped(tmp_path: Path) ->
         assert {known for _, known in tokens(box.hn1)} == {token}
 
 
+@pytest.mark.parametrize(("typed", "keeps"), [("--resume", True), ("--kill", False)])
+def test_what_still_stands_still_can_be_dealt_with_by_hand_as_the_docs_say(
+    typed: str, keeps: bool, tmp_path: Path
+) -> None:
+    command = f"vzctl --skiplock chkpnt {CTID} {typed}"
+    assert f"`{command}`" in (REPOSITORY / "docs/when-something-goes-wrong.md").read_text()
+    with in_state("a", State.RUNNING) as box:
+        driver, options = Driver(box, tmp_path), kept(box, "staged", WAYS["a"].there)
+        ((_, token),) = tokens(box.hn1)[:1]
+        for fault in ("dump", "resume"):
+            box.hn1.sh(switch(f"vzctl-chkpnt-{fault}-fails"))
+        stop, watch, run = driver.apply(options=options)
+        assert stop.outcome is Outcome.DOWN, (stop, watch.moves)
+        assert "still stands still, with all that it has in mind" in stop.because
+        box.hn1.sh("rm /run/faults/*")
+        box.hn1.sh(command)
+        assert driver.recover(run).outcome is Outcome.UNWOUND
+        counted = len(tokens(box.hn1))
+        deadline = time.monotonic() + 15
+        while len(tokens(box.hn1)) <= counted:
+            assert time.monotonic() < deadline, "the container does not count on"
+            time.sleep(0.02)
+        assert (tokens(box.hn1)[-1][1] == token) is keeps
+        assert leftovers(box) == []
+
+
 @pytest.mark.parametrize("spare", ["xfs", "btrfs"])
 def test_what_was_copied_onto_it_is_taken_back_from_any_filesystem(spare: str, tmp_path: Path) -> None:
     with in_state("b", State.RUNNING, spare) as box:

@@ -11,11 +11,12 @@ from planner.findings import Severity
 from planner.make import make_plan
 from planner.model import Device, Known, Request
 from tests.unit.test_checks import at_destination, at_source, container, having, said
-from tests.worlds import CTID, DUMP_WWID, asking, bundled, by_device, online
+from tests.worlds import CTID, DUMP_WWID, asking, bundled, by_device, online, suspended
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 SHARED: Final = bundled("shared")
-CARRIED: Final = by_device(online(bundled("san")))
+SAN: Final = bundled("san")
+CARRIED: Final = by_device(online(SAN))
 
 
 def config_of(request: Request, ctid: int) -> str:
@@ -84,3 +85,9 @@ def test_a_dump_device_that_has_no_meaning_is_not_used() -> None:
         assert said(request, "dump-device-unused") == [(WARNING, "hn1:/dev/sdd1")]
         assert not any("dump" in step.do.argv[0] for step in make_plan(request).steps if "device" in step.id)
         assert not {"mount-dump", "clear-dump"} & {step.do.argv[0] for step in make_plan(request).steps}
+
+
+def test_of_a_suspended_container_it_is_not_said_that_its_memory_stays() -> None:
+    request = asking(suspended(SAN), dump_device="/dev/sdd1")
+    (finding,) = (f for f in make_plan(request).findings if f.code == "dump-device-unused")
+    assert "goes from node to node" in finding.summary
