@@ -57,7 +57,7 @@ def plan_text(plan: Plan, *, verbose: bool = False) -> str:
     if plan.max_frozen_s is not None and plan.goes_down:
         lines.append(
             f"down for more than {plan.max_frozen_s} s before the pivot: everything is taken back "
-            f"(as long as vzplan itself is at work; {_limit(plan)})"
+            f"(as long as vzplan itself is at work{_but_not(plan)}; {_limit(plan)})"
         )
     if plan.steps:
         lines += ["", *_steps(plan, verbose=verbose)]
@@ -83,6 +83,12 @@ def _estimate(guess: Estimate, peer: str) -> str:
 
 def _mib(size: int | None) -> str:
     return "? MiB" if size is None else f"{-(-size >> 20):,} MiB"
+
+
+def _but_not(plan: Plan) -> str:
+    """What is not interrupted when the time has come."""
+    whole = any(step.do.argv[0] == "suspend-container" for step in plan.steps)
+    return ", and not before its memory is written down" if whole else ""
 
 
 def _limit(plan: Plan) -> str:
@@ -284,8 +290,13 @@ def _whereabouts(plan: Plan, past: Past) -> str:
         return f"on {destination}"
     if past.pivot is Pivot.ASKED:
         return f"on {source} or on {destination}; started on neither before that is known"
-    down = plan.goes_down in past.begun and plan.goes_down not in past.undone
-    return f"on {source}" + (", down" if down else "")
+    if plan.goes_down not in past.begun or plan.goes_down in past.undone:
+        return f"on {source}"
+    kill = next((step for step in plan.steps if step.do.argv[0] == "kill-container"), None)
+    staged = kill is not None and (kill.zone is Zone.RETIRE or kill.id not in past.begun)
+    if staged:
+        return f"on {source}, frozen: it has its memory, and goes on when it is taken back (recover)"
+    return f"on {source}, down"
 
 
 def _known(past: Past, move: Run | Stop) -> list[str]:

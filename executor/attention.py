@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Timer
-from typing import Protocol
+from typing import Final, Protocol
 
 from executor.engine import Watch
 from executor.node import NodeOutcome
@@ -26,6 +26,11 @@ class Nodes(Protocol):
     def abandon(self, command: Command, why: str) -> None:
         """Wait no longer for ``command``."""
         ...
+
+
+GIVEN_UP: Final = ("copy-tree", "dump-container", "undump-container")
+"""Verbs that may take long and can be ended at any time. Not suspend-container: CRIU is at work inside the container's
+own processes while it writes a whole checkpoint, and what it leaves there if it is killed is not known."""
 
 
 class Attention:
@@ -56,7 +61,7 @@ class Attention:
         self._watch.began(move)
         # What was wished for after the engine last asked, and before it was known what is under way now.
         self._hurry(self._signals.pending, Zone.PREPARE)
-        self._hurry(self._late, Zone.PREPARE, Zone.TRANSFER)
+        self._hurry(self._late, Zone.PREPARE, Zone.FREEZE, Zone.TRANSFER)
 
     def ended(self, move: Run, outcome: NodeOutcome) -> None:
         """See ``executor.engine.Watch``."""
@@ -84,13 +89,13 @@ class Attention:
         self._late = Wish(
             Want.UNWIND, f"it was down for longer than {self._plan.max_frozen_s} s (--max-frozen)"
         )
-        self._hurry(self._late, Zone.PREPARE, Zone.TRANSFER)
+        self._hurry(self._late, Zone.PREPARE, Zone.FREEZE, Zone.TRANSFER)
 
     def _hurry(self, wish: Wish | None, *zones: Zone) -> None:
         move = self._move
         if wish is None or move is None or move.what is not What.DO or self._zones[move.at] not in zones:
             return
-        if move.command.argv[0] == "copy-tree":
+        if move.command.argv[0] in GIVEN_UP:
             self._nodes.abandon(move.command, wish.because)
 
 

@@ -122,9 +122,10 @@ VERBS: Final[dict[str, Verb]] = {
         ("copied", "dump"), "the memory dump that this run put there is where it was copied to again"
     ),
     "mount-dump": Verb(
-        ("device", "identity", "room", "found"),
-        "as mount-device, of the device that carries the memory; noted, so that it is mounted again where the dump on "
-        "it is to be taken up and a power cut has unmounted it",
+        ("device", "identity", "room", "found", "ctid"),
+        "as mount-device, of the device that carries the memory; refused while another container's dump is on it, "
+        "which may be on its way; noted, so that it is mounted again where the dump on it is to be taken up and a "
+        "power cut has unmounted it",
     ),
     "accept-dump": Verb(
         ("dump",), "the memory dump that the other end of this run has written is there, and may be taken up"
@@ -184,6 +185,9 @@ VERBS: Final[dict[str, Verb]] = {
     "freeze-container": Verb(
         ("ctid", "root"),
         "the container stands still, with all that it has in mind, and what it has written is on its disk",
+    ),
+    "prove-frozen": Verb(
+        ("ctid", "root"), "looks only: the container that this run has frozen stands still yet"
     ),
     "dump-container": Verb(
         ("ctid", "root", "dumpfile"),

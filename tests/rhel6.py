@@ -108,6 +108,7 @@ TOOLS: Final[dict[str, Old]] = {
     "unshare": Old("muinh", "", "--mount --uts --ipc --net", leads=True),
     # file systems and devices
     "dmsetup": Old("cCnorvy", "ujmP", "--target --noheadings --columns --options --uuid"),
+    "debugfs": Old("wciDnV", "bsfRzd", operands=1),
     "dumpe2fs": Old("bfhixV", "o", operands=1),
     "mke2fs": Old("cFnqSvV", "bCEfgGiIJlLmMNoOrtTU"),
     "tune2fs": Old("flV", "cCeEgiIjJLmMoOrTuU"),

@@ -434,10 +434,9 @@ frozen_here() { # as ensure_up: does it, or some of it (a freeze may have been c
 
 go_on() { # as ensure_up: what stands still runs on, with all that it has in mind; fails if it still stands still
     how=chkpnt
-    if [ -f "$run/undumped" ]; then
-        how=restore
-        [ -f "$run/taken" ] || mark taken # it may change its disk from here on
-    fi
+    [ ! -f "$run/undumped" ] || how=restore
+    # It may change its disk from here on, and then nothing that was written down may be taken up.
+    { [ ! -f "$run/undumped" ] && [ ! -f "$run/killing" ]; } || [ -f "$run/taken" ] || mark taken
     vzctl --skiplock "$how" "$1" --resume >&2 </dev/null 9>&-
     resume_status=$?
     tries=0
@@ -479,7 +478,7 @@ as_written() { # DUMPFILE: is the disk as it was when that was written? Only if 
 
 take_up_file() { # as ensure_up: from the file of a staged checkpoint, which is void from here on; fails if nothing came of it
     [ ! -f "$run/taken" ] && as_written "$8" || return 1
-    [ "$(state_of "$1")" != mounted ] || die "container $1 is mounted, and cannot be unmounted"
+    [ "$(state_of "$1")" != mounted ] || not_up "container $1 is down, its memory is in its dump; $3 cannot be unmounted: see what is at work in there"
     mark taken
     vzctl --skiplock restore "$1" --dumpfile "$8" --skip_arpdetect >&2 </dev/null 9>&-
     taken_status=$?

@@ -6,7 +6,10 @@ disclaim "$1" "$made" "$new"
 if there "$1"; then
     [ -f "$made" ] && [ -d "$1" ] && [ ! -L "$1" ] || die "$1 is there already, and this run did not make it"
 else
-    [ -d "$new" ] && [ ! -L "$new" ] || mkdir -m "$2" -- "$new" || die "$1 cannot be made"
+    if [ ! -d "$new" ] || [ -L "$new" ]; then
+        rm -f -- "$new" # what leads somewhere else is not followed
+        mkdir -m "$2" -- "$new" || die "$1 cannot be made"
+    fi
     printf '%s\n' "$1" | dd of="$made" conv=fsync 2>/dev/null || die "cannot write $made"
     sync
     mv -n -T -- "$new" "$1"

@@ -15,5 +15,6 @@ may_be_whole || die "container $1 is $(state_of "$1"), and this run has not susp
 [ "$(state_of "$1")" = suspended ] || die "container $1 is $(state_of "$1"), not suspended"
 [ -z "$(mounted_at "$3")" ] || die "$3 is still mounted"
 ! rooted_in "$3" || die "a process still lives in $3"
+chmod -R go-rwx "$dump" || die "$dump cannot be kept from others"
 sync
 mark dumped # whole, and the disk is as it was left: from here on a power cut changes neither

@@ -8,6 +8,7 @@ from planner.plan import Command, Probe, Step, Zone
 from planner.situation import Situation
 from planner.steps import (
     DUMP_S,
+    LOOKS_ONLY,
     ONLY_FORWARD,
     SLOW_S,
     command,
@@ -86,6 +87,18 @@ def kill(at: Situation) -> Step:
         )
         if before
         else ONLY_FORWARD,
+    )
+
+
+def prove_frozen(at: Situation) -> Step:
+    """Look once more before it runs at the destination: whoever lets it go on at the source would have two of it."""
+    side = at.source
+    return Step(
+        id="prove-frozen",
+        title=f"prove that {at.ctid} stands still yet",
+        zone=Zone.TRANSFER,
+        do=command(side, "prove-frozen", at.ctid, side.root),
+        undo=LOOKS_ONLY,
     )
 
 

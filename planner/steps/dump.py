@@ -67,7 +67,7 @@ def _mount_at_source(at: Situation) -> Step:
         id="mount-dump-source",
         title=f"mount {dump_called(side)} at {dump_room(at, side)}",
         zone=Zone.PREPARE,
-        do=command(side, "mount-dump", *device, dump_room(at, side), "clean", deadline_s=SLOW_S),
+        do=command(side, "mount-dump", *device, dump_room(at, side), "clean", at.ctid, deadline_s=SLOW_S),
         undo=takes_back(
             "delete the memory dump, release it, prove it",
             command(side, "clear-dump", *device, dump_room(at, side), at.ctid, deadline_s=SLOW_S),
@@ -110,7 +110,7 @@ def take(at: Situation) -> tuple[Step, ...]:
         id="mount-dump-destination",
         title=f"mount {dump_called(side)} at {dump_room(at, side)}",
         zone=Zone.TRANSFER,
-        do=command(side, "mount-dump", *device, dump_room(at, side), "clean", deadline_s=SLOW_S),
+        do=command(side, "mount-dump", *device, dump_room(at, side), "clean", at.ctid, deadline_s=SLOW_S),
         undo=takes_back(
             "release it, prove it",
             command(side, "release-device", *device, dump_room(at, side), deadline_s=SLOW_S),

@@ -89,6 +89,7 @@ def still(at: Situation) -> tuple[Step, ...]:
         *dump.bring(at),
         files.activate_config(at),
         container.undump(at),
+        container.prove_frozen(at),
         container.bring_up_pivot(at),
         files.allow_start(at),
         container.ensure_up(at),

@@ -144,6 +144,40 @@ def test_a_checkpoint_that_was_cut_off_leaves_nothing_stopped(tmp_path: Path) ->
         assert {known for _, known in tokens(box.hn1)} == {token}
 
 
+@pytest.mark.parametrize(("typed", "token_stays"), [("--resume", True), ("--kill", False)])
+def test_what_somebody_does_to_it_while_it_stands_still_takes_the_move_back(
+    typed: str, token_stays: bool, tmp_path: Path
+) -> None:
+    with in_state("a", State.RUNNING) as box:
+        driver, options = Driver(box, tmp_path), kept(box, "staged", WAYS["a"].there)
+        ((_, token),) = tokens(box.hn1)[:1]
+
+        def by_hand() -> None:
+            box.hn1.sh(f"vzctl --skiplock chkpnt {CTID} {typed}")
+
+        stop, watch, _ = driver.apply({(What.DO, "prove-frozen"): by_hand}, options=options)
+        assert stop.outcome is Outcome.UNWOUND, (stop, watch.moves)
+        failed = [name for what, name, status in watch.moves if what is What.DO and status != 0]
+        assert failed == ["prove-frozen"], watch.moves
+        found = driver.facts()
+        assert (found["hn1"].container(CTID) is None, found["hn2"].container(CTID) is None) == (False, True)
+        assert (tokens(box.hn1)[-1][1] == token) is token_stays
+        assert leftovers(box) == []
+
+
+def test_a_dump_device_that_is_on_its_way_with_another_container_is_left_alone(tmp_path: Path) -> None:
+    fill = "mkdir /tmp/o; mount {0} /tmp/o; {1}; umount /tmp/o; rmdir /tmp/o"
+    with in_state("d2", State.RUNNING) as box:
+        driver, options = Driver(box, tmp_path), kept(box, "staged-by-device", WAYS["d2"].there)
+        before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
+        box.hn2.sh(fill.format("/dev/sdg1", "echo precious >/tmp/o/Dump.777"))
+        stop, watch, _ = driver.apply(options=options)
+        assert stop.outcome is Outcome.REFUSED, (stop, watch.moves)
+        assert "Dump.777" in stop.because
+        box.hn2.sh(fill.format("/dev/sdg1", "grep -q -x precious /tmp/o/Dump.777 && rm /tmp/o/Dump.777"))
+        assert_as_before(box, driver, before, hash_before)
+
+
 @pytest.mark.parametrize(("typed", "keeps"), [("--resume", True), ("--kill", False)])
 def test_what_still_stands_still_can_be_dealt_with_by_hand_as_the_docs_say(
     typed: str, keeps: bool, tmp_path: Path

@@ -127,6 +127,28 @@ def test_who_keeps_its_memory_has_a_limit_though_none_was_asked_for(clocks: list
     assert attention.heed() is not None
 
 
+@pytest.mark.parametrize(
+    ("world", "step", "given_up"),
+    [
+        ("a-staged", "dump", True),
+        ("d2-staged-by-device", "undump", True),
+        ("a-staged", "freeze", False),
+        ("a-online", "suspend", False),  # CRIU is at work inside the container's own processes
+        ("a-staged", "bring-up", False),
+    ],
+)
+def test_time_that_is_up_ends_what_may_take_long_and_can_be_ended(
+    world: str, step: str, given_up: bool, clocks: list[StoppedClock]
+) -> None:
+    nodes, plan = Nodes(), make_plan(WORLDS[world])
+    attention = at_work(nodes, Signals(), plan)
+    attention.began(doing(plan, str(plan.goes_down)))
+    (clock,) = clocks
+    attention.began(doing(plan, step))
+    clock.rings()
+    assert [verb for verb, _ in nodes.given_up] == [doing(plan, step).command.argv[0]] * given_up
+
+
 def test_time_that_ends_between_two_steps_is_not_missed(clocks: list[StoppedClock]) -> None:
     nodes = Nodes()
     attention = at_work(nodes, Signals())

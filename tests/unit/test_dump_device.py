@@ -7,9 +7,14 @@ from typing import Any, Final
 import pytest
 from msgspec import structs
 
+from executor.simulated.node import SimulatedNode
+from executor.simulated.tree import FIRST
+from executor.simulated.world import World
 from planner.findings import Severity
 from planner.make import make_plan
 from planner.model import Device, Known, Request
+from planner.plan import Exited
+from planner.verbs import UNFIT
 from tests.unit.test_checks import at_destination, at_source, container, having, said
 from tests.worlds import CTID, DUMP_WWID, asking, bundled, by_device, online, suspended
 
@@ -91,3 +96,18 @@ def test_of_a_suspended_container_it_is_not_said_that_its_memory_stays() -> None
     request = asking(suspended(SAN), dump_device="/dev/sdd1")
     (finding,) = (f for f in make_plan(request).findings if f.code == "dump-device-unused")
     assert "goes from node to node" in finding.summary
+
+
+@pytest.mark.parametrize(("name", "status"), [("Dump.777", UNFIT), ("Dump.123", 0), ("lost+found", 0)])
+def test_another_containers_memory_on_it_keeps_it_from_being_mounted(name: str, status: int) -> None:
+    world = World.of(CARRIED.source, CARRIED.destination)
+    lun = world.nodes["hn1"].luns[carrier("hn1").number]
+    world.luns = {**world.luns, lun: world.luns[lun]._replace(dumps=((name, FIRST),))}
+    steps = {step.id: step for step in make_plan(CARRIED).steps}
+    node = SimulatedNode(world, "hn1")
+    for step in ("own-hn1", "make-dump-place-source", "make-dump-room-source"):
+        assert node.run(steps[step].do) == Exited(0, "", "")
+    said = node.run(steps["mount-dump-source"].do)
+    assert isinstance(said, Exited)
+    assert said.status == status
+    assert bool(world.nodes["hn1"].mounts_of(lun)) is (status == 0)

@@ -90,7 +90,8 @@ def test_what_is_not_known_makes_no_estimate_and_is_said(request_: Request, said
     text = plan_text(plan)
     assert said in text
     assert "estimate  none: " in text
-    assert "everything is taken back (as long as vzplan itself is at work; there is no estimate)" in text
+    assert "everything is taken back (as long as vzplan itself is at work, " in text
+    assert "and not before its memory is written down; there is no estimate)" in text
 
 
 def test_a_hand_over_needs_no_count_of_files() -> None:
@@ -151,7 +152,7 @@ def test_what_was_asked_for_is_the_limit() -> None:
         plan = make_plan(asking(base, max_frozen_s=7))
         assert plan.max_frozen_s == 7
         assert "down for more than 7 s" in plan_text(plan)
-        assert "at work; --max-frozen)" in plan_text(plan)
+        assert "; --max-frozen)" in plan_text(plan)
 
 
 @pytest.mark.parametrize("world", [w for w in WORLDS if "online" not in w and "staged" not in w])
@@ -169,7 +170,8 @@ def test_show_says_how_long_by_what_and_where_the_limit_comes_from() -> None:
     )
     assert lines[3] == (
         "down for more than 115 s before the pivot: everything is taken back "
-        "(as long as vzplan itself is at work; 5 times the estimate, 60 s at least)"
+        "(as long as vzplan itself is at work, and not before its memory is written down; "
+        "5 times the estimate, 60 s at least)"
     )
     lines = plan_text(make_plan(measured(HAND_OVER))).splitlines()
     assert lines[2] == "estimate  frozen for about 13 s: 312 MiB of memory, 95 MiB/s to hn2"

@@ -45,6 +45,7 @@ TWINS: Final[dict[str, Callable[..., Twin]]] = {
     "stop-container": container.stop_container,
     "suspend-container": container.suspend_container,
     "freeze-container": staged.freeze_container,
+    "prove-frozen": staged.prove_frozen,
     "dump-container": staged.dump_container,
     "kill-container": staged.kill_container,
     "undump-container": staged.undump_container,

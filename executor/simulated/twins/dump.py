@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up
+from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up, unfit
 from executor.simulated.twins.storage import mount_device, release_device
 from executor.simulated.vz import config_path
 
@@ -57,8 +57,14 @@ def retire_dump(here: Here, ctid: str, dump: str, aside: str) -> Twin:
     return DONE
 
 
-def mount_dump(here: Here, device: str, identity: str, room: str, found: str) -> Twin:
-    """Noted, so that it can be mounted again."""
+def mount_dump(here: Here, device: str, identity: str, room: str, found: str, ctid: str) -> Twin:
+    """Not with another's dump on it; noted, so that it can be mounted again."""
+    disk = here.device(device)
+    if disk is not None and here.node.lun_at(room) != here.node.luns[disk.number]:
+        names = (name for name, _ in here.world.luns[here.node.luns[disk.number]].dumps)
+        others = [name for name in names if name.startswith("Dump.") and name != f"Dump.{ctid}"]
+        if others:
+            return unfit(f"{device} has {others[0]} on it")
     end: End = yield from mount_device(here, device, identity, room, found)
     if end.status == 0:
         yield from here.mark("carrier", f"{device} {identity} {room}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from executor.simulated import checkpoints, vz
-from executor.simulated.twins.here import DONE, End, Here, Twin, die
+from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up
 from executor.simulated.twins.storage import made_mounted, stands
 from planner.model import State
 from planner.verbs import NO_DEVICE, NO_DUMP
@@ -44,6 +44,14 @@ def dump_container(here: Here, ctid: str, root: str, dumpfile: str) -> Twin:
         return die(f"the memory of container {ctid} cannot be written to {dumpfile}")
     yield from here.sync()
     yield from here.mark("written")
+    return DONE
+
+
+def prove_frozen(here: Here, ctid: str, root: str) -> Twin:
+    """Looks only."""
+    yield from ()
+    if int(ctid) not in here.node.frozen or here.note("freezing") != here.node.boot_id:
+        return die(f"container {ctid} does not stand still any more")
     return DONE
 
 
@@ -95,11 +103,11 @@ def undump_container(
     else:
         if f"{dumpdir}/Dump.{ctid}" in node.tree:
             return die(f"{dumpdir}/Dump.{ctid} is there")
+        if vz.state_of(node, number) is State.MOUNTED:
+            yield from vz.unmount_root(here.world, node, number)
         end: End = yield from made_mounted(here, private, device, identity)
         if end.status:
             return end
-        if vz.state_of(node, number) is State.MOUNTED:
-            yield from vz.unmount_root(here.world, node, number)
         yield from here.mark("undumped")
         yield from checkpoints.undump(here.world, node, number, dumpfile, resumed=False)
         if vz.state_of(node, number) is not State.RUNNING:
@@ -116,6 +124,8 @@ def go_on(here: Here, ctid: int) -> Generator[None, None, bool]:
     """What stands still runs on; False: it still stands still."""
     if here.note("undumped") is not None and here.note("taken") is None:
         here.world.untaken |= {(here.node.name, ctid)}
+    begun = here.note("undumped") is not None or here.note("killing") is not None
+    if begun and here.note("taken") is None:
         yield from here.mark("taken")
     still = ctid in here.node.frozen
     yield from checkpoints.resume(here.world, here.node, ctid)
@@ -133,7 +143,7 @@ def take_up_file(here: Here, ctid: int, dumpfile: str) -> Generator[None, None, 
     if here.note("taken") is not None or not _as_written(here, dumpfile):
         return None
     if vz.state_of(node, ctid) is State.MOUNTED:
-        return die(f"container {ctid} is mounted, and cannot be unmounted")
+        return not_up(f"container {ctid} is down, its memory is in its dump; its root cannot be unmounted")
     here.world.untaken |= {(node.name, ctid)}
     yield from here.mark("taken")
     yield from checkpoints.undump(here.world, node, ctid, dumpfile, resumed=True)
