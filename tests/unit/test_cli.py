@@ -19,7 +19,7 @@ from planner.codec import decode_plan
 from planner.make import make_plan
 from planner.plan import Began, Ended, Exited, Opened, Outcome, What
 from tests.unit.conftest import Vzplan
-from tests.worlds import NODES, bundled, online
+from tests.worlds import NODES, WORLDS, bundled, online
 
 
 def test_every_outcome_has_an_exit_code_of_its_own() -> None:
@@ -172,6 +172,41 @@ def test_runs_and_status_tell_of_a_run_whose_controller_is_gone(vzplan: Vzplan, 
     assert f"next       vzplan recover {run}" in said
     code, said, _ = vzplan("status", run, "--json")
     assert json.loads(said)["zone"] == "prepare"
+
+
+@pytest.mark.parametrize(
+    ("world", "to", "said"),
+    [
+        (
+            "a-staged",
+            "freeze",
+            "on hn1, frozen: it has its memory, and goes on when it is taken back (recover)",
+        ),
+        (
+            "a-staged",
+            "undump",
+            "on hn1, frozen: it has its memory, and goes on when it is taken back (recover)",
+        ),
+        (
+            "d2-staged",
+            "dump",
+            "on hn1, frozen: it has its memory, and goes on when it is taken back (recover)",
+        ),
+        ("d2-staged", "kill", "on hn1, down"),
+        ("a-online", "suspend", "on hn1, down"),
+    ],
+)
+def test_status_tells_what_is_frozen_from_what_is_down(
+    world: str, to: str, said: str, vzplan: Vzplan, tmp_path: Path
+) -> None:
+    plan, run = make_plan(WORLDS[world]), "20260101-000000-abcdef"
+    with Journal.create(tmp_path / "state" / "runs" / run, Opened(run, plan, (), None)) as journal:
+        for step in plan.steps:
+            journal.append(Began(What.DO, step.id))
+            journal.append(Ended(What.DO, step.id, Exited(0, "", "")))
+            if step.id == to:
+                break
+    assert f"container  {said}\n" in vzplan("status", run)[1]
 
 
 def finished_run(state: Path, run: str) -> None:
