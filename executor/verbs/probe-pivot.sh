@@ -5,8 +5,14 @@ if [ -f "$run/out" ] && [ ! -f "$run/refused" ]; then
 fi
 # "No" is said only by what would remember a "yes": with the run's record its memory goes too.
 grep -q -x -F "run=$VZPLAN_RUN" "$VZPLAN_HOME/owners/$1" 2>/dev/null || exit 12
-# What was undumped stands still until it is resumed.
-[ ! -f "$run/undumped" ] || ! stands_still "$2" || exit 11
+# What was undumped stands still until it is resumed; what only waits for its disk does not for long.
+if [ -f "$run/undumped" ] && [ "$(state_of "$1")" = running ]; then
+    for _ in 1 2 3; do
+        stands_still "$2" || exit 10
+        sleep 1
+    done
+    exit 11
+fi
 case $(state_of "$1") in
     stopped | suspended | mounted | deleted) exit 11 ;;
     *) exit 12 ;;

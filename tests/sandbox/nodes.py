@@ -392,12 +392,14 @@ def summary(box: Sandbox) -> str:
     options = f'--from hn1 --ssh "-F {config}"'
     state = f"VZPLAN_STATE={box.folder}/state"
     flags = "" if box._spec.world == "san" else " --dst-device /dev/sdg1 --install-hooks"
+    carrier = " --dump-device /dev/sdb1" if box._spec.world == "san" else " --precopy auto"
     return (
         f"Two nodes, hn1 and hn2; container {CTID} is on hn1. An ssh config for them: {config}\n\n"
         f"  ssh -F {config} hn1 vzlist -a\n"
         f"  .venv/bin/vzplan show {CTID} hn2 {options}\n"
         f"  {state} .venv/bin/vzplan apply {CTID} hn2 {options}\n"
         f"  .venv/bin/vzplan show {CTID} hn2 {options}{flags or ' --dst-shared'}\n"
+        f"  .venv/bin/vzplan show {CTID} hn2 {options} --online{carrier}\n"
         f"  {state} .venv/bin/vzplan runs\n"
         "  make sandbox-down\n"
     )

@@ -373,7 +373,7 @@ def probe_pivot(here: Here, ctid: str, root: str) -> Twin:
         return End(YES)
     if (here.node.text(f"{OWNERS}/{ctid}") or "").split(" ")[0] != here.run:
         return End(UNPROVED)  # with the run's record its memory goes too
-    if here.note("undumped") is not None and int(ctid) in here.node.frozen:
-        return End(NO)  # it stands still until it is resumed
+    if here.note("undumped") is not None and vz.state_of(here.node, int(ctid)) is State.RUNNING:
+        return End(NO if int(ctid) in here.node.frozen else YES)  # it stands still until it is resumed
     state = vz.state_of(here.node, int(ctid))
     return End(NO if state in (State.STOPPED, State.SUSPENDED, State.MOUNTED, State.DELETED) else UNPROVED)
