@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from typing import Final
 
 from planner.verbs import VERBS
+
+SHARED: Final = ("library", "memory")
+"""Files of the library, in order."""
 
 
 @cache
@@ -26,7 +30,7 @@ def text(verb: str) -> str:
 
 def library() -> str:
     """What every verb's text is preceded by."""
-    return _read("library")
+    return "\n".join(_read(name) for name in SHARED)
 
 
 def wrapper() -> str:

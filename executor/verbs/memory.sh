@@ -1,0 +1,159 @@
+# shellcheck shell=sh disable=SC2015,SC2154 # "A && B || die": die never returns; names and die() come from library.sh
+# What the verbs share about a container's memory: the dump that this run writes of it, takes up once, and makes void.
+# Behind library.sh, before each verb.
+
+stands_still() { # ROOT: there are processes in it, and none of them can run: the kernel's freezer shows as D, SIGSTOP as T
+    still=1
+    for each in $(processes_in "$1"); do
+        state=$(first_line "/proc/$each/stat")
+        state=${state##*) }
+        case $state in
+            [DTt]*) still=0 ;;
+            '' | [ZX]*) ;; # it has ended
+            *) return 1 ;;
+        esac
+    done
+    return "$still"
+}
+
+forget_dump() { # DUMP: its name goes first, durably; what it holds matches no disk any more
+    forgotten=$(beside "$1")
+    if there "$1"; then
+        rm -rf --one-file-system -- "$forgotten" # of an earlier try
+        mv -n -T -- "$1" "$forgotten" && ! there "$1" || die "$1 cannot be renamed to $forgotten"
+        sync
+    fi
+    there "$forgotten" || return 0
+    rm -rf --one-file-system -- "$forgotten"
+    sync
+}
+
+of_this_run() { # whether a dump here was made, or brought here, by this run, and has not been used up
+    [ -f "$run/dumping" ] || [ -f "$run/put-dump" ]
+}
+
+may_be_whole() { # after a power cut a dump that was not synced may be only half there, or newer than its disk
+    [ -f "$run/put-dump" ] || [ -f "$run/dumped" ] || [ "$(first_line "$run/dumping")" = "$(boot_id)" ]
+}
+
+has_been_written() { # whether a dump on the device that carries it may be this run's
+    of_this_run || [ -f "$run/taken" ] || [ -f "$run/writing" ] || [ -f "$run/undumped" ]
+}
+
+had_memory() { # whether the container was to keep its memory, and this run has begun to take it along
+    of_this_run || [ -f "$run/taken" ] || [ -f "$run/freezing" ]
+}
+
+used_up() { # whoever finds a dump here from now on has another one before him
+    sync # vzctl has deleted it, or forget_dump has
+    [ ! -f "$run/carrier" ] || : >"$run/writing" # but a dump that cannot be seen just now, for its device is not mounted, is still this run's
+    rm -f "$run/dumping" "$run/dumped" "$run/put-dump"
+    sync
+}
+
+take_up() { # as ensure_up: from this run's dump, which is void from here on; fails if nothing came of it
+    [ ! -f "$run/taken" ] && may_be_whole || return 1
+    mark taken
+    vzctl --skiplock restore "$1" >&2 </dev/null 9>&- # what it brings back must outlive this command
+    taken_status=$?
+    [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
+    case $(state_of "$1") in
+        running) return 0 ;;
+        suspended) echo "container $1: its memory could not be taken up (vzctl: exit status $taken_status)" >&2 ;;
+        # vzctl deletes the dump only once it runs; then the disk may have changed.
+        stopped) die "the memory of container $1 was taken up, and it is down again" ;;
+        *) die "the memory of container $1 was to be taken up; it is $(state_of "$1") now" ;;
+    esac
+    [ "$taken_status" != 0 ] || die "the memory of container $1 was taken up, and it is down again"
+    return 1
+}
+
+# A staged checkpoint: the container stands still, its memory is written to a file, and it can go on as if nothing had been.
+
+frozen_here() { # as ensure_up: does it, or some of it (a freeze may have been cut off), stand still for a staged checkpoint?
+    [ "$8" != - ] && [ "$(state_of "$1")" = running ] || return 1
+    [ "$(first_line "$run/freezing")" = "$(boot_id)" ] || stands_still "$3"
+}
+
+go_on() { # as ensure_up: what stands still runs on, with all that it has in mind; fails if it still stands still
+    how=chkpnt
+    [ ! -f "$run/undumped" ] || how=restore
+    # It may change its disk from here on, and then nothing that was written down may be taken up.
+    { [ ! -f "$run/undumped" ] && [ ! -f "$run/killing" ]; } || [ -f "$run/taken" ] || mark taken
+    vzctl --skiplock "$how" "$1" --resume >&2 </dev/null 9>&-
+    resume_status=$?
+    tries=0
+    while stands_still "$3"; do # or all of it waits for its disk just now
+        tries=$((tries + 1))
+        if [ "$tries" -gt 3 ]; then
+            [ "$resume_status" != 0 ] || die "container $1 was resumed, and still stands still"
+            echo "container $1 cannot be resumed (vzctl: exit status $resume_status)" >&2
+            return 1
+        fi
+        sleep 1 # whatever vzctl says: it may have resumed it, and failed afterwards
+    done
+    [ "$(state_of "$1")" = running ] || die "container $1 was to be resumed; it is $(state_of "$1") now"
+    sync
+}
+
+kill_frozen() { # CTID PRIVATE ROOT HOW DUMPFILE: what stands still ends; what runs is left alone
+    if [ "$(state_of "$1")" = running ]; then
+        stands_still "$3" || die "container $1 runs; only one that stands still is killed"
+        mark killing "$(boot_id)"
+        vzctl --skiplock "$4" "$1" --kill >&2 </dev/null 9>&-
+    fi
+    [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
+    case $(state_of "$1") in
+        stopped | suspended | deleted) ;;
+        *) die "container $1 is still $(state_of "$1")" ;;
+    esac
+    [ -z "$(mounted_at "$3")" ] || die "$3 is still mounted"
+    ! rooted_in "$3" || die "a process still lives in $3"
+    sync
+    [ "$5" != - ] || return 0
+    ! as_written "$5" || mark dumped # and unmounted, and synced: from here on a power cut does not change that
+}
+
+as_written() { # DUMPFILE: is the disk as it was when that was written? Only if what stood still then was killed by this run
+    [ -f "$run/written" ] && there "$1" || return 1
+    [ -f "$run/dumped" ] || [ "$(first_line "$run/killing")" = "$(boot_id)" ]
+}
+
+take_up_file() { # as ensure_up: from the file of a staged checkpoint, which is void from here on; fails if nothing came of it
+    [ ! -f "$run/taken" ] && as_written "$8" || return 1
+    [ "$(state_of "$1")" != mounted ] || not_up "container $1 is down, its memory is in its dump; $3 cannot be unmounted: see what is at work in there"
+    mark taken
+    vzctl --skiplock restore "$1" --dumpfile "$8" --skip_arpdetect >&2 </dev/null 9>&-
+    taken_status=$?
+    [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
+    case $(state_of "$1") in
+        running)
+            stands_still "$3" || return 0
+            kill_frozen "$1" "$2" "$3" restore -
+            ;;
+        stopped) ;;
+        *) die "the memory of container $1 was to be taken up; it is $(state_of "$1") now" ;;
+    esac
+    [ "$taken_status" != 0 ] || die "the memory of container $1 was taken up, and it is down again"
+    echo "container $1: its memory could not be taken up (vzctl: exit status $taken_status)" >&2
+    return 1
+}
+
+wake() { # CTID ROOT: a checkpoint that was cut off may have left it stopped
+    stands_still "$2" || return 0
+    # shellcheck disable=SC2046 # one word each
+    kill -s CONT $(processes_in "$2")
+    tries=0
+    while stands_still "$2"; do # or all of it waits for its disk just now
+        tries=$((tries + 1))
+        [ "$tries" -le 3 ] || not_up "container $1 stands still, since its memory was to be written down"
+        sleep 1
+    done
+}
+
+fetch_carrier() { # CTID: mount the device that carries the dump again, if there is something to be taken up on it
+    [ -f "$run/carrier" ] && [ ! -f "$run/taken" ] || return 0
+    read -r carrier carrier_identity carrier_room <"$run/carrier"
+    (mount_device "$carrier" "$carrier_identity" "$carrier_room" any) ||
+        not_up "the memory of container $1 is on $carrier, which cannot be mounted (started by hand it loses that)"
+}
