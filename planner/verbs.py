@@ -132,7 +132,7 @@ VERBS: Final[dict[str, Verb]] = {
     ),
     "clear-dump": Verb(
         ("device", "identity", "room", "ctid"),
-        "no memory dump of this run's is on the device, which nothing on this node mounts or holds",
+        "no memory dump of this run's is on the device, which nothing on this node mounts or holds; then room is gone",
     ),
     "void-dump": Verb(
         ("dump",),

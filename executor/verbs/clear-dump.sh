@@ -8,3 +8,4 @@ if has_been_written && there "$3"; then
     ! there "$3/Dump.$4" || die "$3/Dump.$4 cannot be deleted"
 fi
 release_device "$1" "$2" "$3"
+remove_made "$3" # last: as long as it is there, something may be left on the device

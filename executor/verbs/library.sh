@@ -60,6 +60,24 @@ disclaim() { # PATH MARKER BESIDE: what another made between this run's mark and
     fi
 }
 
+remove_made() { # PATH: see remove-made
+    made=$(marker "$1")
+    new=$(beside "$1")
+    disclaim "$1" "$made" "$new"
+    drop_beside "$new"
+    [ -f "$made" ] || { sync; return 0; }
+    if [ -d "$1" ] && [ ! -L "$1" ]; then
+        held=$(mounts_within "$1")
+        [ -z "$held" ] || die "still mounted: $held"
+        rmdir -- "$1" || die "$1 is not empty"
+    elif there "$1"; then
+        rm -f -- "$1" || die "$1 cannot be removed"
+    fi
+    sync
+    rm -f "$made"
+    sync # a mark that came back would let this run remove what another makes there later
+}
+
 drop_beside() { # BESIDE: a file, or an empty directory, that had no time to get its name
     if [ -d "$1" ] && [ ! -L "$1" ]; then rmdir -- "$1"; else rm -f -- "$1"; fi
 }

@@ -45,8 +45,20 @@ def _make(at: Situation, side: Side, path: str, what: str) -> Step:
         title=f"make {path} for the memory dump",
         zone=Zone.PREPARE,
         do=command(side, "make-dir", path, "0700"),
-        undo=takes_back(*_removed(at, side, path), must=False),
+        undo=takes_back(*_taken_back(at, side, path), must=False),
     )
+
+
+def _taken_back(at: Situation, side: Side, path: str) -> tuple[str, Command]:
+    """Where the dump's device is mounted to be written to, nothing goes before that is cleared."""
+    if side is at.source and path == dump_room(at, side) != dump_place(at, side):
+        return "delete the memory dump, release it, rmdir it", _cleared(at, side)
+    return _removed(at, side, path)
+
+
+def _cleared(at: Situation, side: Side) -> Command:
+    operands = (*dump_device_of(side), dump_room(at, side), at.ctid)
+    return command(side, "clear-dump", *operands, deadline_s=SLOW_S)
 
 
 def _removed(at: Situation, side: Side, path: str) -> tuple[str, Command]:
@@ -70,7 +82,7 @@ def _mount_at_source(at: Situation) -> Step:
         do=command(side, "mount-dump", *device, dump_room(at, side), "clean", at.ctid, deadline_s=SLOW_S),
         undo=takes_back(
             "delete the memory dump, release it, prove it",
-            command(side, "clear-dump", *device, dump_room(at, side), at.ctid, deadline_s=SLOW_S),
+            _cleared(at, side),
             must=False,
         ),
     )
@@ -212,8 +224,9 @@ def retire(at: Situation) -> tuple[Step, ...]:
         return ()
     both = (at.source, at.destination)
     if at.by_device:
-        rooms = (_remove(at, side, dump_room(at, side), "dump-room") for side in both)
-        return (_clear(at), *rooms, *(_remove(at, side, dump_place(at, side), "dump-place") for side in both))
+        room = _remove(at, at.source, dump_room(at, at.source), "dump-room")
+        places = (_remove(at, side, dump_place(at, side), "dump-place") for side in both)
+        return (_clear(at), room, *places)
     if at.staged:
         return tuple(_remove(at, side, dump_place(at, side), "dump-place") for side in both)
     old = dump_of(at, at.source)
@@ -241,9 +254,7 @@ def _clear(at: Situation) -> Step:
         id="clear-dump",
         title=f"delete the memory dump, which is void, from {dump_called(side)}; release that, prove it",
         zone=Zone.RETIRE,
-        do=command(
-            side, "clear-dump", *dump_device_of(side), dump_room(at, side), at.ctid, deadline_s=SLOW_S
-        ),
+        do=_cleared(at, side),
         undo=ONLY_FORWARD,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from executor.simulated.twins.files import remove_made
 from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up, unfit
 from executor.simulated.twins.storage import mount_device, release_device
 from executor.simulated.vz import config_path
@@ -109,4 +110,7 @@ def clear_dump(here: Here, device: str, identity: str, room: str, ctid: str) -> 
                     return die(f"{path} cannot be deleted")
                 node.drop(path)
                 yield
-    return (yield from release_device(here, device, identity, room))
+    released: End = yield from release_device(here, device, identity, room)
+    if released.status:
+        return released
+    return (yield from remove_made(here, room))
