@@ -2,9 +2,10 @@
 # suspend-container CTID PRIVATE ROOT DUMPDIR: exit statuses of vzctl are not believed; look
 dump=$4/Dump.$1
 if [ "$(state_of "$1")" = running ]; then
-    if there "$dump"; then
-        of_this_run || die "$dump is there, and this run did not make it"
+    if of_this_run; then
         forget_dump "$dump" # half of it
+    elif there "$dump"; then
+        die "$dump is there, and this run did not make it"
     fi
     [ ! -f "$run/taken" ] || die "container $1 was suspended once, and runs again"
     mark dumping "$(boot_id)"

@@ -172,7 +172,7 @@ def enable_pivot(at: Situation) -> Step:
 
 
 def ensure_memory(at: Situation) -> tuple[Step, ...]:
-    """A pivot that was cut off is brought to its end while the config says yet where the dump is."""
+    """A pivot that was cut off is brought to its end before a boot may take the dump up, or look elsewhere for it."""
     step = Step(
         id="ensure-memory",
         title=f"make sure that {at.ctid} runs with its memory",
@@ -181,7 +181,7 @@ def ensure_memory(at: Situation) -> tuple[Step, ...]:
         undo=ONLY_FORWARD,
         ensures=True,
     )
-    return (step,) if at.by_device and not at.staged else ()
+    return (step,) if at.online and not at.staged else ()
 
 
 def ensure_up(at: Situation) -> Step:

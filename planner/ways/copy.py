@@ -50,6 +50,7 @@ def up(at: Situation) -> tuple[Step, ...]:
         files.hide_config(at, parts.backup(at)),
         files.activate_config(at),
         container.bring_up_pivot(at),
+        *container.ensure_memory(at),
         *dump.void(at),
         files.allow_start(at),
         container.ensure_up(at),

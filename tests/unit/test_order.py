@@ -86,8 +86,7 @@ def test_the_destination_is_made_sure_of_before_anything_of_the_source_goes(worl
     plan = plan_of(world)
     retire = plan.steps[plan.pivot + 1 :]
     ensures = [step.id for step in retire if step.ensures]
-    void = ["void-dump"] if "online" in world else []
-    void = ["ensure-memory", *void] if "online-by-device" in world else void
+    void = ["ensure-memory", "void-dump"] if "online" in world else []
     assert ensures == [*void, "allow-start", *(["ensure-up"] if world in UP else [])]
     assert [step.id for step in retire[: len(ensures)]] == ensures
 

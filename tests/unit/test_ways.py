@@ -496,8 +496,7 @@ def test_it_ends_in_the_state_in_which_it_began(world: str) -> None:
     assert note.do.argv == ("note-state", "123", state)
     assert isinstance(note.undo, Compensation)
     assert note.undo.do.argv[-2] == state
-    void = ["void-dump"] if "online" in world else []
-    void = ["ensure-memory", *void] if "online-by-device" in world else void
+    void = ["ensure-memory", "void-dump"] if "online" in world else []
     assert [s.id for s in plan.steps if s.ensures] == (
         ["allow-start"] if state in DOWN else [*void, "allow-start", "ensure-up"]
     )

@@ -63,10 +63,10 @@ def suspend_container(here: Here, ctid: str, private: str, root: str, dumpdir: s
     """vzctl's exit statuses are not believed; look."""
     number, node, dump = int(ctid), here.node, f"{dumpdir}/Dump.{ctid}"
     if vz.state_of(node, number) is State.RUNNING:
-        if dump in node.tree:
-            if not _of_this_run(here):
-                return die(f"{dump} is there, and this run did not make it")
+        if _of_this_run(here):
             yield from _forget_dump(here, dump)
+        elif dump in node.tree:
+            return die(f"{dump} is there, and this run did not make it")
         if here.note("taken") is not None:
             return die(f"container {ctid} was suspended once, and runs again")
         yield from here.mark("dumping", node.boot_id)
