@@ -843,13 +843,13 @@ def dump_is_not_voided(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
         return end
 
     patch.setitem(TWINS, "unfence", unfence)
-    return without(plan, "void-dump")
+    return without(plan, "ensure-memory", "void-dump")
 
 
 @noticed("dump-never-voided", "d2-online", "I11", after="bring-up:half-lost-6")
 def dump_is_never_voided(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """Nothing makes sure that it is used up: its start stays forbidden for good."""
-    return without(plan, "void-dump")
+    return without(plan, "ensure-memory", "void-dump")
 
 
 @noticed("memory-thrown-away", "a-online", "I8")
@@ -889,7 +889,7 @@ def dump_device_is_mounted_on_both(_patch: pytest.MonkeyPatch, plan: Plan) -> Pl
 @noticed("carrier-left-mounted", "d2-online-by-device", "I8")
 def dump_device_is_left_mounted(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The device that carried the memory stays mounted at the destination."""
-    return without(plan, "clear-dump", "remove-dump-room", "remove-dump-place")
+    return without(plan, "clear-dump", "remove-dump-place")
 
 
 @noticed("memory-left-on-its-device", "d2-staged-by-device", "I8")
@@ -897,7 +897,8 @@ def memory_is_left_on_its_device(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """What was written down is not deleted from the device that carried it."""
 
     def clear(here: Here, device: str, identity: str, room: str, _ctid: str) -> Twin:
-        return (yield from storage.release_device(here, device, identity, room))
+        end: End = yield from storage.release_device(here, device, identity, room)
+        return end if end.status else (yield from files.remove_made(here, room))
 
     patch.setitem(TWINS, "clear-dump", clear)
     return plan
