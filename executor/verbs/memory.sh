@@ -16,6 +16,16 @@ stands_still() { # ROOT: there are processes in it, and none of them can run: th
     return "$still"
 }
 
+keeps_still() { # ROOT: it stands still, and not only because all of it waits for its disk just now
+    tries=0
+    while stands_still "$1"; do
+        tries=$((tries + 1))
+        [ "$tries" -le 3 ] || return 0
+        sleep 1
+    done
+    return 1
+}
+
 forget_dump() { # DUMP: its name goes first, durably; what it holds matches no disk any more
     forgotten=$(beside "$1")
     if there "$1"; then
@@ -82,16 +92,11 @@ go_on() { # as ensure_up: what stands still runs on, with all that it has in min
     { [ ! -f "$run/undumped" ] && [ ! -f "$run/killing" ]; } || [ -f "$run/taken" ] || mark taken
     vzctl --skiplock "$how" "$1" --resume >&2 </dev/null 9>&-
     resume_status=$?
-    tries=0
-    while stands_still "$3"; do # or all of it waits for its disk just now
-        tries=$((tries + 1))
-        if [ "$tries" -gt 3 ]; then
-            [ "$resume_status" != 0 ] || die "container $1 was resumed, and still stands still"
-            echo "container $1 cannot be resumed (vzctl: exit status $resume_status)" >&2
-            return 1
-        fi
-        sleep 1 # whatever vzctl says: it may have resumed it, and failed afterwards
-    done
+    if keeps_still "$3"; then # whatever vzctl says: it may have resumed it, and failed afterwards
+        [ "$resume_status" != 0 ] || die "container $1 was resumed, and still stands still"
+        echo "container $1 cannot be resumed (vzctl: exit status $resume_status)" >&2
+        return 1
+    fi
     [ "$(state_of "$1")" = running ] || die "container $1 was to be resumed; it is $(state_of "$1") now"
     sync
 }
@@ -102,14 +107,7 @@ kill_frozen() { # CTID PRIVATE ROOT HOW DUMPFILE: what stands still ends; what r
         mark killing "$(boot_id)"
         vzctl --skiplock "$4" "$1" --kill >&2 </dev/null 9>&-
     fi
-    [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
-    case $(state_of "$1") in
-        stopped | suspended | deleted) ;;
-        *) die "container $1 is still $(state_of "$1")" ;;
-    esac
-    [ -z "$(mounted_at "$3")" ] || die "$3 is still mounted"
-    ! rooted_in "$3" || die "a process still lives in $3"
-    sync
+    take_off "$1" "$3"
     [ "$5" != - ] || return 0
     ! as_written "$5" || mark dumped # and unmounted, and synced: from here on a power cut does not change that
 }
@@ -143,12 +141,7 @@ wake() { # CTID ROOT: a checkpoint that was cut off may have left it stopped
     stands_still "$2" || return 0
     # shellcheck disable=SC2046 # one word each
     kill -s CONT $(processes_in "$2")
-    tries=0
-    while stands_still "$2"; do # or all of it waits for its disk just now
-        tries=$((tries + 1))
-        [ "$tries" -le 3 ] || not_up "container $1 stands still, since its memory was to be written down"
-        sleep 1
-    done
+    ! keeps_still "$2" || not_up "container $1 stands still, since its memory was to be written down"
 }
 
 fetch_carrier() { # CTID: mount the device that carries the dump again, if there is something to be taken up on it

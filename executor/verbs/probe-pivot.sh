@@ -7,10 +7,7 @@ fi
 grep -q -x -F "run=$VZPLAN_RUN" "$VZPLAN_HOME/owners/$1" 2>/dev/null || exit 12
 # What was undumped stands still until it is resumed; what only waits for its disk does not for long.
 if [ -f "$run/undumped" ] && [ "$(state_of "$1")" = running ]; then
-    for _ in 1 2 3; do
-        stands_still "$2" || exit 10
-        sleep 1
-    done
+    keeps_still "$2" || exit 10
     exit 11
 fi
 case $(state_of "$1") in

@@ -12,7 +12,7 @@ from executor.simulated.twins.dump import fetch_carrier
 from executor.simulated.twins.files import unfenced
 from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up, same_disk, unfit
 from executor.simulated.twins.staged import go_on, take_up_file
-from executor.simulated.twins.storage import made_mounted, stands
+from executor.simulated.twins.storage import made_mounted, stands, take_off
 from planner.codec import text_sha256
 from planner.model import State
 from planner.verbs import MEMORY_LOST, NO, NO_DEVICE, NO_DUMP, NOT_UP, UNPROVED, YES
@@ -168,13 +168,7 @@ def stop_container(here: Here, ctid: str, private: str, root: str) -> Twin:
     number, node = int(ctid), here.node
     if vz.state_of(node, number) is State.RUNNING:
         yield from vz.stop(here.world, node, number, skiplock=True)
-    if vz.state_of(node, number) is State.MOUNTED:
-        yield from vz.unmount_root(here.world, node, number)
-    state = vz.state_of(node, number)
-    if state not in (State.STOPPED, State.SUSPENDED, State.DELETED):
-        return die(f"container {ctid} is still {state}")
-    yield from here.sync()
-    return DONE
+    return (yield from take_off(here, number))
 
 
 def ensure_up(

@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 from executor.simulated import checkpoints, vz
 from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up
-from executor.simulated.twins.storage import made_mounted, stands
+from executor.simulated.twins.storage import made_mounted, stands, take_off
 from planner.model import State
 from planner.verbs import NO_DEVICE, NO_DUMP
 
@@ -73,15 +73,10 @@ def kill_frozen(here: Here, ctid: int, dumpfile: str) -> Twin:
             return die(f"container {ctid} runs; only one that stands still is killed")
         yield from here.mark("killing", node.boot_id)
         yield from checkpoints.kill(node, ctid)
-    if vz.state_of(node, ctid) is State.MOUNTED:
-        yield from vz.unmount_root(here.world, node, ctid)
-    state = vz.state_of(node, ctid)
-    if state not in (State.STOPPED, State.SUSPENDED, State.DELETED):
-        return die(f"container {ctid} is still {state}")
-    yield from here.sync()
-    if _as_written(here, dumpfile):
+    end: End = yield from take_off(here, ctid)
+    if not end.status and _as_written(here, dumpfile):
         yield from here.mark("dumped")
-    return DONE
+    return end
 
 
 def _as_written(here: Here, dumpfile: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from executor.simulated import vz
 from executor.simulated.tree import EMPTY, HALF, Data, Dir
 from executor.simulated.twins.here import DONE, End, Here, Twin, die, dirty, held, not_up, same_disk, unfit
-from planner.model import Device
+from planner.model import Device, State
 from planner.verbs import NO_DEVICE
 
 
@@ -249,3 +249,14 @@ def made_mounted(here: Here, private: str, device: str, identity: str) -> Twin:
     if device == NO_DEVICE:
         return DONE
     return (yield from mount_device(here, device, identity, private, "any"))
+
+
+def take_off(here: Here, ctid: int) -> Twin:
+    """Nothing of a container runs; nothing of it stays mounted, either."""
+    if vz.state_of(here.node, ctid) is State.MOUNTED:
+        yield from vz.unmount_root(here.world, here.node, ctid)
+    state = vz.state_of(here.node, ctid)
+    if state not in (State.STOPPED, State.SUSPENDED, State.DELETED):
+        return die(f"container {ctid} is still {state}")
+    yield from here.sync()
+    return DONE
