@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planner.findings import Finding, error
 from planner.model import CONF_DIR, PathKind, State
-from planner.parse.config import value
+from planner.parse.config import DUMP_PLACE, value
 from planner.situation import Situation, reboot_dir
 
 
@@ -107,8 +107,8 @@ def _dumps(at: Situation) -> list[Finding]:
         found += _parent(at, f"{at.destination.dumpdir}/Dump.{at.ctid}")
         left = (
             (at.source, f"Dump.{at.ctid}.vzplan-retired"),
-            (at.destination, f".vzplan-dump-{at.ctid}"),
-            *([(at.source, f".vzplan-dump-{at.ctid}")] if at.staged or at.by_device else []),
+            (at.destination, f"{DUMP_PLACE}{at.ctid}"),
+            *([(at.source, f"{DUMP_PLACE}{at.ctid}")] if at.staged or at.by_device else []),
         )
         found += [
             error(

@@ -9,7 +9,7 @@ from planner.checks.block import by_itself, free, shows_use, unused, writable
 from planner.findings import Finding, error, warning
 from planner.identity import look_alikes, same_disk
 from planner.model import Device
-from planner.situation import Side, Situation
+from planner.situation import Situation
 from planner.steps import dump_called, dump_room
 
 _PLAIN: Final = re.compile(r"[\w/.,:+@%=-]+")
@@ -77,10 +77,6 @@ def _place(at: Situation) -> list[Finding]:
             f"DUMPDIR is {side.dumpdir!r}: a directory in it cannot be named in a config",
             "write it with plain letters; or " + WITHOUT,
         )
-        for side in _sides(at)
+        for side in (at.source, at.destination)
         if not _PLAIN.fullmatch(dump_room(at, side))
     ]
-
-
-def _sides(at: Situation) -> tuple[Side, Side]:
-    return at.source, at.destination

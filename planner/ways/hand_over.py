@@ -50,14 +50,7 @@ def up(at: Situation) -> tuple[Step, ...]:
         *parts.freeze(at),
         container.take_down(at),
         *dump.bring(at),
-        *dump.let_go(at),
-        device.release_at_source(at),
-        files.hide_config(at, parts.backup(at)),
-        device.prove_released(at.source),
-        device.prove_released(at.destination),
-        device.mount_at_destination(at, Zone.TRANSFER),
-        *dump.take(at),
-        files.activate_config(at),
+        *over(at),
         container.bring_up_pivot(at),
         *container.ensure_memory(at),
         *dump.void(at),
@@ -77,14 +70,7 @@ def still(at: Situation) -> tuple[Step, ...]:
         dump.write(at),
         *dump.bring(at),
         container.kill(at),
-        *dump.let_go(at),
-        device.release_at_source(at),
-        files.hide_config(at, parts.backup(at)),
-        device.prove_released(at.source),
-        device.prove_released(at.destination),
-        device.mount_at_destination(at, Zone.TRANSFER),
-        *dump.take(at),
-        files.activate_config(at),
+        *over(at),
         container.undump(at),
         container.bring_up_pivot(at),
         files.allow_start(at),
@@ -114,6 +100,20 @@ def down(at: Situation) -> tuple[Step, ...]:
         container.enable_pivot(at),
         files.allow_start(at),
         *parts.retire(at, files.remove_dir(at, at.source.private, "private"), *dump.retire(at)),
+    )
+
+
+def over(at: Situation) -> tuple[Step, ...]:
+    """Down at the source by now: its devices, and its config's name, go over (rule 8)."""
+    return (
+        *dump.let_go(at),
+        device.release_at_source(at),
+        files.hide_config(at, parts.backup(at)),
+        device.prove_released(at.source),
+        device.prove_released(at.destination),
+        device.mount_at_destination(at, Zone.TRANSFER),
+        *dump.take(at),
+        files.activate_config(at),
     )
 
 

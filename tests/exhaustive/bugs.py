@@ -876,7 +876,7 @@ def memory_loss_is_not_told(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
 @noticed("half-a-dump", "d2-online", "I8")
 def half_a_dump_is_left(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """A container that could not be suspended runs on, and half of its memory waits for its next start."""
-    patch.setattr(container, "_of_this_run", lambda here: here.note("put-dump") is not None)
+    patch.setattr(container, "of_this_run", lambda here: here.note("put-dump") is not None)
     return plan
 
 

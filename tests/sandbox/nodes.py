@@ -287,6 +287,16 @@ def counter(node: Node, path: str) -> list[int]:
         return []
 
 
+def assert_counts_on(node: Node, path: str) -> None:
+    """All that it has counted is there, once, and it goes on from there."""
+    seen, deadline = counter(node, path), time.monotonic() + 15
+    while len(counter(node, path)) <= len(seen):
+        assert time.monotonic() < deadline, "the container does not count on"
+        time.sleep(0.02)
+    numbers = counter(node, path)
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 def tree_hash(node: Node, path: str) -> str:
     """A hash over everything under ``path`` that a copy must keep, save what the container itself counts.
 

@@ -18,6 +18,7 @@ from planner.plan import Ended, Exited, Outcome, What
 from planner.verbs import AUTO_PASSES
 from tests.sandbox import Node, Sandbox, counter, leftovers, population, tree_hash
 from tests.sandbox.driving import CTID, PRIVATE, Driver
+from tests.sandbox.nodes import assert_counts_on
 
 
 class Way(NamedTuple):
@@ -235,9 +236,7 @@ def test_a_container_keeps_its_memory_when_it_is_moved_online_and_back(
             assert moved is not None
             assert moved.state is State.RUNNING
             # Not started anew, without a gap, and without a number twice; and it counts on.
-            counted = len(tokens(node))
-            while len(tokens(node)) == counted:
-                node.sh("sleep 0.05")
+            assert_counts_on(node, PRIVATE)
             numbers, known = zip(*tokens(node), strict=True)
             assert set(known) == {token}
             assert numbers == tuple(range(1, len(numbers) + 1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +13,9 @@ from msgspec import structs
 from executor.node import NodeOutcome
 from planner.model import Device, NodeFacts, State
 from planner.plan import Outcome, Run, Step, Stop
-from tests.sandbox import Node, Sandbox, counter, kernel, leftovers, tree_hash
+from tests.sandbox import Node, Sandbox, kernel, leftovers, tree_hash
 from tests.sandbox.driving import CTID, PRIVATE, Driver, Telling
+from tests.sandbox.nodes import assert_counts_on
 from tests.sandbox.supervisor import BYSTANDERS, LUNS, NAMES
 from tests.sandbox.test_moves import WAYS, in_state
 
@@ -131,7 +131,7 @@ class World:
         here, gone = self.box.nodes[::-1] if moved else self.box.nodes
         assert leftovers(self.box) == []
         assert tree_hash(here, PRIVATE) == self.hash_before
-        self._assert_counts_on(here)
+        assert_counts_on(here, PRIVATE)
         after = over_boots(self.driver.facts())
         if not moved:
             assert after == self.before
@@ -142,15 +142,6 @@ class World:
         assert after[gone.name].container(CTID) is None
         for name, ctid in BYSTANDERS.items():
             assert after[name].container(ctid) == self.before[name].container(ctid)
-
-    def _assert_counts_on(self, here: Node) -> None:
-        """All that it had synced is there, once, and it goes on from there."""
-        seen, deadline = counter(here, PRIVATE), time.monotonic() + 15
-        while len(counter(here, PRIVATE)) <= len(seen):
-            assert time.monotonic() < deadline, "the container does not count on"
-            time.sleep(0.02)
-        numbers = counter(here, PRIVATE)
-        assert numbers == list(range(1, len(numbers) + 1))
 
 
 def over_boots(facts: dict[str, NodeFacts]) -> dict[str, NodeFacts]:

@@ -10,7 +10,7 @@ from executor.simulated.tree import File
 from executor.simulated.twins import storage
 from executor.simulated.twins.dump import fetch_carrier
 from executor.simulated.twins.files import unfenced
-from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up, same_disk, unfit
+from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up, of_this_run, same_disk, unfit
 from executor.simulated.twins.staged import go_on, take_up_file
 from executor.simulated.twins.storage import made_mounted, stands, take_off
 from planner.codec import text_sha256
@@ -63,7 +63,7 @@ def suspend_container(here: Here, ctid: str, private: str, root: str, dumpdir: s
     """vzctl's exit statuses are not believed; look."""
     number, node, dump = int(ctid), here.node, f"{dumpdir}/Dump.{ctid}"
     if vz.state_of(node, number) is State.RUNNING:
-        if _of_this_run(here):
+        if of_this_run(here):
             yield from _forget_dump(here, dump)
         elif dump in node.tree:
             return die(f"{dump} is there, and this run did not make it")
@@ -98,10 +98,6 @@ def _forget_dump(here: Here, dump: str) -> Generator[None, None, None]:
         yield from here.sync()
 
 
-def _of_this_run(here: Here) -> bool:
-    return here.note("dumping") is not None or here.note("put-dump") is not None
-
-
 def _may_be_whole(here: Here) -> bool:
     """After a power cut a dump that was not synced may be only half there."""
     whole = here.note("put-dump") is not None or here.note("dumped") is not None
@@ -110,7 +106,7 @@ def _may_be_whole(here: Here) -> bool:
 
 def _had_memory(here: Here) -> bool:
     """Whether the container was to keep its memory, and this run has begun to take it along."""
-    return _of_this_run(here) or any(here.note(name) is not None for name in ("taken", "freezing"))
+    return of_this_run(here) or any(here.note(name) is not None for name in ("taken", "freezing"))
 
 
 def _used_up(here: Here) -> Generator[None, None, None]:
@@ -127,7 +123,7 @@ def _used_up(here: Here) -> Generator[None, None, None]:
 
 def _void(here: Here, dump: str) -> Generator[None, None, None]:
     """It runs on: what this run wrote down of it, or half of that, must never be taken up."""
-    if _of_this_run(here):
+    if of_this_run(here):
         yield from _forget_dump(here, dump)
         yield from _used_up(here)
     if here.note("killing") is not None and here.note("taken") is None:
@@ -136,7 +132,7 @@ def _void(here: Here, dump: str) -> Generator[None, None, None]:
 
 def void_dump(here: Here, dump: str) -> Twin:
     """Of what was taken up nothing may be left."""
-    if here.note("taken") is None or not _of_this_run(here):
+    if here.note("taken") is None or not of_this_run(here):
         yield from here.sync()
         return DONE
     yield from _forget_dump(here, dump)
@@ -291,7 +287,7 @@ def _from_memory(
     waits = dump in here.node.tree
     if pivot and dumpfile != NO_DUMP:
         return not_up(f"container {ctid} does not stand still any more: it is gone")
-    if waits and not _of_this_run(here):
+    if waits and not of_this_run(here):
         return not_up(f"{dump} is there")
     if not waits and pivot and here.note("put-dump") is not None:
         return not_up(f"{dump} is gone, which this run had put there")

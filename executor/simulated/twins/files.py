@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from executor.simulated.tree import Dir, File
-from executor.simulated.twins.here import DONE, End, Here, Twin, die
+from executor.simulated.twins.here import DONE, End, Here, Twin, die, of_this_run
 from executor.simulated.vz import config_path
 from planner.codec import text_sha256
 from planner.verbs import ANY_CONTENT
@@ -197,9 +197,8 @@ def fence(here: Here, config: str, sha256: str) -> Twin:
 
 def unfence(here: Here, config: str) -> Twin:
     """Exactly our lines, wherever they stand; not while a dump of this run's may be taken up that must not be."""
-    waits = here.note("dumping") is not None or here.note("put-dump") is not None
     void = here.note("taken") is not None or here.note("carrier") is not None
-    if waits and void and config.endswith(".conf"):
+    if of_this_run(here) and void and config.endswith(".conf"):
         return die("start stays forbidden: it is not sure yet that the memory dump of this run is used up")
     end = yield from unfenced(here, config)
     if end.status == 0:

@@ -105,3 +105,8 @@ def dirty(here: Here, device: Device) -> bool:
     if known is not None and known.type and not known.type.startswith("ext"):
         return False
     return here.world.luns[here.node.luns[device.number]].dirty
+
+
+def of_this_run(here: Here) -> bool:
+    """Whether a memory dump here was made, or brought here, by this run, and has not been used up."""
+    return here.note("dumping") is not None or here.note("put-dump") is not None
