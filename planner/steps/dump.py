@@ -80,11 +80,7 @@ def _mount_at_source(at: Situation) -> Step:
         title=f"mount {dump_called(side)} at {dump_room(at, side)}",
         zone=Zone.PREPARE,
         do=command(side, "mount-dump", *device, dump_room(at, side), "clean", at.ctid, deadline_s=SLOW_S),
-        undo=takes_back(
-            "delete the memory dump, release it, prove it",
-            _cleared(at, side),
-            must=False,
-        ),
+        undo=NothingToUndo("it is cleared and released with the room that was made for it"),
     )
 
 
