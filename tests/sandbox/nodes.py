@@ -280,9 +280,9 @@ def end_busy(node: Node, pid: int) -> None:
 
 
 def counter(node: Node, path: str) -> list[int]:
-    """What a container's init has counted so far, given its private area or root."""
+    """What a container's init has counted so far, given its private area or root; see ``node/init.sh`` for zeros."""
     try:
-        return [int(line) for line in node.path(f"{path}/counter").read_text().splitlines()]
+        return [int(line) for line in node.path(f"{path}/counter").read_text().replace("\0", "").splitlines()]
     except FileNotFoundError:
         return []
 

@@ -187,7 +187,7 @@ def test_a_container_moves_with_all_that_it_has_and_back(
 
 def tokens(node: Node) -> list[tuple[int, str]]:
     """What the container has counted, each with what is nowhere but in its memory."""
-    lines = node.path(f"{PRIVATE}/tokens").read_text().splitlines()
+    lines = node.path(f"{PRIVATE}/tokens").read_text().replace("\0", "").splitlines()
     return [(int(number), token) for number, token in (line.split() for line in lines)]
 
 

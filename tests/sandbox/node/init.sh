@@ -11,7 +11,8 @@ if [ $# = 2 ]; then
     count=$1
     token=$2
 else
-    count=$($b tail -n 1 /counter 2>/dev/null)
+    # After a power cut zeros may stand where something was appended and not synced: the size was written before it.
+    count=$($b tr -d '\000' </counter 2>/dev/null | $b tail -n 1)
     count=${count:-0}
     token=$($b hexdump -v -n 8 -e '1/1 "%02x"' /dev/urandom)
 fi
