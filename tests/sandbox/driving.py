@@ -23,6 +23,7 @@ from planner.make import make_plan
 from planner.model import Asked, Device, NodeFacts, Options, Request
 from planner.plan import Exited, Plan, Run, Stop, What
 from tests.sandbox.nodes import REPOSITORY, Sandbox
+from tests.sandbox.supervisor import NAMES
 
 CTID: Final = 123
 PRIVATE: Final = f"/vz/private/{CTID}"
@@ -68,11 +69,11 @@ class Driver:
         """The nodes, as the product sees them."""
         return LiveSite(self.ssh, None)
 
-    def facts(self) -> dict[str, NodeFacts]:
-        """Facts of both nodes, but for what changes by itself: free room; and the order of mounts."""
+    def facts(self, *names: str) -> dict[str, NodeFacts]:
+        """Facts of these nodes, or of both, but for what changes by itself: free room; and the order of mounts."""
         site = self.site()
         try:
-            return {name: lasting(facts) for name, facts in site.facts("hn1", "hn2", asks=ASKS).items()}
+            return {name: lasting(facts) for name, facts in site.facts(*names or NAMES, asks=ASKS).items()}
         finally:
             site.close()
 

@@ -27,6 +27,7 @@ from planner.plan import Command, Opened, Outcome, Step, Stop, What, Zone
 from planner.saga import receivers
 from tests.sandbox import Sandbox, counter, leftovers, tree_hash
 from tests.sandbox.driving import ASKS, CTID, PRIVATE, Driver, Telling, lasting
+from tests.sandbox.supervisor import NAMES
 from tests.sandbox.test_failures import assert_as_before
 from tests.sandbox.test_moves import KEPT, WAYS, in_state, kept, tokens
 
@@ -111,13 +112,12 @@ class Watcher(Driver):
 
     looking: list[LiveSite] = field(default_factory=list)
 
-    def facts(self) -> dict[str, NodeFacts]:
+    def facts(self, *names: str) -> dict[str, NodeFacts]:
         """See ``Driver``."""
         if not self.looking:
             self.looking.append(self.site())
-        return {
-            name: lasting(facts) for name, facts in self.looking[0].facts("hn1", "hn2", asks=ASKS).items()
-        }
+        found = self.looking[0].facts(*names or NAMES, asks=ASKS)
+        return {name: lasting(facts) for name, facts in found.items()}
 
     def close(self) -> None:
         """Let go of the connections."""

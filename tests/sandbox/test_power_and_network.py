@@ -23,9 +23,9 @@ from executor.simulated import boot
 from planner.make import make_plan
 from planner.plan import Opened, Outcome, Step, Stop, What, Zone
 from tests.sandbox import Sandbox, cut_network, restore_network
+from tests.sandbox.beside import comparable, simulated
 from tests.sandbox.driving import Telling, changes
 from tests.sandbox.supervisor import NAMES
-from tests.sandbox.test_conformance import comparable, simulated
 from tests.sandbox.test_moves import WAYS
 from tests.sandbox.watched import Watching, World, mounted_on, over_boots, runs_on
 

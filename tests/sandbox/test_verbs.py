@@ -26,8 +26,9 @@ from planner.make import make_plan
 from planner.model import State
 from planner.plan import Command, Compensation, Exited, Lost, Plan, Step, Zone
 from tests.sandbox import Sandbox
+from tests.sandbox.beside import comparable, simulated
 from tests.sandbox.driving import CTID, PRIVATE, changes
-from tests.sandbox.test_conformance import comparable, simulated
+from tests.sandbox.supervisor import NAMES
 from tests.sandbox.test_every_step import Watcher, watching
 from tests.sandbox.test_moves import HOWS, KEPT, WAYS, in_state, kept
 
@@ -166,10 +167,12 @@ class Both:
         self.number += 1
         said, expected = self.real[command.node].run(command), self.simulation[command.node].run(command)
         assert status(said) == status(expected), (where, said, expected)
-        self.compare(where)
+        self.compare(where, command)
 
-    def compare(self, where: str) -> None:
-        there, told = comparable(self.watcher.facts()), comparable(self.twins.facts("hn1", "hn2"))
+    def compare(self, where: str, command: Command | None = None) -> None:
+        """All facts; after a command those of its node, and of one that it names: the other is asked in its turn."""
+        names = [name for name in NAMES if command is None or name == command.node or name in command.argv]
+        there, told = comparable(self.watcher.facts(*names)), comparable(self.twins.facts(*names))
         assert "\n".join(changes(told, there)) == "", where
 
     def run_killed_at(self, sync: int, command: Command, patch: pytest.MonkeyPatch) -> bool:
@@ -195,7 +198,7 @@ class Both:
         assert isinstance(said, Lost) == isinstance(expected, Lost), where
         if isinstance(said, Exited):
             assert status(said) == status(expected), where
-            self.compare(where)
+            self.compare(where, command)
             return False
         assert isinstance(twin, SimulatedNode)
         twin.generation += 1  # as a session's that was lost
@@ -216,7 +219,9 @@ def both(way: str, state: str, folder: Path) -> Iterator[Both]:
         opened = control.opened(request, plan, live, RUN, "test")
         try:
             real, simulation = live.nodes(opened, CONTROL, 1), twins.nodes(opened, CONTROL, 1)
-            yield Both(box, watcher, plan, real, simulation, twins)
+            nodes = Both(box, watcher, plan, real, simulation, twins)
+            yield nodes
+            nodes.compare("at the end")
         finally:
             live.close()
 
