@@ -97,7 +97,8 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True):
     """One verb, with what takes it back.
 
     After the pivot: ``ensures``, that it has moved rests on this, and nothing else is done before it; ``forgets``, it
-    takes away what the node knows of the run, and comes only when all else is done there.
+    takes away what the node knows of the run, and comes only when all else is done there; ``frees``, what else is done
+    on its node waits until it has worked.
     """
 
     id: str
@@ -108,6 +109,7 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True):
     probe: Probe | None = None
     ensures: bool = False
     forgets: bool = False
+    frees: bool = False
 
 
 class ConfigEdit(Struct, frozen=True, forbid_unknown_fields=True):

@@ -461,8 +461,10 @@ def _retire(plan: Plan, past: Past) -> Run | Stop:
         for step in plan.steps:
             if step.zone is not Zone.RETIRE or step.id in past.done or step.ensures is not ensures:
                 continue
-            if step.forgets and failed:
-                failed.append(step)  # what the nodes know of the run is all there is if this journal is lost
+            # What the nodes know of the run is all there is if this journal is lost; and what still holds the areas
+            # at the source can be ended as long as its config is there.
+            if (step.forgets and failed) or any(s.frees and s.do.node == step.do.node for s in failed):
+                failed.append(step)
                 continue
             tries = past.tries(What.DO, step.id)
             if tries < len(PAUSES_S):

@@ -39,6 +39,9 @@ NO_DEVICE: Final = "-"
 NO_DUMP: Final = "-"
 """Operand for a dump's file where there is none."""
 
+NOBODY: Final = "-"
+"""Operand for a CTID where it is no container's."""
+
 
 class Verb(Struct, frozen=True):
     """A verb's operands, in order, and its promise."""
@@ -123,9 +126,9 @@ VERBS: Final[dict[str, Verb]] = {
     ),
     "mount-dump": Verb(
         ("device", "identity", "room", "found", "ctid"),
-        "as mount-device, of the device that carries the memory; refused while another container's dump is on it, "
-        "which may be on its way; noted, so that it is mounted again where the dump on it is to be taken up and a "
-        "power cut has unmounted it",
+        "as mount-device, of the device that carries the memory; refused while a dump is on it, which may be on its "
+        "way, but for CTID's (-: nobody's); noted, so that it is mounted again where the dump on it is to be taken up "
+        "and a power cut has unmounted it",
     ),
     "accept-dump": Verb(
         ("dump",), "the memory dump that the other end of this run has written is there, and may be taken up"
@@ -157,6 +160,10 @@ VERBS: Final[dict[str, Verb]] = {
     ),
     "release-device": Verb(
         ("device", "identity", "private"), "nothing on this node mounts or holds the device"
+    ),
+    "release-unless-up": Verb(
+        ("device", "identity", "private", "ctid"),
+        "as release-device; but under a container that somebody has mounted or started meanwhile it stays",
     ),
     "note-superblock": Verb(
         ("device", "identity"), "looks only: how the device's superblock reads here is noted for see-mounted"

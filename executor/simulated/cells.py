@@ -39,7 +39,9 @@ def all_cells(plan: Plan) -> frozenset[Cell]:
 STARTS: Final = frozenset({"bring-up", "ensure-up", "restore-state"})
 """Verbs that start a container, or mount it."""
 
-UNMOUNTS: Final = frozenset({"stop-container", "release-device", "empty-claimed", *STARTS})
+UNMOUNTS: Final = frozenset(
+    {"stop-container", "release-device", "release-unless-up", "empty-claimed", *STARTS}
+)
 MOUNTS: Final = frozenset({"mount-device", "empty-claimed", *STARTS})
 RUNS_HOOKS: Final = frozenset({"stop-container", *STARTS})
 

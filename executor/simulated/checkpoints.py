@@ -97,8 +97,8 @@ def resume(world: World, node: NodeState, ctid: int) -> Effects:
 
 
 def kill(node: NodeState, ctid: int) -> Effects:
-    """``vzctl chkpnt --kill``, or ``restore --kill``: it stays mounted."""
-    if ctid not in node.frozen:
+    """``vzctl chkpnt --kill``, or ``restore --kill``: it stays mounted. Not without its config."""
+    if ctid not in node.frozen or areas_of(node, ctid) is None:
         return FAILED
     node.frozen -= {ctid}
     node.running = {c: p for c, p in node.running.items() if c != ctid}

@@ -157,7 +157,10 @@ class View:
             }
         if command.argv[0] == "note-state":
             self.noted = True
-        if command.argv[0] in ("restore-state", "ensure-up", "bring-up"):
+        if command.argv[0] in ("restore-state", "ensure-up", "bring-up") and self.first in (
+            "running",
+            "mounted",
+        ):
             self.proved[command.node] = self.boots
 
     def private(self, node: str) -> str:

@@ -283,8 +283,10 @@ def stop(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> Effects
 
 
 def unmount_root(world: World, node: NodeState, ctid: int) -> Effects:
-    """``vzctl umount``: of an unmounted root it skips the postumount hook."""
+    """``vzctl umount``: of an unmounted root it skips the postumount hook. Not without its config."""
     if ctid not in node.roots or ctid in node.running or node.roots[ctid] in node.busy:
+        return FAILED
+    if areas_of(node, ctid) is None:
         return FAILED
     node.roots, node.bare = {c: r for c, r in node.roots.items() if c != ctid}, node.bare - {ctid}
     yield

@@ -82,7 +82,8 @@ take_up() { # as ensure_up: from this run's dump, which is void from here on; fa
 
 frozen_here() { # as ensure_up: does it, or some of it (a freeze may have been cut off), stand still for a staged checkpoint?
     [ "$8" != - ] && [ "$(state_of "$1")" = running ] || return 1
-    [ "$(first_line "$run/freezing")" = "$(boot_id)" ] || stands_still "$3"
+    [ "$(first_line "$run/freezing")" = "$(boot_id)" ] && return 0
+    { [ -f "$run/undumped" ] || [ -f "$run/taken" ]; } && stands_still "$3" # what somebody else has frozen stays so
 }
 
 go_on() { # as ensure_up: what stands still runs on, with all that it has in mind; fails if it still stands still

@@ -5,7 +5,7 @@ from __future__ import annotations
 from planner.findings import Finding, error
 from planner.model import CONF_DIR, PathKind, State
 from planner.parse.config import DUMP_PLACE, value
-from planner.situation import Situation, reboot_dir
+from planner.situation import Side, Situation, reboot_dir
 
 
 def checks(at: Situation) -> tuple[Finding, ...]:
@@ -80,12 +80,12 @@ def _areas(at: Situation) -> list[Finding]:
                 )
             )
         else:
-            found += _parent(at, path)
+            found += _parent(at.destination, path)
     return found
 
 
-def _parent(at: Situation, path: str) -> list[Finding]:
-    side, parent = at.destination, path.rpartition("/")[0] or "/"
+def _parent(side: Side, path: str) -> list[Finding]:
+    parent = path.rpartition("/")[0] or "/"
     kind = side.facts.path(parent).kind
     if kind is PathKind.DIRECTORY or (kind is PathKind.SYMLINK and side.facts.path(parent).real is not None):
         return []
@@ -104,7 +104,8 @@ def _dumps(at: Situation) -> list[Finding]:
     found = []
     suspended = at.container.state is State.SUSPENDED
     if at.has_memory:
-        found += _parent(at, f"{at.destination.dumpdir}/Dump.{at.ctid}")
+        for side in (at.source, at.destination):
+            found += _parent(side, f"{side.dumpdir}/Dump.{at.ctid}")
         left = (
             (at.source, f"Dump.{at.ctid}.vzplan-retired"),
             (at.destination, f"{DUMP_PLACE}{at.ctid}"),

@@ -87,6 +87,7 @@ def kill(at: Situation) -> Step:
         )
         if before
         else ONLY_FORWARD,
+        frees=not before,
     )
 
 

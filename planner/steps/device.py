@@ -43,7 +43,8 @@ def leave_source(at: Situation) -> Step:
 def mount_at_source(at: Situation) -> Step:
     """Mount it where it is not, or not any more: a stopped insulated container has an empty directory ([seen])."""
     side = at.source
-    release = command(side, "release-device", *device_of(side), side.private, deadline_s=SLOW_S)
+    operands = (*device_of(side), side.private, at.ctid)
+    release = command(side, "release-unless-up", *operands, deadline_s=SLOW_S)
     # What was not mounted here may be mounted by another node; what was, may have stayed so after the stop.
     found = "any" if mounted_before(at) else "clean"
     undo = (

@@ -24,7 +24,7 @@ from planner.steps import (
     takes_back,
 )
 from planner.steps.copy import remote_shell
-from planner.verbs import NO_DEVICE
+from planner.verbs import NO_DEVICE, NOBODY
 
 
 def make_places(at: Situation) -> tuple[Step, ...]:
@@ -79,7 +79,7 @@ def _mount_at_source(at: Situation) -> Step:
         id="mount-dump-source",
         title=f"mount {dump_called(side)} at {dump_room(at, side)}",
         zone=Zone.PREPARE,
-        do=command(side, "mount-dump", *device, dump_room(at, side), "clean", at.ctid, deadline_s=SLOW_S),
+        do=command(side, "mount-dump", *device, dump_room(at, side), "clean", NOBODY, deadline_s=SLOW_S),
         undo=NothingToUndo("it is cleared and released with the room that was made for it"),
     )
 

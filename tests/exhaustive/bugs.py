@@ -892,6 +892,12 @@ def dump_device_is_left_mounted(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return without(plan, "clear-dump", "remove-dump-place")
 
 
+@noticed("config-gone-before-kill", "a-staged", "I11")
+def config_goes_although_the_frozen_one_could_not_be_ended(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Without its config vzctl cannot end it any more."""
+    return changed(plan, "kill", frees=False)
+
+
 @noticed("memory-left-on-its-device", "d2-staged-by-device", "I8")
 def memory_is_left_on_its_device(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """What was written down is not deleted from the device that carried it."""
@@ -1145,7 +1151,7 @@ def device_is_chosen_by_name(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
 def unmounts_lazily(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """``umount -l`` always works: the device is gone from the list of mounts, and held as long as someone uses it."""
 
-    def release(here: Here, device: str, _identity: str, private: str) -> Twin:
+    def release(here: Here, device: str, _identity: str, private: str, *_: str) -> Twin:
         disk, there = here.device(device), here.node
         top = there.mounted_at(private)
         if disk is not None and top is not None and not vz.umount(here.world, there, private):
@@ -1156,4 +1162,5 @@ def unmounts_lazily(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
         return DONE
 
     patch.setitem(TWINS, "release-device", release)
+    patch.setitem(TWINS, "release-unless-up", release)
     return plan

@@ -137,6 +137,42 @@ def test_a_checkpoint_that_was_cut_off_leaves_nothing_stopped(tmp_path: Path) ->
         assert {known for _, known in tokens(box.hn1)} == {token}
 
 
+def test_a_frozen_one_that_cannot_be_ended_after_it_has_moved_is_ended_by_recover(tmp_path: Path) -> None:
+    with in_state("a", State.RUNNING) as box:
+        driver, options = Driver(box, tmp_path), kept(box, "staged", WAYS["a"].there)
+        hash_before, ((_, token),) = tree_hash(box.hn1, PRIVATE), tokens(box.hn1)[:1]
+        pids: list[int] = []
+        within = {(What.DO, "kill"): lambda: pids.append(make_busy(box.hn1, f"/vz/root/{CTID}"))}
+        stop, watch, run = driver.apply(within, options=options)
+        assert stop.outcome is Outcome.MIGRATED_NOT_CLEANED, (stop, watch.moves)
+        assert driver.recover(run).outcome is Outcome.MIGRATED_NOT_CLEANED
+        # Its config and its area are there, for without them vzctl cannot end it.
+        assert box.hn1.sh(f"ls /etc/vz/conf/{CTID}.conf {PRIVATE}/counter").count("\n") == 2
+        for pid in pids:  # one for each time that it was tried
+            end_busy(box.hn1, pid)
+        assert driver.recover(run).outcome is Outcome.MIGRATED
+        assert driver.facts()["hn1"].container(CTID) is None
+        assert leftovers(box) == []
+        assert tree_hash(box.hn2, PRIVATE) == hash_before
+        assert_counts_on(box.hn2, PRIVATE)
+        assert {known for _, known in tokens(box.hn2)} == {token}
+
+
+def test_what_somebody_else_has_frozen_stays_so(tmp_path: Path) -> None:
+    with in_state("a", State.RUNNING) as box:
+        driver, options = Driver(box, tmp_path), kept(box, "staged", WAYS["a"].there)
+        hash_before, before = tree_hash(box.hn1, PRIVATE), driver.facts()
+        box.hn1.sh(f"vzctl chkpnt {CTID} --suspend")
+        frozen = driver.facts()
+        stop, watch, _ = driver.apply(options=options)
+        assert stop.outcome is Outcome.UNWOUND, (stop, watch.moves)
+        assert "this run has not frozen it" in stop.because
+        assert changes(frozen, driver.facts()) == []
+        assert f"{CTID}" in box.hn1.sh("ls /run | grep frozen")
+        box.hn1.sh(f"vzctl chkpnt {CTID} --resume")
+        assert_as_before(box, driver, before, hash_before)
+
+
 @pytest.mark.parametrize(("typed", "token_stays"), [("--resume", True), ("--kill", False)])
 def test_what_somebody_does_to_it_while_it_stands_still_takes_the_move_back(
     typed: str, token_stays: bool, tmp_path: Path

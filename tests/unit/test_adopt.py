@@ -111,10 +111,14 @@ def test_an_undo_that_is_named_like_what_is_done_later_tells_nothing() -> None:
 
 
 def test_such_an_undo_has_worked_if_it_holds_data_and_the_undo_of_something_before_it_has_begun() -> None:
-    # Its release is a step, too; to unfence comes after it on the way back, and would not without it.
-    mounted = (do("fence", STOPPED), do("mount-source", STOPPED), undo("mount-source", STOPPED))
-    assert from_hn1(*mounted, plan=STOPPED).undone == ()
-    assert from_hn1(*mounted, (undo("fence", STOPPED), 1), plan=STOPPED).undone == ("mount-source",)
+    # Its release is a step, too; what it lies on is removed after it on the way back, and would not without it.
+    plan = make_plan(WORLDS["b-stopped"])
+    steps = ("own-hn2", "make-private", "mount-destination")
+    mounted = (*(do(step, plan) for step in steps), undo("mount-destination", plan))
+    logs = {"hn1": log(do("own-hn1", plan)), "hn2": log(*mounted)}
+    assert adopted(plan, "hn1", logs, 1).undone == ()
+    logs["hn2"] = log(*mounted, (undo("make-private", plan), 1))
+    assert adopted(plan, "hn1", logs, 1).undone == ("mount-destination",)
     locked = (do("lock-hn1", STOPPED), do("fence", STOPPED))
     entry = from_hn1(*locked, undo("fence", STOPPED), plan=STOPPED)
     assert entry.undone == ("fence",), "a lock holds no data, and may be held still"

@@ -98,8 +98,8 @@ def test_of_a_suspended_container_it_is_not_said_that_its_memory_stays() -> None
     assert "goes from node to node" in finding.summary
 
 
-@pytest.mark.parametrize(("name", "status"), [("Dump.777", UNFIT), ("Dump.123", 0), ("lost+found", 0)])
-def test_another_containers_memory_on_it_keeps_it_from_being_mounted(name: str, status: int) -> None:
+@pytest.mark.parametrize(("name", "status"), [("Dump.777", UNFIT), ("Dump.123", UNFIT), ("lost+found", 0)])
+def test_memory_on_it_whosever_keeps_it_from_being_mounted_at_the_source(name: str, status: int) -> None:
     world = World.of(CARRIED.source, CARRIED.destination)
     lun = world.nodes["hn1"].luns[carrier("hn1").number]
     world.luns = {**world.luns, lun: world.luns[lun]._replace(dumps=((name, FIRST),))}

@@ -39,6 +39,7 @@ TWINS: Final[dict[str, Callable[..., Twin]]] = {
     "see-mounted": storage.see_mounted,
     "mount-device": storage.mount_device,
     "release-device": storage.release_device,
+    "release-unless-up": storage.release_unless_up,
     "prove-released": storage.prove_released,
     "guard-source": container.guard_source,
     "guard-destination": container.guard_destination,

@@ -234,7 +234,8 @@ def _may_be_taken_down(here: Here, ctid: int, private: str, device: str, identit
 def _going_on(here: Here, ctid: int, dumpfile: str) -> Twin:
     """What stands still for a staged checkpoint goes on. It is not ended if it cannot: it has its memory."""
     runs = vz.state_of(here.node, ctid) is State.RUNNING
-    begun = here.note("freezing") == here.node.boot_id or ctid in here.node.frozen
+    undumped = here.note("undumped") is not None or here.note("taken") is not None
+    begun = here.note("freezing") == here.node.boot_id or (undumped and ctid in here.node.frozen)
     if dumpfile == NO_DUMP or not runs or not begun or (yield from go_on(here, ctid)):
         return DONE
     return not_up(f"container {ctid} still stands still, with all that it has in mind")

@@ -100,7 +100,8 @@ def clear_dump(here: Here, device: str, identity: str, room: str, ctid: str) -> 
     if here.note("carrier") is not None:
         node.drop(f"{here.folder}/carrier")
         yield
-    if room in node.tree and any(here.note(name) is not None for name in WRITTEN):
+    written = any(here.note(name) is not None for name in WRITTEN) and here.note("cleared") is None
+    if room in node.tree and written:
         end: End = yield from mount_device(here, device, identity, room, "any")
         if end.status:
             return end
@@ -110,6 +111,8 @@ def clear_dump(here: Here, device: str, identity: str, room: str, ctid: str) -> 
                     return die(f"{path} cannot be deleted")
                 node.drop(path)
                 yield
+        yield from here.sync()
+        yield from here.mark("cleared")
     released: End = yield from release_device(here, device, identity, room)
     if released.status:
         return released

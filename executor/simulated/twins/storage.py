@@ -47,6 +47,16 @@ def release_device(here: Here, device: str, identity: str, private: str) -> Twin
     return not_held(here, device, identity)
 
 
+def release_unless_up(here: Here, device: str, identity: str, private: str, ctid: str) -> Twin:
+    """Under a container that somebody has mounted or started it stays."""
+    state = vz.state_of(here.node, int(ctid))
+    if state in (State.RUNNING, State.MOUNTED):
+        return DONE
+    if state is State.UNKNOWN:
+        return die(f"the state of container {ctid} is not known")
+    return (yield from release_device(here, device, identity, private))
+
+
 def prove_released(here: Here, device: str, identity: str) -> Twin:
     """Looks only: held by nothing here, mounted read-write by no node."""
     yield from ()
