@@ -329,6 +329,7 @@ class Guests:
                 configs[CTID] = population.config("web1", name="web1", device=own)
             population.lay_vz(seed, configs, hooks=own is not None)
             population.write(seed / "etc/hostname", f"{guest.name}\n")
+            population.write(seed / "usr/lib/node/own-kernel", "")
             population.write(seed / "usr/lib/node/address", f"{LINK[guest.name]}\n")
             population.write(
                 seed / "usr/lib/node/init.sh", (images.HERE / "guest/init.sh").read_text(), 0o755

@@ -10,7 +10,7 @@ import pytest
 
 from planner.model import State
 from planner.plan import Outcome, What
-from tests.kernels.watched import WAYS, Watching, World
+from tests.kernels.watched import WAYS, Watching, World, counted
 
 STATES: Final = (State.RUNNING, State.STOPPED)
 
@@ -32,4 +32,18 @@ def test_a_container_moves_to_another_kernel_with_all_that_it_has(
         stop, run = world.apply(watch)
         assert {what for what, *_ in watch.moves} == {What.DO}, (stop, watch.moves)
         world.assert_ended(stop, Outcome.MIGRATED)
+        print(f"frozen {world.frozen_s(run)} s")
+
+
+@pytest.mark.parametrize("way", ["d2", "a", "b", "c", "d1"])
+def test_a_container_moves_to_another_kernel_with_its_memory(way: str, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        world = World.new(stack, way, tmp_path)
+        watch = Watching(box=world.box)
+        stop, run = world.apply(watch, online=True)
+        assert {what for what, *_ in watch.moves} == {What.DO}, (stop, watch.moves)
+        world.assert_ended(stop, Outcome.MIGRATED)
+        known = counted(world.box.hn2)
+        assert {token for _, token in known} == {world.token}
+        assert [number for number, _ in known] == list(range(1, len(known) + 1))
         print(f"frozen {world.frozen_s(run)} s")

@@ -11,6 +11,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, NamedTuple
 
+from msgspec import structs
+
 from executor.journal import read_journal
 from executor.node import NodeOutcome
 from executor.times import times
@@ -168,9 +170,10 @@ class World:
         """Those of the move."""
         return self.driver.plan(options=self.way.flags).steps
 
-    def apply(self, watch: Watching) -> tuple[Stop, str]:
-        """Move 123."""
-        stop, _, run = self.driver.apply(options=self.way.flags, watch=watch)
+    def apply(self, watch: Watching, *, online: bool = False) -> tuple[Stop, str]:
+        """Move 123; ``online``: it keeps its memory."""
+        flags = structs.replace(self.way.flags, online=online)
+        stop, _, run = self.driver.apply(options=flags, watch=watch)
         return stop, run
 
     def recover(self, run: str, *off: str) -> Stop:
