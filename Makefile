@@ -67,9 +67,9 @@ figures: ## measure what docs/figures.md promises, and write it there; an hour
 	@$(BIN)/python -m tests.figures
 
 .PHONY: kernels
-kernels: ## move containers between two guests of QEMU, with power cuts; makes what they boot from (as root); an hour
+kernels: ## move containers between two guests of QEMU, with power cuts; makes what they boot from (as root), writes docs/kernels.md; an hour
 	@scripts/bootstrap kernels
-	VZPLAN_KERNELS=1 $(BIN)/python -m pytest tests/kernels
+	VZPLAN_KERNELS=1 VZPLAN_KERNELS_REPORT=1 $(BIN)/python -m pytest tests/kernels
 
 .PHONY: kernels-smoke
 kernels-smoke: ## the same, one move and one power cut; minutes

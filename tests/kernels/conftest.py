@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
 ASKED = os.environ.get("VZPLAN_KERNELS") == "1"
+BEGAN = time.monotonic()
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -22,3 +24,11 @@ def _can_be_made() -> None:
 
     reason = why_not()
     assert reason is None, reason
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The report, of a whole run."""
+    from tests.kernels import report  # noqa: PLC0415 # only where they are asked for
+
+    if report.ASKED and report.ROWS:
+        report.PATH.write_text(report.text(report.ROWS, session.testsfailed, time.monotonic() - BEGAN))

@@ -59,8 +59,8 @@ class Pool(Lun):
 
 
 LUN: Final = Lun("lun", 0x5000C500A1B2C3D0, (0, 1))
-SPARE: Final = Lun("spare", 0x5000C500A1B2C3D1, (1, 2))
-POOL: Final = Pool("pool", 0x5000C500A1B2C3D2, (2, 0))
+SPARE: Final = Lun("spare", 0x5000C500A1B2C3D1, (2, 0))
+POOL: Final = Pool("pool", 0x5000C500A1B2C3D2, (1, 2))
 LUNS: Final = (LUN, SPARE, POOL)
 
 

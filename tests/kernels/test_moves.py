@@ -10,7 +10,8 @@ import pytest
 
 from planner.model import State
 from planner.plan import Outcome, What
-from tests.kernels.watched import WAYS, Watching, World, counted
+from tests.kernels.report import note
+from tests.kernels.watched import WAYS, Watching, World, tokens
 
 STATES: Final = (State.RUNNING, State.STOPPED)
 
@@ -32,7 +33,7 @@ def test_a_container_moves_to_another_kernel_with_all_that_it_has(
         stop, run = world.apply(watch)
         assert {what for what, *_ in watch.moves} == {What.DO}, (stop, watch.moves)
         world.assert_ended(stop, Outcome.MIGRATED)
-        print(f"frozen {world.frozen_s(run)} s")
+        note("move", f"{way}, {state}", stop.outcome, world.frozen_s(run))
 
 
 @pytest.mark.parametrize("way", ["d2", "a", "b", "c", "d1"])
@@ -43,7 +44,7 @@ def test_a_container_moves_to_another_kernel_with_its_memory(way: str, tmp_path:
         stop, run = world.apply(watch, online=True)
         assert {what for what, *_ in watch.moves} == {What.DO}, (stop, watch.moves)
         world.assert_ended(stop, Outcome.MIGRATED)
-        known = counted(world.box.hn2)
+        known = tokens(world.box.hn2)
         assert {token for _, token in known} == {world.token}
         assert [number for number, _ in known] == list(range(1, len(known) + 1))
-        print(f"frozen {world.frozen_s(run)} s")
+        note("move", f"{way}, running, with its memory by CRIU", stop.outcome, world.frozen_s(run))

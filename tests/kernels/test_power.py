@@ -12,6 +12,7 @@ import pytest
 from planner.plan import Outcome, What, Zone
 from tests.kernels.disks import NAMES
 from tests.kernels.guests import Guests
+from tests.kernels.report import note
 from tests.kernels.watched import Watching, World
 from tests.sandbox.test_power_and_network import END, ZONES, is_noticed
 
@@ -38,7 +39,9 @@ def test_a_source_that_is_back_later_is_ended_with_by_recover(step: str, tmp_pat
         stop, run = world.apply(watch)
         assert stop.outcome is Outcome.IN_DOUBT, stop
         box.boot("hn1")
-        world.assert_ended(world.recover(run), Outcome.UNWOUND)
+        stop = world.recover(run)
+        world.assert_ended(stop, Outcome.UNWOUND)
+        note("power", f"d2: hn1 before {step}, back after the run has given up; recover", stop.outcome)
 
 
 CUTS: Final = [
@@ -62,10 +65,11 @@ def test_a_node_that_is_back_at_once_keeps_no_run_from_its_end(
         ids = [step.id for step in steps]
         for at in map(ids.index, only):
             watch = Watching({(What.DO, ids[at]): partial(reboot, world.box, name)}, box=world.box)
-            stop, _ = world.apply(watch)
+            stop, run = world.apply(watch)
             print(f"{name} before {ids[at]}: {stop}\n  {watch.moves}")
             moved = not is_noticed(steps, at, name)
             world.assert_ended(stop, END[moved])
+            note("power", f"{way}: {name} before {ids[at]}, back at once", stop.outcome, world.frozen_s(run))
             if moved:  # else all is as it was, for the next one to begin with
                 stack.close()
                 world = World.new(stack, way, tmp_path)
@@ -94,6 +98,7 @@ def test_a_controller_and_both_nodes_that_go_down_together_leave_the_rest_to_one
             stop = world.recover(run)
             print(f"both before {step.id}: {stop}")
             world.assert_ended(stop, END[step.zone is Zone.RETIRE])
+            note("power", f"d2: both, and the controller dies, before {step.id}; recover", stop.outcome)
             if step.zone is Zone.RETIRE:
                 stack.close()
                 world = World.new(stack, "d2", tmp_path)

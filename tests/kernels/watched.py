@@ -88,19 +88,24 @@ def content(guest: Guest) -> str:
         return guest.tree_hash()
 
 
-def counted(guest: Guest) -> list[tuple[int, str]]:
-    """What the container has counted, each with what is nowhere but in its memory."""
+def counter(guest: Guest) -> list[int]:
+    """What the container has counted, each on disk before it counts on."""
     with readable(guest):
-        lines = guest.sh(f"cat {PRIVATE}/tokens 2>/dev/null || true").splitlines()
+        return [int(line) for line in guest.sh(f"cat {PRIVATE}/counter 2>/dev/null || true").splitlines()]
+
+
+def tokens(guest: Guest) -> list[tuple[int, str]]:
+    """The same, each with what is nowhere but in its memory; a power cut may have taken some."""
+    lines = guest.sh(f"cat {PRIVATE}/tokens").splitlines()
     return [(int(number), token) for number, token in (line.split() for line in lines)]
 
 
 def assert_counts_on(guest: Guest) -> None:
     """All that it has counted is there, once, and it goes on from there."""
-    seen, deadline = counted(guest), time.monotonic() + 60
-    while len(counted(guest)) <= len(seen):
+    seen, deadline = counter(guest), time.monotonic() + 60
+    while len(counter(guest)) <= len(seen):
         assert time.monotonic() < deadline, "the container does not count on"
-    numbers = [int(line) for line in guest.sh(f"cat {PRIVATE}/counter").splitlines()]
+    numbers = counter(guest)
     assert numbers == list(range(1, len(numbers) + 1))
 
 
@@ -162,7 +167,7 @@ class World:
         assert look(box) == {"hn1": Seen(held, runs), "hn2": NOTHING}
         assert all(dirty(guest) == held for guest in box.nodes)
         driver, hash_before = Driver(box, folder), content(box.hn1)
-        token = counted(box.hn1)[0][1] if runs else ""
+        token = tokens(box.hn1)[0][1] if runs else ""
         return cls(known, box, driver, state, over_boots(driver.facts()), hash_before, token)
 
     @property
@@ -200,7 +205,7 @@ class World:
         if runs:
             assert_counts_on(here)
         else:
-            assert counted(here) == []
+            assert counter(here) == []
         after = over_boots(self.driver.facts())
         if not moved:
             assert "\n".join(changes(self.before, after)) == ""
