@@ -249,8 +249,10 @@ class Guests:
         self._own, self._running = WORLDS[world], running
         self._starter = ThreadPoolExecutor(max_workers=1)
         self.folder = Path(tempfile.mkdtemp(prefix="box-", dir=base_folder()))
-        self._mark = (self.folder / "mark").open("w")
+        new = self.folder / "mark.new"
+        self._mark = new.open("w")
         fcntl.flock(self._mark, fcntl.LOCK_EX)
+        new.rename(self.folder / "mark")  # what has this name and no lock is nobody's
         image = images.made()
         self.hn1, self.hn2 = self.nodes = tuple(
             Guest(name, self.folder, image, _free_port(), self._starter) for name in NAMES

@@ -33,7 +33,7 @@ def test_a_container_moves_to_another_kernel_with_all_that_it_has(
         stop, run = world.apply(watch)
         assert {what for what, *_ in watch.moves} == {What.DO}, (stop, watch.moves)
         world.assert_ended(stop, Outcome.MIGRATED)
-        note("move", f"{way}, {state}", stop.outcome, world.frozen_s(run))
+        note("move", f"{way}, {state}", stop.outcome.value, world.frozen_s(run))
 
 
 @pytest.mark.parametrize("way", ["d2", "a", "b", "c", "d1"])
@@ -47,4 +47,4 @@ def test_a_container_moves_to_another_kernel_with_its_memory(way: str, tmp_path:
         known = tokens(world.box.hn2)
         assert {token for _, token in known} == {world.token}
         assert [number for number, _ in known] == list(range(1, len(known) + 1))
-        note("move", f"{way}, running, with its memory by CRIU", stop.outcome, world.frozen_s(run))
+        note("move", f"{way}, running, with its memory by CRIU", stop.outcome.value, world.frozen_s(run))

@@ -73,4 +73,4 @@ def test_what_cannot_be_reached_is_ended_with_once_it_can(cut: Cut, tmp_path: Pa
         world.assert_ended(after, END[cut.moved])
         cables = [f"controller to {name}" for name in cut.outer] + (["node to node"] if cut.link else [])
         told = f"{cut.way}: {' and '.join(cables)}, before {cut.step}"
-        note("network", told, f"{stop.outcome}, then {after.outcome}")
+        note("network", told, f"{stop.outcome.value}, then {after.outcome.value}")

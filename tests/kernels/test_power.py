@@ -41,7 +41,7 @@ def test_a_source_that_is_back_later_is_ended_with_by_recover(step: str, tmp_pat
         box.boot("hn1")
         stop = world.recover(run)
         world.assert_ended(stop, Outcome.UNWOUND)
-        note("power", f"d2: hn1 before {step}, back after the run has given up; recover", stop.outcome)
+        note("power", f"d2: hn1 before {step}, back after the run has given up; recover", stop.outcome.value)
 
 
 CUTS: Final = [
@@ -69,7 +69,12 @@ def test_a_node_that_is_back_at_once_keeps_no_run_from_its_end(
             print(f"{name} before {ids[at]}: {stop}\n  {watch.moves}")
             moved = not is_noticed(steps, at, name)
             world.assert_ended(stop, END[moved])
-            note("power", f"{way}: {name} before {ids[at]}, back at once", stop.outcome, world.frozen_s(run))
+            note(
+                "power",
+                f"{way}: {name} before {ids[at]}, back at once",
+                stop.outcome.value,
+                world.frozen_s(run),
+            )
             if moved:  # else all is as it was, for the next one to begin with
                 stack.close()
                 world = World.new(stack, way, tmp_path)
@@ -98,7 +103,7 @@ def test_a_controller_and_both_nodes_that_go_down_together_leave_the_rest_to_one
             stop = world.recover(run)
             print(f"both before {step.id}: {stop}")
             world.assert_ended(stop, END[step.zone is Zone.RETIRE])
-            note("power", f"d2: both, and the controller dies, before {step.id}; recover", stop.outcome)
+            note("power", f"d2: both, and the controller dies, before {step.id}; recover", stop.outcome.value)
             if step.zone is Zone.RETIRE:
                 stack.close()
                 world = World.new(stack, "d2", tmp_path)
