@@ -66,6 +66,16 @@ figures: ## measure what docs/figures.md promises, and write it there; an hour
 	@scripts/bootstrap test
 	@$(BIN)/python -m tests.figures
 
+.PHONY: kernels
+kernels: ## move containers between two guests of QEMU, with power cuts; makes what they boot from (as root), writes docs/kernels.md; an hour
+	@scripts/bootstrap kernels
+	VZPLAN_KERNELS=1 VZPLAN_KERNELS_REPORT=1 $(BIN)/python -m pytest tests/kernels
+
+.PHONY: kernels-smoke
+kernels-smoke: ## the same, one move and one power cut; minutes
+	@scripts/bootstrap kernels
+	VZPLAN_KERNELS=1 $(BIN)/python -m pytest tests/kernels -m smoke
+
 .PHONY: soak
 soak: ## hours: a million steps of whatever may come between a run's commands, and every pair of failures in every world
 	@scripts/bootstrap test
@@ -96,5 +106,5 @@ fmt: ## format, and mend what ruff can mend by itself
 
 .PHONY: clean
 clean: ## remove the environment, caches and builds
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .mutation.json build dist
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .mutation.json build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import structs
 
@@ -22,7 +22,7 @@ from executor.site import LiveSite
 from planner.make import make_plan
 from planner.model import Asked, Device, NodeFacts, Options, Request
 from planner.plan import Exited, Plan, Run, Stop, What
-from tests.sandbox.nodes import REPOSITORY, Sandbox
+from tests.sandbox.nodes import REPOSITORY
 from tests.sandbox.supervisor import NAMES
 
 CTID: Final = 123
@@ -53,11 +53,19 @@ class Telling:
         self.moves.append((move.what, move.at, outcome.status if isinstance(outcome, Exited) else None))
 
 
+class Reached(Protocol):
+    """Two nodes, hn1 and hn2, that ssh reaches."""
+
+    @property
+    def ssh_config(self) -> Path:
+        """For ``ssh -F``."""
+
+
 @dataclass(frozen=True)
 class Driver:
     """A controller's place: where it keeps its journals, and how it reaches the nodes."""
 
-    box: Sandbox
+    box: Reached
     state: Path
 
     @property

@@ -1,13 +1,16 @@
 #!/bin/sh
 # Stands for vzctl on a node: its words, exit statuses and order of events as observed (docs: what the tools really
 # do), with a bind mount in the place of simfs and a chroot in the place of a container. Checkpoints are whole ones, as by
-# CRIU: a directory, in which "memory" holds what the container's init had in mind, COUNT TOKEN.
+# CRIU: a directory, in which "memory" holds what the container's init had in mind, COUNT TOKEN. On a node with a kernel of
+# its own they are by CRIU indeed, and the container has a PID namespace, so that it finds its PIDs free on another node.
 # shellcheck disable=SC2317 # within and the trap call what seems not to be called
 PATH=/sbin:/usr/sbin:/bin:/usr/bin
 LC_ALL=C
 export PATH LC_ALL
 conf=/etc/vz/conf
 global=/etc/vz/vz.conf
+space='' criu=''
+[ ! -e /usr/lib/node/own-kernel ] || space='unshare --pid --fork setsid' criu=/usr/sbin/criu
 
 say() { [ -n "$quiet" ] || printf '%s\n' "$*"; }
 
@@ -132,6 +135,18 @@ save() { # $memory, as lasting as a disk is
     return 1
 }
 
+save_by_criu() { # and end it; what fails leaves it as it was
+    rm -rf "$dump"
+    within 100 found && (umask 077 && mkdir "$dump") || return 1
+    if $criu dump --tree "$init" --images-dir "$dump" --log-file dump.log </dev/null >/dev/null 2>&1; then
+        /bin/sync "$dump"/* "$dump" "${dump%/*}"
+        return
+    fi
+    grep -a Error "$dump/dump.log" >&2
+    rm -rf "$dump"
+    return 1
+}
+
 hooks() { # NAME: of all containers, then of this one
     for script in "$conf/vps.$1" "$conf/$VEID.$1"; do
         [ -x "$script" ] || continue
@@ -189,7 +204,8 @@ launch() { # [COUNT TOKEN]: its init, which goes on from there, and which puts i
     place=/run/memory.$VEID.$$
     {
         # Nothing of whoever starts it stays with the container: not its streams, not its locks.
-        setsid chroot "$VE_ROOT" /bin/busybox sh "$@" </dev/null >/dev/null 2>&1 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
+        # shellcheck disable=SC2086 # words
+        setsid $space chroot "$VE_ROOT" /bin/busybox sh "$@" </dev/null >/dev/null 2>&1 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
         init=$!
     } 3>>"$place"
     rm "$place" # it is the container's own, and ends with it
@@ -202,9 +218,24 @@ launch() { # [COUNT TOKEN]: its init, which goes on from there, and which puts i
     done
 }
 
+undump_by_criu() {
+    if ! $criu restore --images-dir "$dump" --log-file restore.log --restore-detached </dev/null >/dev/null 2>&1 9>&-; then
+        grep -a Error "$dump/restore.log" >&2
+        end_all
+        umount_root
+        fail 17 "Restore failed"
+    fi
+    rm -rf "$dump"
+    say "Container was restored from $dump"
+}
+
 undump() {
     say "Restoring container ..."
     mount_root
+    if [ -n "$criu" ]; then
+        undump_by_criu
+        return
+    fi
     file=${dumpfile:-$dump/memory}
     if ! memory=$(memory_in "$file"); then
         umount_root
@@ -303,7 +334,9 @@ do_stage() {
 do_chkpnt() {
     running || fail 31 "Container is not running"
     say "Setting up checkpoint ..."
-    if ! freeze || ! save; then
+    if [ -n "$criu" ]; then
+        save_by_criu || fail 16 "Checkpointing failed"
+    elif ! freeze || ! save; then
         signal CONT
         fail 16 "Checkpointing failed"
     fi

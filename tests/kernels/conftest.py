@@ -1,0 +1,34 @@
+"""Tests with two kernels take a minute each and more: they run only with ``VZPLAN_KERNELS=1`` (make kernels)."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ASKED = os.environ.get("VZPLAN_KERNELS") == "1"
+BEGAN = time.monotonic()
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Unless they are asked for they are not even looked at."""
+    return None if ASKED or HERE not in collection_path.parents else True
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _can_be_made() -> None:
+    from tests.kernels.images import why_not  # noqa: PLC0415 # only where they are asked for
+
+    reason = why_not()
+    assert reason is None, reason
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The report, of a whole run."""
+    from tests.kernels import report  # noqa: PLC0415 # only where they are asked for
+
+    if report.ASKED and report.ROWS:
+        report.PATH.write_text(report.text(report.ROWS, session.testsfailed, time.monotonic() - BEGAN))

@@ -1,0 +1,50 @@
+"""Moves between two kernels: nothing is lost, mounted twice or run twice."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from planner.model import State
+from planner.plan import Outcome, What
+from tests.kernels.report import note
+from tests.kernels.watched import WAYS, Watching, World, tokens
+
+STATES: Final = (State.RUNNING, State.STOPPED)
+
+
+CASES: Final = [
+    pytest.param(way, state, marks=[pytest.mark.smoke] if (way, state) == ("d2", State.RUNNING) else [])
+    for state in STATES
+    for way in sorted(WAYS, reverse=True)
+]
+
+
+@pytest.mark.parametrize(("way", "state"), CASES)
+def test_a_container_moves_to_another_kernel_with_all_that_it_has(
+    way: str, state: State, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        world = World.new(stack, way, tmp_path, state)
+        watch = Watching(box=world.box)
+        stop, run = world.apply(watch)
+        assert {what for what, *_ in watch.moves} == {What.DO}, (stop, watch.moves)
+        world.assert_ended(stop, Outcome.MIGRATED)
+        note("move", f"{way}, {state}", stop.outcome.value, world.frozen_s(run))
+
+
+@pytest.mark.parametrize("way", ["d2", "a", "b", "c", "d1"])
+def test_a_container_moves_to_another_kernel_with_its_memory(way: str, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        world = World.new(stack, way, tmp_path)
+        watch = Watching(box=world.box)
+        stop, run = world.apply(watch, online=True)
+        assert {what for what, *_ in watch.moves} == {What.DO}, (stop, watch.moves)
+        world.assert_ended(stop, Outcome.MIGRATED)
+        known = tokens(world.box.hn2)
+        assert {token for _, token in known} == {world.token}
+        assert [number for number, _ in known] == list(range(1, len(known) + 1))
+        note("move", f"{way}, running, with its memory by CRIU", stop.outcome.value, world.frozen_s(run))

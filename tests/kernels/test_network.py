@@ -1,0 +1,76 @@
+"""Cables are pulled in every zone of a move, and put in again once the run has given up: nothing is lost."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+from planner.plan import Outcome, What
+from tests.kernels.report import note
+from tests.kernels.watched import Watching, World
+from tests.sandbox.test_power_and_network import END
+
+
+class Cut(NamedTuple):
+    """Which cables are pulled before a step, how the run ends then, and whether it has moved once all is mended."""
+
+    way: str
+    step: str
+    ends: Outcome
+    moved: bool
+    outer: tuple[str, ...] = ()
+    link: bool = False
+
+
+CUTS: Final = [
+    Cut("d2", "stop", Outcome.IN_DOUBT, False, ("hn1",)),
+    Cut("d2", "hide-config", Outcome.IN_DOUBT, False, ("hn1",)),
+    Cut("d2", "bring-up", Outcome.MIGRATED_NOT_CLEANED, True, ("hn1",)),
+    Cut("d2", "make-private", Outcome.UNWOUND_NOT_CLEANED, False, ("hn2",)),
+    Cut("d2", "mount-destination", Outcome.IN_DOUBT, False, ("hn2",)),
+    Cut("d2", "bring-up", Outcome.IN_DOUBT, False, ("hn2",)),
+    Cut("d2", "ensure-up", Outcome.MIGRATED_NOT_CLEANED, True, ("hn2",)),
+    Cut("d2", "mount-destination", Outcome.IN_DOUBT, False, ("hn1", "hn2")),
+    Cut("d2", "hide-config", Outcome.MIGRATED, True, (), link=True),
+    Cut("a", "copy-1", Outcome.UNWOUND, False, (), link=True),
+    Cut("a", "copy-last", Outcome.UNWOUND_NOT_CLEANED, False, ("hn2",), link=True),
+    Cut("a", "bring-up", Outcome.MIGRATED, True, (), link=True),
+]
+IDS: Final = [
+    f"{cut.way}-{'-'.join((*cut.outer, *(['link'] if cut.link else [])))}-{cut.step}" for cut in CUTS
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run waits for a node that is not back is not what is tried here."""
+    monkeypatch.setattr("planner.saga.PATIENCE_S", (0,))
+
+
+@pytest.mark.parametrize("cut", CUTS, ids=IDS)
+def test_what_cannot_be_reached_is_ended_with_once_it_can(cut: Cut, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        world = World.new(stack, cut.way, tmp_path)
+        box = world.box
+
+        def pull() -> None:
+            for name in cut.outer:
+                box.guest(name).cut("outer")
+            if cut.link:
+                box.hn1.cut("link")
+
+        stop, run = world.apply(Watching({(What.DO, cut.step): pull}, box=box))
+        print(stop)
+        assert stop.outcome is cut.ends, stop
+        for name in cut.outer:
+            box.guest(name).mend("outer")
+        if cut.link:
+            box.hn1.mend("link")
+        after = world.recover(run)
+        world.assert_ended(after, END[cut.moved])
+        cables = [f"controller to {name}" for name in cut.outer] + (["node to node"] if cut.link else [])
+        told = f"{cut.way}: {' and '.join(cables)}, before {cut.step}"
+        note("network", told, f"{stop.outcome.value}, then {after.outcome.value}")

@@ -1,0 +1,222 @@
+"""A move of 123 between two kernels, looked at past vzplan: around every move, and whatever it ends as."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Final, NamedTuple
+
+from msgspec import structs
+
+from executor.journal import read_journal
+from executor.node import NodeOutcome
+from executor.times import times
+from planner.model import NodeFacts, Options, State
+from planner.plan import Outcome, Run, Step, Stop
+from tests.kernels.disks import BYSTANDERS, CTID, LUN, LUNS, POOL, PRIVATE, SPARE, Lun
+from tests.kernels.guests import NOTHING, WORLDS, Guest, Guests, Seen
+from tests.sandbox.driving import Driver, Telling, changes
+from tests.sandbox.nodes import LOOK_FOR_LEFTOVERS
+from tests.sandbox.watched import over_boots
+
+
+class Way(NamedTuple):
+    """A way: the world it begins in, its flags, and the disk that it ends on."""
+
+    world: str
+    flags: Options
+    ends_on: Lun | None
+
+
+WAYS: Final = {
+    "a": Way("shared", Options(), None),
+    "b": Way("shared", Options(dst_device=SPARE.seen_as("hn2"), install_hooks=True), SPARE),
+    "c": Way("san", Options(dst_shared=True), None),
+    "d1": Way("san", Options(dst_device=SPARE.seen_as("hn2")), SPARE),
+    "d2": Way("san", Options(), LUN),
+    "d2-lvm": Way("lvm", Options(), POOL),
+}
+
+
+def look(box: Guests) -> dict[str, Seen]:
+    """Both nodes, at the same time."""
+    with ThreadPoolExecutor() as pool:
+        return dict(zip((guest.name for guest in box.nodes), pool.map(Guest.look, box.nodes), strict=True))
+
+
+def dirty(guest: Guest) -> frozenset[str]:
+    """The LUNs that some node has mounted read-write, by what this one reads from the disks."""
+    found = set()
+    for lun in LUNS:
+        device = lun.filesystem
+        if lun is POOL and not guest.sh(f"ls {device}", check=False):
+            continue  # not in every world
+        said = guest.sh(f"blockdev --flushbufs {device}; dumpe2fs -h {device} 2>/dev/null")
+        (features,) = (
+            line.split()[2:] for line in said.splitlines() if line.startswith("Filesystem features:")
+        )
+        if "needs_recovery" in features:
+            found.add(lun.name)
+    return frozenset(found)
+
+
+def holding(lun: Lun | None, runs: bool) -> frozenset[str]:  # a plain question
+    """The LUNs that are held for a container that owns this one."""
+    return frozenset({lun.name}) if runs and lun is not None else frozenset()
+
+
+@contextmanager
+def readable(guest: Guest) -> Iterator[None]:
+    """The private area with its device mounted, if it is down and owns one."""
+    device = guest.sh(f"sed -n 's/^VE_DEVICE=\"\\(.*\\)\"/\\1/p' /etc/vz/conf/{CTID}.conf").strip()
+    by_us = device and guest.sh(f"grep -c ' {PRIVATE} ' /proc/self/mountinfo || true").strip() == "0"
+    if by_us:
+        guest.sh(f"mount {device} {PRIVATE}")
+    yield
+    if by_us:
+        guest.sh(f"umount {PRIVATE}")
+
+
+def content(guest: Guest) -> str:
+    """See ``nodes.tree_hash``."""
+    with readable(guest):
+        return guest.tree_hash()
+
+
+def counter(guest: Guest) -> list[int]:
+    """What the container has counted, each on disk before it counts on."""
+    with readable(guest):
+        return [int(line) for line in guest.sh(f"cat {PRIVATE}/counter 2>/dev/null || true").splitlines()]
+
+
+def tokens(guest: Guest) -> list[tuple[int, str]]:
+    """The same, each with what is nowhere but in its memory; a power cut may have taken some."""
+    lines = guest.sh(f"cat {PRIVATE}/tokens").splitlines()
+    return [(int(number), token) for number, token in (line.split() for line in lines)]
+
+
+def assert_counts_on(guest: Guest) -> None:
+    """All that it has counted is there, once, and it goes on from there."""
+    seen, deadline = counter(guest), time.monotonic() + 60
+    while len(counter(guest)) <= len(seen):
+        assert time.monotonic() < deadline, "the container does not count on"
+    numbers = counter(guest)
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def leftovers(guest: Guest) -> list[str]:
+    """See ``nodes``."""
+    return guest.sh(LOOK_FOR_LEFTOVERS).splitlines()
+
+
+@dataclass
+class Watching(Telling):
+    """A watch that sees to it, around every move, that nothing runs twice and no LUN is mounted twice (I1, I2)."""
+
+    box: Guests = field(kw_only=True)
+    striking: Lock = field(default_factory=Lock, kw_only=True)
+    """Held by whoever strikes while a command is under way: nothing is looked at meanwhile."""
+
+    def began(self, move: Run) -> None:
+        """See ``executor.engine.Watch``."""
+        super().began(move)
+        # Once: what is tried again is not struck again.
+        self.hooks = {key: hook for key, hook in self.hooks.items() if key != (move.what, move.at)}
+        self.look(f"before {move.what} {move.at}")
+
+    def ended(self, move: Run, outcome: NodeOutcome) -> None:
+        """See ``executor.engine.Watch``."""
+        super().ended(move, outcome)
+        self.look(f"after {move.what} {move.at}")
+
+    def look(self, when: str) -> None:
+        """Look at both nodes."""
+        with self.striking:
+            seen = list(look(self.box).values())
+        assert not all(each.runs for each in seen), f"it runs on both nodes {when}"
+        twice = frozenset.intersection(*(each.mounted for each in seen))
+        assert not twice, f"{set(twice)} is mounted on both nodes {when}"
+
+
+@dataclass(frozen=True)
+class World:
+    """Two nodes on which all that a boot starts runs, and how they were at first."""
+
+    way: Way
+    box: Guests
+    driver: Driver
+    state: State
+    before: Mapping[str, NodeFacts]
+    hash_before: str
+    token: str
+    """What it had in its memory; "" if it did not run."""
+
+    @classmethod
+    def new(cls, stack: ExitStack, way: str, folder: Path, state: State = State.RUNNING) -> World:
+        """Container 123 and the others are there, and all of it is on disk."""
+        known = WAYS[way]
+        box = stack.enter_context(Guests(known.world, running=state is State.RUNNING))
+        runs = state is State.RUNNING
+        # So that to see nothing means something.
+        held = holding(WORLDS[known.world], runs)
+        assert look(box) == {"hn1": Seen(held, runs), "hn2": NOTHING}
+        assert all(dirty(guest) == held for guest in box.nodes)
+        driver, hash_before = Driver(box, folder), content(box.hn1)
+        token = tokens(box.hn1)[0][1] if runs else ""
+        return cls(known, box, driver, state, over_boots(driver.facts()), hash_before, token)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Those of the move."""
+        return self.driver.plan(options=self.way.flags).steps
+
+    def apply(self, watch: Watching, *, online: bool = False) -> tuple[Stop, str]:
+        """Move 123; ``online``: it keeps its memory."""
+        flags = structs.replace(self.way.flags, online=online)
+        stop, _, run = self.driver.apply(options=flags, watch=watch)
+        return stop, run
+
+    def recover(self, run: str, *off: str) -> Stop:
+        """Take the run up again."""
+        return self.driver.recover(run, off=off, watch=Watching(box=self.box))
+
+    def frozen_s(self, run: str) -> float | None:
+        """How long the container was down."""
+        record = read_journal(self.driver.state, run)
+        took = times(record.plan, record.entries)
+        return None if took is None else took.frozen_s
+
+    def assert_ended(self, stop: Stop, outcome: Outcome) -> None:
+        """It is where the outcome says, as it was, has lost nothing, and nothing else was changed or is left."""
+        assert stop.outcome is outcome, stop
+        moved = outcome is Outcome.MIGRATED
+        here, gone = self.box.nodes[::-1] if moved else self.box.nodes
+        runs = self.state is State.RUNNING
+        held = holding(self.way.ends_on if moved else WORLDS[self.way.world], runs)
+        assert look(self.box) == {here.name: Seen(held, runs), gone.name: NOTHING}
+        assert all(dirty(guest) == held for guest in self.box.nodes)
+        assert {guest.name: leftovers(guest) for guest in self.box.nodes} == {here.name: [], gone.name: []}
+        assert content(here) == self.hash_before
+        if runs:
+            assert_counts_on(here)
+        else:
+            assert counter(here) == []
+        after = over_boots(self.driver.facts())
+        if not moved:
+            assert "\n".join(changes(self.before, after)) == ""
+            return
+        there = after[here.name].container(CTID)
+        assert there is not None
+        assert there.state is self.state
+        assert after[gone.name].container(CTID) is None
+        for name, ctid in BYSTANDERS.items():
+            assert after[name].container(ctid) == self.before[name].container(ctid)
+
+
+Trouble = Callable[[Guests, str], None]
+"""What befalls a node."""
