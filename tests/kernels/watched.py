@@ -89,14 +89,15 @@ def content(guest: Guest) -> str:
 
 
 def counter(guest: Guest) -> list[int]:
-    """What the container has counted, each on disk before it counts on."""
+    """What the container has counted, each on disk before it counts on; see ``node/init.sh`` for zeros."""
     with readable(guest):
-        return [int(line) for line in guest.sh(f"cat {PRIVATE}/counter 2>/dev/null || true").splitlines()]
+        said = guest.sh(f"cat {PRIVATE}/counter 2>/dev/null || true").replace("\0", "")
+        return [int(line) for line in said.splitlines()]
 
 
 def tokens(guest: Guest) -> list[tuple[int, str]]:
     """The same, each with what is nowhere but in its memory; a power cut may have taken some."""
-    lines = guest.sh(f"cat {PRIVATE}/tokens").splitlines()
+    lines = guest.sh(f"cat {PRIVATE}/tokens").replace("\0", "").splitlines()
     return [(int(number), token) for number, token in (line.split() for line in lines)]
 
 
