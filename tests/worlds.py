@@ -25,6 +25,8 @@ FLAGS: Final = {
     "too-small": Options(dst_device="/dev/sdg1"),
     "to-shared": Options(dst_shared=True),
     "other-device": Options(dst_device="/dev/sdm1"),
+    "shared-criu": Options(online=True),
+    "san-staged": Options(online=True, dump_device="/dev/sdd1"),
 }
 """The flags that a bundled world is meant for; the others need none."""
 
