@@ -30,7 +30,8 @@ def checks(at: Situation) -> tuple[Finding, ...]:
         return (error("options-contradict", subject, said, "name another one; or " + WITHOUT),)
     remedy = "take a device with ext4 for the dump; or " + WITHOUT
     found = [*writable(device, subject), *shows_use(device.filesystem, subject, remedy)]
-    found += [*free(at.source.facts, device, subject), *unused(device, subject)]
+    # Of one that is in use here its superblock says no more.
+    found += free(at.source.facts, device, subject) or unused(device, subject)
     found += [*by_itself(at.source.facts, device), *_place(at)]
     if peer is None:
         return (*found, *_not_there(at, device))

@@ -97,6 +97,7 @@ def _contradictions(at: Situation, options: Options) -> tuple[tuple[object, str,
             + ("; its memory goes along anyway" if at.container.state is State.SUSPENDED else ""),
         ),
         (options.nodeps and not at.has_memory, "--nodeps", "its memory does not go along"),
+        (passes > 1 and at.handed_over, "--precopy", "nothing is copied"),
         (passes < 0, "--precopy", "there cannot be fewer passes than none"),
         (
             passes > 1 and not at.up,
