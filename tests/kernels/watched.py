@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 from typing import Final, NamedTuple
 
 from msgspec import structs
 
 from executor.journal import read_journal
-from executor.node import NodeOutcome
 from executor.times import times
 from planner.model import NodeFacts, Options, State
-from planner.plan import Outcome, Run, Step, Stop
+from planner.plan import Outcome, Step, Stop
 from tests.kernels.disks import BYSTANDERS, CTID, LUN, LUNS, POOL, PRIVATE, SPARE, Lun
 from tests.kernels.guests import NOTHING, WORLDS, Guest, Guests, Seen
-from tests.sandbox.driving import Driver, Telling, changes
+from tests.sandbox.driving import Driver, changes
 from tests.sandbox.nodes import LOOK_FOR_LEFTOVERS
-from tests.sandbox.watched import over_boots
+from tests.sandbox.watched import Guarding, over_boots
 
 
 class Way(NamedTuple):
@@ -116,32 +114,14 @@ def leftovers(guest: Guest) -> list[str]:
 
 
 @dataclass
-class Watching(Telling):
-    """A watch that sees to it, around every move, that nothing runs twice and no LUN is mounted twice (I1, I2)."""
+class Watching(Guarding):
+    """Of guests."""
 
     box: Guests = field(kw_only=True)
-    striking: Lock = field(default_factory=Lock, kw_only=True)
-    """Held by whoever strikes while a command is under way: nothing is looked at meanwhile."""
 
-    def began(self, move: Run) -> None:
-        """See ``executor.engine.Watch``."""
-        super().began(move)
-        # Once: what is tried again is not struck again.
-        self.hooks = {key: hook for key, hook in self.hooks.items() if key != (move.what, move.at)}
-        self.look(f"before {move.what} {move.at}")
-
-    def ended(self, move: Run, outcome: NodeOutcome) -> None:
-        """See ``executor.engine.Watch``."""
-        super().ended(move, outcome)
-        self.look(f"after {move.what} {move.at}")
-
-    def look(self, when: str) -> None:
-        """Look at both nodes."""
-        with self.striking:
-            seen = list(look(self.box).values())
-        assert not all(each.runs for each in seen), f"it runs on both nodes {when}"
-        twice = frozenset.intersection(*(each.mounted for each in seen))
-        assert not twice, f"{set(twice)} is mounted on both nodes {when}"
+    def seen(self) -> Iterable[tuple[frozenset[str], bool]]:
+        """See ``Guarding``."""
+        return look(self.box).values()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,26 +39,29 @@ def runs_on(node: Node) -> bool:
     return False
 
 
-def mounted_on(node: Node) -> set[str]:
+def mounted_on(node: Node) -> frozenset[str]:
     """The LUNs that the node has mounted, wherever."""
     if not node.pid:
-        return set()
+        return frozenset()
     numbers = {line.split()[2] for line in Path(f"/proc/{node.pid}/mountinfo").read_text().splitlines()}
     found = set()
     for lun in LUNS:
         device = node.path(f"/dev/{lun.seen_as[NAMES.index(node.name)]}").stat().st_rdev
         if f"{os.major(device)}:{os.minor(device)}" in numbers:
             found.add(lun.name)
-    return found
+    return frozenset(found)
 
 
 @dataclass
-class Watching(Telling):
+class Guarding(Telling):
     """A watch that sees to it, around every move, that nothing runs twice and no LUN is mounted twice (I1, I2)."""
 
-    box: Sandbox = field(kw_only=True)
     striking: Lock = field(default_factory=Lock, kw_only=True)
     """Held by whoever strikes while a command is under way: nothing is looked at meanwhile."""
+
+    def seen(self) -> Iterable[tuple[frozenset[str], bool]]:
+        """Of both nodes: the LUNs that are mounted, by name, and whether 123 runs."""
+        raise NotImplementedError
 
     def began(self, move: Run) -> None:
         """See ``executor.engine.Watch``."""
@@ -74,10 +78,20 @@ class Watching(Telling):
     def look(self, when: str) -> None:
         """Look at both nodes."""
         with self.striking:
-            running = [runs_on(node) for node in self.box.nodes]
-            twice = set.intersection(*(mounted_on(node) for node in self.box.nodes))
-        assert not all(running), f"it runs on both nodes {when}"
-        assert not twice, f"{twice} is mounted on both nodes {when}"
+            (here, runs_here), (there, runs_there) = self.seen()
+        assert not (runs_here and runs_there), f"it runs on both nodes {when}"
+        assert not here & there, f"{set(here & there)} is mounted on both nodes {when}"
+
+
+@dataclass
+class Watching(Guarding):
+    """Of nodes of the sandbox."""
+
+    box: Sandbox = field(kw_only=True)
+
+    def seen(self) -> Iterable[tuple[frozenset[str], bool]]:
+        """See ``Guarding``."""
+        return [(mounted_on(node), runs_on(node)) for node in self.box.nodes]
 
 
 @dataclass(frozen=True)
