@@ -157,10 +157,8 @@ class View:
             }
         if command.argv[0] == "note-state":
             self.noted = True
-        if command.argv[0] in ("restore-state", "ensure-up", "bring-up") and self.first in (
-            "running",
-            "mounted",
-        ):
+        was_up = self.first in ("running", "mounted")
+        if was_up and command.argv[0] in ("restore-state", "ensure-up", "bring-up"):
             self.proved[command.node] = self.boots
 
     def private(self, node: str) -> str:

@@ -16,11 +16,11 @@ from executor.journal import read_journal
 from executor.times import times
 from planner.model import NodeFacts, Options, State
 from planner.plan import Outcome, Step, Stop
-from tests.kernels.disks import BYSTANDERS, CTID, LUN, LUNS, POOL, PRIVATE, SPARE, Lun
+from tests.kernels.disks import CTID, LUN, LUNS, POOL, PRIVATE, SPARE, Lun
 from tests.kernels.guests import NOTHING, WORLDS, Guest, Guests, Seen
 from tests.sandbox.driving import Driver, changes
 from tests.sandbox.nodes import LOOK_FOR_LEFTOVERS
-from tests.sandbox.watched import Guarding, over_boots
+from tests.sandbox.watched import Guarding, assert_it_alone_moved, over_boots
 
 
 class Way(NamedTuple):
@@ -191,12 +191,7 @@ class World:
         if not moved:
             assert "\n".join(changes(self.before, after)) == ""
             return
-        there = after[here.name].container(CTID)
-        assert there is not None
-        assert there.state is self.state
-        assert after[gone.name].container(CTID) is None
-        for name, ctid in BYSTANDERS.items():
-            assert after[name].container(ctid) == self.before[name].container(ctid)
+        assert_it_alone_moved(self.before, after, gone.name, here.name, self.state)
 
 
 Trouble = Callable[[Guests, str], None]

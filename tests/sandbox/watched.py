@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,12 +150,23 @@ class World:
         if not moved:
             assert "\n".join(changes(self.before, after)) == ""
             return
-        there = after[here.name].container(CTID)
-        assert there is not None
-        assert there.state is State.RUNNING
-        assert after[gone.name].container(CTID) is None
-        for name, ctid in BYSTANDERS.items():
-            assert after[name].container(ctid) == self.before[name].container(ctid)
+        assert_it_alone_moved(self.before, after, gone.name, here.name, State.RUNNING)
+
+
+def assert_it_alone_moved(
+    before: Mapping[str, NodeFacts],
+    after: Mapping[str, NodeFacts],
+    source: str,
+    destination: str,
+    state: State,
+) -> None:
+    """123 is at the destination, and in that state; everyone else's containers are as they were."""
+    there = after[destination].container(CTID)
+    assert there is not None
+    assert there.state is state
+    assert after[source].container(CTID) is None
+    for name, ctid in BYSTANDERS.items():
+        assert after[name].container(ctid) == before[name].container(ctid)
 
 
 def over_boots(facts: dict[str, NodeFacts]) -> dict[str, NodeFacts]:
