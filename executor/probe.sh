@@ -171,6 +171,8 @@ path() { # HOW PATH: what lies there
     kind=other
     empty=-
     entries=-
+    names=
+    [ "$1" = dir ] || [ ! -d "$2" ] || names=$(listed "$2") # of a link to a directory those behind it are wanted too
     word "$2"
     place=$word
     if [ -L "$2" ]; then
@@ -181,7 +183,8 @@ path() { # HOW PATH: what lies there
             case ${each##*/} in '*' | 'lost+found') ;; *) empty=no && break ;; esac
         done
         # The shell finds no names beginning with a dot, and a directory that cannot be read is not called empty.
-        [ "$empty" = no ] || case $(listed "$2") in
+        [ "$1" != dir ] || [ "$empty" = no ] || names=$(listed "$2")
+        [ "$empty" = no ] || case $names in
             '') ;;
             / | "lost+found
 /") empty=yes ;;
@@ -193,11 +196,7 @@ path() { # HOW PATH: what lies there
         echo "path $place absent - - -"
         return
     fi
-    # Of a link to a directory the names behind it are wanted too.
-    if [ "$1" != dir ] && [ -d "$2" ]; then
-        names=$(listed "$2")
-        [ -z "$names" ] || entries=.$(printf '%s' "${names%/}" | coded)
-    fi
+    [ "$1" = dir ] || [ -z "$names" ] || entries=.$(printf '%s' "${names%/}" | coded)
     word "$(real "$2")"
     echo "path $place $kind $word $empty $entries"
 }
@@ -407,11 +406,12 @@ names() { # "MAJOR MINOR NAME..." in hexadecimal for every block device that has
 device() { # NUMBER NAME...
     device_number=$1
     shift
-    sys=$(block "$device_number")
+    sys=$sysdev/$device_number
     sectors=
     { read -r sectors <"$sys/size"; } 2>/dev/null
     case $sectors in '' | 0) return ;; esac # no device behind the name
-    word "$(identity "$1" "$device_number")"
+    identify "$1" "$device_number"
+    word "$identity"
     id=$word
     type=${id%:*}
     type=${type##*:}

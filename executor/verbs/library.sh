@@ -7,6 +7,7 @@ run=$VZPLAN_HOME/node/$VZPLAN_RUN
 conf=/etc/vz/conf
 pivot= # set by the verb that is the point of no return
 tab=$(printf '\t')
+sysdev=/sys/dev/block # there, by MAJOR:MINOR, the kernel tells of each device
 
 die() { # failed, perhaps half done
     printf '%s\n' "$*" >&2
@@ -108,10 +109,6 @@ number() { # DEVICE -> MAJOR:MINOR in decimal
     printf '%d:%d' $(stat -L -c '0x%t 0x%T' "$1")
 }
 
-block() { # MAJOR:MINOR -> the folder in which the kernel tells of that device
-    printf '/sys/dev/block/%s' "$1"
-}
-
 number_of_dir() { # DIRECTORY -> MAJOR:MINOR of the filesystem it is on
     dev=$(stat -L -c %d "$1") || die "$1 cannot be looked at"
     printf '%d:%d' $((dev >> 8 & 4095)) $((dev & 255 | dev >> 12 & 1048320))
@@ -159,9 +156,9 @@ mounts_of() { # MAJOR:MINOR -> where it is mounted, in any namespace of this nod
 }
 
 wwid() { # DEVICE [MAJOR:MINOR] -> what names its disk in the whole SAN, empty if nothing does; seen through multipath and LVM
-    sys=$(block "${2:-$(number "$1")}")
+    sys=$sysdev/${2:-$(number "$1")}
     if [ -d "$sys/dm" ]; then
-        uuid=$(cat "$sys/dm/uuid" 2>/dev/null)
+        uuid=$(first_line "$sys/dm/uuid")
         case $uuid in
             mpath-[0S]*) ;; # as below, of what scsi_id says
             mpath-*) printf '%s' "${uuid#mpath-}" ;;
@@ -182,7 +179,7 @@ wwid() { # DEVICE [MAJOR:MINOR] -> what names its disk in the whole SAN, empty i
         esac
     done
     # NVMe: nguid or eui64; virtio: the serial that the host gave it.
-    sys=$(block "$(number "$disk")")
+    sys=$sysdev/$(number "$disk")
     for file in "$sys/wwid" "$sys/serial"; do
         [ ! -s "$file" ] || tr -s ' \n' '_' <"$file" | sed 's/_*$//'
         [ ! -s "$file" ] || return 0
@@ -207,7 +204,8 @@ segments() { # DEVICE made of others by device-mapper -> each piece: length, WWI
             case $length:$below:$offset in *[!0-9:]* | *:) return 0 ;; esac # no line of a table
             piece=$(wwid "/dev/block/$below")
             [ -n "$piece" ] || return 0
-            first=$(cat "$(block "$below")/start" 2>/dev/null)
+            first=
+            { read -r first <"$sysdev/$below/start"; } 2>/dev/null
             all=$all+$length@$piece@$((${first:-0} + offset))
         done
         printf '%s' "${all#+}"
@@ -215,10 +213,15 @@ segments() { # DEVICE made of others by device-mapper -> each piece: length, WWI
 }
 
 identity() { # DEVICE [MAJOR:MINOR] -> WWID:START:SIZE:TYPE:UUID, "-" for what is not known (planner/identity.py)
+    identify "$@"
+    printf '%s' "$identity"
+}
+
+identify() { # the same, into $identity
     blockdev --flushbufs "$1" 2>/dev/null
     at_number=${2:-$(number "$1")}
     id=$(wwid "$1" "$at_number")
-    sys=$(block "$at_number")
+    sys=$sysdev/$at_number
     start='' sectors='' type='' uuid=''
     { read -r start <"$sys/start"; read -r sectors <"$sys/size"; } 2>/dev/null
     size=${sectors:+$((sectors * 512))}
@@ -226,7 +229,7 @@ identity() { # DEVICE [MAJOR:MINOR] -> WWID:START:SIZE:TYPE:UUID, "-" for what i
     case $tags in *' TYPE="'*) type=${tags#* TYPE=\"} type=${type%%\"*} ;; esac
     case $tags in *' UUID="'*) uuid=${tags#* UUID=\"} uuid=${uuid%%\"*} ;; esac
     [ "$type" != btrfs ] || type=$(spread "$1")
-    printf '%s:%s:%s:%s:%s' "${id:--}" "${start:--}" "${size:--}" "${type:--}" "${uuid:--}"
+    identity=${id:--}:${start:--}:${size:--}:${type:--}:${uuid:--}
 }
 
 spread() { # DEVICE with btrfs -> btrfs, or btrfs-of-N if it is one of N (num_devices of the superblock; blkid has no word for it)

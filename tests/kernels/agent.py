@@ -38,10 +38,13 @@ def tree_hash(path: str) -> str:
 
 def look() -> dict[str, Any]:
     """Which of the disks that both nodes see are mounted, in whatever namespace, and whether 123 runs."""
-    numbers = set()
-    for table in Path("/proc").glob("[0-9]*/mountinfo"):
+    numbers, known = set(), set()
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            numbers |= {line.split()[2] for line in table.read_text().splitlines()}
+            namespace = (process / "ns/mnt").readlink()
+            if namespace not in known:
+                numbers |= {line.split()[2] for line in (process / "mountinfo").read_text().splitlines()}
+                known.add(namespace)
         except OSError:
             continue  # ended meanwhile
     mounted = []

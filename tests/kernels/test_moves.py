@@ -45,6 +45,6 @@ def test_a_container_moves_to_another_kernel_with_its_memory(way: str, tmp_path:
         assert {what for what, *_ in watch.moves} == {What.DO}, (stop, watch.moves)
         world.assert_ended(stop, Outcome.MIGRATED)
         known = tokens(world.box.hn2)
-        assert {token for _, token in known} == {world.token}
+        assert {token for _, token in known} == {world.first.token}
         assert [number for number, _ in known] == list(range(1, len(known) + 1))
         note("move", f"{way}, running, with its memory by CRIU", stop.outcome.value, world.frozen_s(run))

@@ -33,7 +33,7 @@ exec awk '
 """
 SEAM: Final = """
 number() { case $1 in /dev/block/*) printf '%s' "${1#/dev/block/}" ;; *) sed -n "s|^$1 ||p" "$NODE/numbers" ;; esac; }
-block() { printf '%s/sys/dev/block/%s' "$NODE" "$1"; }
+sysdev=$NODE/sys/dev/block
 for tool in blkid blockdev dmsetup dumpe2fs mke2fs scsi_id; do
     eval "$tool() { \\"\\$NODE/bin/$tool\\" \\"\\$@\\"; }" # before busybox's own, and where udev has it
 done
