@@ -415,9 +415,9 @@ device() { # NUMBER NAME...
     id=$word
     type=${id%:*}
     type=${type##*:}
-    case $(LC_ALL=C timeout -s KILL 30 mke2fs -n -F "$1" </dev/null 2>&1; echo "status $?") in
-        *'status 0') free=yes ;;
-        *'in use'* | *'is mounted'*) free=no ;;
+    case $(held "$1") in
+        no) free=yes ;;
+        yes) free=no ;;
         *) free=unknown ;;
     esac
     details=-

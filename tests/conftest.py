@@ -21,7 +21,13 @@ from planner.plan import Plan
 from tests.seeds import EXAMPLES, SEED, repeated_by
 
 # Helpers that assert: a failure shows what was compared, as it does in a test.
-pytest.register_assert_rewrite("tests.sandbox.nodes", "tests.sandbox.watched", "tests.sandbox.driving")
+pytest.register_assert_rewrite(
+    "tests.sandbox.nodes",
+    "tests.sandbox.watched",
+    "tests.sandbox.driving",
+    "tests.sandbox.beside",
+    "tests.kernels.watched",
+)
 
 # No deadline: how long an example takes is the machine's affair, not a property of the code.
 settings.register_profile("same-each-time", derandomize=True, deadline=None, print_blob=True)

@@ -242,10 +242,20 @@ spread() { # DEVICE with btrfs -> btrfs, or btrfs-of-N if it is one of N (num_de
     esac
 }
 
-in_use() { # DEVICE: may something on this node hold it? (mke2fs -n opens it exclusively and writes nothing)
-    # -F: old ones ask first whether a whole disk is meant; one that is held is refused all the same.
-    ! mke2fs -n -F "$1" </dev/null >/dev/null 2>&1
+held() { # DEVICE -> yes, no or unknown: does something on this node hold it exclusively?
+    # sh has no O_EXCL; mke2fs opens it so, to read, before it minds an option that it does not know, and then ends. With
+    # options that it knows, -n opens it to write as well: udev then reads the partitions of a disk anew, which go away for
+    # a moment; and that of e2fsprogs 1.41.12 (RHEL 6) discards what is on it. -v: the line that it says between the two,
+    # so that no other order passes for an answer. -F: old ones ask whether a whole disk is meant.
+    case $(LC_ALL=C timeout -s KILL 30 mke2fs -n -F -v -E none-such "$1" </dev/null 2>&1) in
+        *'while determining'*) printf unknown ;; # whether it is mounted
+        *'in use'* | *'is mounted'*) printf yes ;;
+        *'fs_types for'*'specified: none-such'* | *'specified: none-such'*'fs_types for'*) printf no ;;
+        *) printf unknown ;;
+    esac
 }
+
+in_use() { [ "$(held "$1")" != no ]; } # DEVICE: may something on this node hold it?
 
 dirty() { # DEVICE: does any node have it mounted read-write? [seen] needs_recovery, read after a flush
     # Only ext says so; another is never handed over, and what is copied onto it is proved empty.

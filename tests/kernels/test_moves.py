@@ -9,9 +9,9 @@ from typing import Final
 import pytest
 
 from planner.model import State
-from planner.plan import Outcome, What
+from planner.plan import Outcome
 from tests.kernels.report import note
-from tests.kernels.watched import WAYS, Watching, World, tokens
+from tests.kernels.watched import WAYS, World, tokens
 
 STATES: Final = (State.RUNNING, State.STOPPED)
 
@@ -29,9 +29,7 @@ def test_a_container_moves_to_another_kernel_with_all_that_it_has(
 ) -> None:
     with ExitStack() as stack:
         world = World.new(stack, way, tmp_path, state)
-        watch = Watching(box=world.box)
-        stop, run = world.apply(watch)
-        assert {what for what, *_ in watch.moves} == {What.DO}, (stop, watch.moves)
+        stop, run = world.move()
         world.assert_ended(stop, Outcome.MIGRATED)
         note("move", f"{way}, {state}", stop.outcome.value, world.frozen_s(run))
 
@@ -40,9 +38,7 @@ def test_a_container_moves_to_another_kernel_with_all_that_it_has(
 def test_a_container_moves_to_another_kernel_with_its_memory(way: str, tmp_path: Path) -> None:
     with ExitStack() as stack:
         world = World.new(stack, way, tmp_path)
-        watch = Watching(box=world.box)
-        stop, run = world.apply(watch, online=True)
-        assert {what for what, *_ in watch.moves} == {What.DO}, (stop, watch.moves)
+        stop, run = world.move(online=True)
         world.assert_ended(stop, Outcome.MIGRATED)
         known = tokens(world.box.hn2)
         assert {token for _, token in known} == {world.first.token}

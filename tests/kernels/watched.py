@@ -15,11 +15,12 @@ from msgspec import structs
 from executor.journal import read_journal
 from executor.times import times
 from planner.model import NodeFacts, Options, State
-from planner.plan import Outcome, Step, Stop
+from planner.plan import Outcome, Step, Stop, What
 from tests.kernels import snapshots
 from tests.kernels.disks import CTID, LUN, LUNS, POOL, PRIVATE, SPARE, Lun
 from tests.kernels.guests import WORLDS, Guests
 from tests.kernels.qemu import NOTHING, Guest, Seen
+from tests.sandbox.beside import same_move
 from tests.sandbox.driving import Driver, changes
 from tests.sandbox.nodes import LOOK_FOR_LEFTOVERS
 from tests.sandbox.watched import Guarding, assert_it_alone_moved, over_boots
@@ -183,6 +184,13 @@ class World:
         """Move 123; ``online``: it keeps its memory."""
         flags = structs.replace(self.way.flags, online=online)
         stop, _, run = self.driver.apply(options=flags, watch=watch)
+        return stop, run
+
+    def move(self, *, online: bool = False) -> tuple[Stop, str]:
+        """Move 123, and do the same on simulated nodes: with the same commands, and the same facts afterwards."""
+        flags = structs.replace(self.way.flags, online=online)
+        stop, watch, run = same_move(self.driver, flags, watch=Watching(box=self.box))
+        assert {what for what, *_ in watch.moves} == {What.DO}, (stop, watch.moves)
         return stop, run
 
     def recover(self, run: str, *off: str) -> Stop:

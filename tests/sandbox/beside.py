@@ -35,16 +35,24 @@ def simulated(request: Request, folder: Path) -> SimulatedSite:
 
 
 def same_move(
-    driver: Driver, options: Options, hooks: Hooks | None = None, *, stubborn: tuple[str, ...] = ()
-) -> tuple[Stop, Telling]:
-    """Move 123 here and there, from hn1 to hn2; ``stubborn``: what fails on simulated hn2 (``executor.simulated``)."""
+    driver: Driver,
+    options: Options,
+    hooks: Hooks | None = None,
+    *,
+    stubborn: tuple[str, ...] = (),
+    watch: Telling | None = None,
+) -> tuple[Stop, Telling, str]:
+    """Move 123 here and there, from hn1 to hn2; ``stubborn``: what fails on simulated hn2 (``executor.simulated``).
+
+    And the name of the run here; ``watch`` instead of one with these ``hooks``.
+    """
     request = driver.look(options=options)
     site = simulated(request, driver.state / "nodes")
     site.world.nodes["hn2"].stubborn = frozenset(stubborn)
     told, journal = Telling(), MemoryJournal(Opened("run", make_plan(request)))
     expected = control.apply(request, site, journal, control="x", signals=Signals(), watch=told)
-    stop, watch, _ = driver.apply(hooks, options=options)
-    assert (stop.outcome, watch.moves) == (expected.outcome, told.moves), (stop, expected)
+    stop, seen, run = driver.apply(hooks, options=options, watch=watch)
+    assert (stop.outcome, seen.moves) == (expected.outcome, told.moves), (stop, expected)
     left = changes(comparable(site.facts(*NAMES)), comparable(driver.facts()))
     assert "\n".join(left) == ""
-    return stop, watch
+    return stop, seen, run

@@ -133,7 +133,7 @@ def test_a_container_moves_with_all_that_it_has_and_back(
         hook = {
             (What.DO, "hide-config"): lambda: seen.append([] if way == "d2" else counter(box.hn1, PRIVATE))
         }
-        stop, watch = same_move(driver, flags.there, hook)
+        stop, watch, _ = same_move(driver, flags.there, hook)
         assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
         assert {what for what, *_ in watch.moves} == {What.DO}
 
@@ -227,7 +227,7 @@ def test_a_container_keeps_its_memory_when_it_is_moved_online_and_back(
         ):
             options = kept(box, how, flag, carrier)
             if node is box.hn2:
-                stop, watch = same_move(driver, options)
+                stop, watch, _ = same_move(driver, options)
             else:
                 stop, watch, _ = driver.apply(options=options, source=ends[0], destination=ends[1])
             assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -938,6 +939,39 @@ def test_a_mount_elsewhere_of_a_relative_source_is_seen(san: Sandbox) -> None:
     script = f'import ctypes, os; {mount}; open("/tmp/did", "w"); os.execvp("sleep", ["sleep", "600"])'
     with process(node, f"cd /dev; exec unshare -m --propagation private python3 -c '{script}'"):
         assert [m.point for m in held(ask(node))[2]] == ["/mnt"]
+
+
+def test_no_device_is_opened_to_write(san: Sandbox) -> None:
+    # As udev learns of it, which then reads the partitions of a disk anew.
+    for name in ("sda1", "sdb1", "vda2"):
+        device = san.hn1.path(f"/dev/{name}")
+        with closed_after_writing(device) as seen:
+            found = ask(san.hn1).device(f"/dev/{name}")
+            assert not seen()
+            assert found is not None
+            assert found.exclusive is not Known.UNKNOWN
+            os.close(os.open(device, os.O_RDWR))
+            assert seen()  # so that to see nothing means something
+
+
+@contextmanager
+def closed_after_writing(path: Path) -> Iterator[Callable[[], bool]]:
+    """Whether something has closed it that could have written to it: inotify(7), IN_CLOSE_WRITE."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    assert fd >= 0
+    try:
+        assert libc.inotify_add_watch(fd, os.fsencode(path), 0x8) >= 0
+
+        def seen() -> bool:
+            try:
+                return os.read(fd, 65536) != b""
+            except BlockingIOError:
+                return False
+
+        yield seen
+    finally:
+        os.close(fd)
 
 
 def test_a_whole_disk_is_asked_though_old_mke2fs_wants_an_answer_first(san: Sandbox) -> None:
