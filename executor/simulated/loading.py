@@ -14,7 +14,7 @@ from msgspec import structs
 from executor.simulated import vz
 from executor.simulated.tree import EMPTY, FIRST, Dir, File, Link, Thing, Tree
 from executor.simulated.world import FILES, Lun, NodeState, RootSeen, Standing, World
-from planner.identity import identity
+from planner.identity import identity, partitions
 from planner.model import (
     CONF_DIR,
     Container,
@@ -369,7 +369,8 @@ def _script(node: NodeState, name: str) -> Script:
 
 def _device(world: World, node: NodeState, device: Device) -> Device:
     lun = node.luns[device.number]
-    held = bool(device.holders) or any(m.device == device.number for m in node.mounts)
+    numbers = {each.number for each in (device, *partitions(node.given, device, named=True))}
+    held = bool(device.holders) or any(m.device in numbers for m in node.mounts)
     filesystem = device.filesystem
     if filesystem is not None:
         dirty, empty, needs_recovery = world.luns[lun].dirty, Known.UNKNOWN, Known.UNKNOWN
