@@ -100,6 +100,14 @@ def _limit(plan: Plan) -> str:
     return f"{FACTOR} times the estimate, {LEAST_S} s at least"
 
 
+def _freeze(plan: Plan) -> str:
+    if plan.goes_down is None:
+        return "freeze"
+    if plan.asked.options.online:
+        return "freeze: the container stands still from here on, until it goes on with what it has in mind"
+    return ZONES[Zone.FREEZE]
+
+
 def _steps(plan: Plan, *, verbose: bool) -> list[str]:
     nodes = max(4, *(len(plain(node)) for node in plan.nodes))
     titles = max(len(plain(step.title)) for step in plan.steps)
@@ -110,7 +118,7 @@ def _steps(plan: Plan, *, verbose: bool) -> list[str]:
     for number, step in enumerate(plan.steps, 1):
         if step.zone is not zone:
             zone = step.zone
-            name = ZONES[zone] if zone is not Zone.FREEZE or plan.goes_down else "freeze"
+            name = _freeze(plan) if zone is Zone.FREEZE else ZONES[zone]
             lines.append(f"── {name} ".ljust(width, "─") if zone is Zone.PIVOT else f" {name}")
         must = "must succeed" if isinstance(step.undo, Compensation) and step.undo.blocking else ""
         columns = [(str(number).rjust(2), 2), (plain(step.do.node), nodes), (plain(step.title), titles)]

@@ -189,9 +189,9 @@ def read(request: Request) -> Situation | tuple[Finding, ...]:
         found += lines_of_a_shell(facts.vz_conf or "", f"{facts.node}:/etc/vz/vz.conf", AREAS)
     sides = [_side(facts, container.config, ctid, found) for facts in (source, destination)]
     device_name = _setting("VE_DEVICE", (container.config,), ctid, subject, found)
-    dump_name = request.asked.options.dump_device or _setting(
-        "VE_DUMP_DEVICE", (container.config,), ctid, subject, found
-    )
+    dump_name = request.asked.options.dump_device
+    if dump_name is None:
+        dump_name = _setting("VE_DUMP_DEVICE", (container.config,), ctid, subject, found)
     if found:
         return tuple(found)
     here, there = sides

@@ -26,6 +26,7 @@ pytest.register_assert_rewrite(
     "tests.sandbox.watched",
     "tests.sandbox.driving",
     "tests.sandbox.beside",
+    "tests.kernels.alike",
     "tests.kernels.watched",
 )
 

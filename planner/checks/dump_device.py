@@ -41,11 +41,11 @@ def checks(at: Situation) -> tuple[Finding, ...]:
 
 
 def _subject(at: Situation) -> str:
-    return f"{at.source.node}:{at.dump_device_name}"
+    return f"{at.source.node}:{at.dump_device_name or '--dump-device'}"
 
 
 def _no_meaning(at: Situation) -> tuple[Finding, ...]:
-    if at.dump_device_name is None or not (at.online or at.options.dump_device):
+    if at.dump_device_name is None or not (at.online or at.options.dump_device is not None):
         return ()
     why = "no memory is taken along (--online)"
     if at.online:

@@ -10,6 +10,7 @@ import pytest
 
 from planner.model import State
 from planner.plan import Outcome
+from tests.kernels.alike import assert_as_in_the_sandbox
 from tests.kernels.report import note
 from tests.kernels.watched import WAYS, World, tokens
 
@@ -31,6 +32,8 @@ def test_a_container_moves_to_another_kernel_with_all_that_it_has(
         world = World.new(stack, way, tmp_path, state)
         stop, run = world.move()
         world.assert_ended(stop, Outcome.MIGRATED)
+        if way != "d2-lvm":  # the sandbox has no device-mapper
+            assert_as_in_the_sandbox(way, state, world.driver.facts(), tmp_path / "box")
         note("move", f"{way}, {state}", stop.outcome.value, world.frozen_s(run))
 
 
@@ -40,6 +43,7 @@ def test_a_container_moves_to_another_kernel_with_its_memory(way: str, tmp_path:
         world = World.new(stack, way, tmp_path)
         stop, run = world.move(online=True)
         world.assert_ended(stop, Outcome.MIGRATED)
+        assert_as_in_the_sandbox(way, State.RUNNING, world.driver.facts(), tmp_path / "box", online=True)
         known = tokens(world.box.hn2)
         assert {token for _, token in known} == {world.first.token}
         assert [number for number, _ in known] == list(range(1, len(known) + 1))
