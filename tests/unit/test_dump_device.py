@@ -66,6 +66,7 @@ def test_a_dump_device_that_is_not_there_or_the_containers_own_is_refused() -> N
     assert said(asking(CARRIED, dump_device="/dev/nothing"), "device-missing") == [
         (ERROR, "hn1:/dev/nothing")
     ]
+    assert said(asking(CARRIED, dump_device=""), "device-missing") == [(ERROR, "hn1:--dump-device")]
     own = asking(CARRIED, dump_device="/dev/sda1")
     assert (ERROR, "hn1:/dev/sda1") in said(own, "options-contradict")
 
