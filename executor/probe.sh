@@ -6,18 +6,18 @@
 # how much of the measured one's files was written in the last so many minutes. And `reach_peers`, a function that says
 # which nodes this one reaches by ssh, and how fast they take what it sends.
 #
-# One record a line, words separated by single blanks; what could hold anything (texts, paths, names) is base64, or
-# stands behind "=" if nothing in it could be mistaken; "-" stands for nothing. The last record counts the lines before
+# One record a line, words separated by single blanks; what could hold anything (texts, paths, names) is base64, for texts
+# and lists behind ".", or stands behind "=" if nothing in it could be mistaken; "-" stands for nothing. The last record counts the lines before
 # it, so that an answer cut short is noticed. Most of its time goes into starting programs; so it starts few.
 # Configs are data here: never sourced, never evaluated. The planner reads them itself; what `areas` makes of them
 # decides only which paths are looked at.
 
+newline='
+'
+
 look() { timeout -s KILL 30 "$@" 2>/dev/null </dev/null; }
 
-coded() { # standard input as one word
-    text=$(base64 -w 0)
-    printf '%s' "${text:--}"
-}
+coded() { base64 -w 0; } # standard input as one word, if a "." stands before it
 
 word() { # TEXT as one word, into $word
     case ${1-} in
@@ -44,14 +44,14 @@ node() {
         ! command -v "$tool" >/dev/null || echo "tool $tool"
     done
     stat -c %n /proc/cpt /proc/rst 2>/dev/null | sed 's/^/tool /' # the kernel's own, of staged checkpoints
-    [ ! -f /etc/vz/vz.conf ] || echo "vzconf $(coded </etc/vz/vz.conf)"
+    [ ! -f /etc/vz/vz.conf ] || echo "vzconf .$(coded </etc/vz/vz.conf)"
 }
 
 # --- containers, scripts, locks, owners -----------------------------------------------------------------------
 
 containers() {
     [ -d "$conf" ] || return
-    echo "confnames $(ls -1A "$conf" | coded)"
+    echo "confnames .$(ls -1A "$conf" | coded)"
     for file in "$conf"/*; do
         [ -f "$file" ] || continue
         name=${file##*/}
@@ -60,11 +60,12 @@ containers() {
             vps.conf) ;;
             *.conf)
                 ctid=${name%.conf}
-                echo "container $ctid $(look vzctl status "$ctid" | coded) $(coded <"$file")"
+                said=$(timeout -s KILL 30 vzctl status "$ctid" 2>/dev/null </dev/null | base64 -w 0)
+                echo "container $ctid .$said .$(coded <"$file")"
                 ;;
             *.start | *.stop | *.mount | *.umount | *.premount | *.postumount)
                 word "$name"
-                echo "script $word $(stat -L -c %a "$file") $(coded <"$file")"
+                echo "script $word $(stat -L -c %a "$file") .$(coded <"$file")"
                 ;;
         esac
     done
@@ -87,7 +88,7 @@ owners() {
     for file in "$VZPLAN_HOME"/owners/*; do
         case ${file##*/} in *[!0-9]* | 0*) continue ;; esac
         [ -f "$file" ] || continue
-        echo "owner ${file##*/} $(sed -n 's/^run=//p' "$file" | coded) $(sed -n 's/^control=//p' "$file" | coded)"
+        echo "owner ${file##*/} .$(sed -n 's/^run=//p' "$file" | coded) .$(sed -n 's/^control=//p' "$file" | coded)"
     done
 }
 
@@ -163,8 +164,12 @@ areas() { # "HOW<tab>PATH" for each path to look at: dir (what is there), list (
         }' "$@"
 }
 
-listed() { # DIRECTORY -> the names in it, one a line, and "/", which is none; nothing if they cannot be read
-    found=$(ls -1A "$1/" 2>/dev/null && echo /) && printf '%s' "$found"
+listed() { # DIRECTORY -> into $names those in it, one a line, and "/", which is none; nothing if they cannot be read
+    if names=$(ls -1A "$1/" 2>/dev/null); then
+        names=$names${names:+$newline}/
+    else
+        names=
+    fi
 }
 
 path() { # HOW PATH: what lies there
@@ -172,7 +177,7 @@ path() { # HOW PATH: what lies there
     empty=-
     entries=-
     names=
-    [ "$1" = dir ] || [ ! -d "$2" ] || names=$(listed "$2") # of a link to a directory those behind it are wanted too
+    [ "$1" = dir ] || [ ! -d "$2" ] || listed "$2" # of a link to a directory those behind it are wanted too
     word "$2"
     place=$word
     if [ -L "$2" ]; then
@@ -183,7 +188,7 @@ path() { # HOW PATH: what lies there
             case ${each##*/} in '*' | 'lost+found') ;; *) empty=no && break ;; esac
         done
         # The shell finds no names beginning with a dot, and a directory that cannot be read is not called empty.
-        [ "$1" != dir ] || [ "$empty" = no ] || names=$(listed "$2")
+        [ "$1" != dir ] || [ "$empty" = no ] || listed "$2"
         [ "$empty" = no ] || case $names in
             '') ;;
             / | "lost+found
@@ -196,7 +201,7 @@ path() { # HOW PATH: what lies there
         echo "path $place absent - - -"
         return
     fi
-    [ "$1" = dir ] || [ -z "$names" ] || entries=.$(printf '%s' "${names%/}" | coded)
+    [ "$1" = dir ] || [ -z "$names" ] || entries=.$(printf '%s' "${names%/}" | base64 -w 0)
     word "$(real "$2")"
     echo "path $place $kind $word $empty $entries"
 }
@@ -206,8 +211,8 @@ reboots() { # VZREBOOTDIR: which containers the boot script starts, unless their
     if [ ! -e "$1" ]; then
         echo 'reboots -'
     else
-        names=$(listed "$1")
-        [ -z "$names" ] || echo "reboots $(printf '%s' "${names%/}" | coded)"
+        listed "$1"
+        [ -z "$names" ] || echo "reboots .$(printf '%s' "${names%/}" | coded)"
     fi
 }
 
@@ -331,7 +336,7 @@ machine() { # what a memory that comes here, or is made here, depends on
     cpu=$word
     word "$(awk -F ':' '/^(flags|Features)[ \t]*:/ { print $2; exit }' /proc/cpuinfo)"
     echo "cpu $cpu $word"
-    for what in version caps; do
+    ! command -v vzcptcheck >/dev/null || for what in version caps; do
         number=$(look vzcptcheck $what)
         case $number in '' | *[!0-9]*) ;; *) echo "cpt $what $number" ;; esac
     done
@@ -363,7 +368,13 @@ criu_check() { # can CRIU work with this kernel?
         *'status '[1-9] | *'status '[1-9][0-9] | *'status 1'[01][0-9] | *'status 12'[0-5] | *'status 255') works=no ;;
         *) works=unknown ;;
     esac
-    word "$(printf '%s\n' "$said" | grep -v -x -e 'status [0-9]*' -e '' | tail -n 1 | cut -c 1-200)"
+    last= # of its lines
+    while [ -n "$said" ]; do
+        last=${said##*"$newline"}
+        case $last in '' | 'status '[0-9]*) last= ;; *) break ;; esac
+        case $said in *"$newline"*) said=${said%"$newline"*} ;; *) break ;; esac
+    done
+    word "$(printf '%.200s' "$last")"
     echo "criu $works $word"
 }
 
@@ -422,11 +433,11 @@ device() { # NUMBER NAME...
     esac
     details=-
     case $type in
-        ext[234]) details=$(look dumpe2fs -h "$1" | coded) ;;
-        xfs) details=$(look dd if="$1" bs=512 count=1 | coded) ;;
-        btrfs*) details=$(look dd if="$1" bs=512 skip=128 count=1 | coded) ;;
+        ext[234]) details=.$(timeout -s KILL 30 dumpe2fs -h "$1" 2>/dev/null </dev/null | base64 -w 0) ;;
+        xfs) details=.$(look dd if="$1" bs=512 count=1 | coded) ;;
+        btrfs*) details=.$(look dd if="$1" bs=512 skip=128 count=1 | coded) ;;
     esac
-    word "$(look blkid -c /dev/null -s LABEL -o value "$1")"
+    word "$(timeout -s KILL 30 blkid -c /dev/null -s LABEL -o value "$1" 2>/dev/null </dev/null)"
     label=$word
     read_only=
     { read -r read_only <"$sys/ro"; } 2>/dev/null || read_only=$(look blockdev --getro "$1") # old kernels: not of partitions
@@ -437,16 +448,23 @@ device() { # NUMBER NAME...
     done
     word "$holders"
     holders=$word
-    word "$*"
+    case $* in
+        *[!0-9A-Za-z./:_@\ -]*) word "$*" ;;
+        *) # clean, so without a comma
+            IFS=,
+            word="=$*"
+            unset IFS # as it is at first
+            ;;
+    esac
     echo "device $device_number $word $id $label ${read_only:--} $holders $free $details"
 }
 
 devices() {
     names | while read -r major minor rest; do
-        major=$(printf %d "0x$major")
+        major=$((0x$major))
         case $major in 1 | 2 | 11) continue ;; esac # memory, floppy and optical disks: slow to ask, never a container's
         # shellcheck disable=SC2086 # names without blanks
-        device "$major:$(printf %d "0x$minor")" $rest
+        device "$major:$((0x$minor))" $rest
     done
 }
 
@@ -483,7 +501,7 @@ activation() { # what LVM activates by itself: its configs, without the comments
     for file in /etc/lvm/lvm.conf /etc/lvm/lvmlocal.conf; do
         [ -f "$file" ] || continue
         word "$file"
-        echo "lvm $word $(sed -e '/^[[:space:]]*#/d' -e '/^[[:space:]]*$/d' "$file" | coded)"
+        echo "lvm $word .$(sed -e '/^[[:space:]]*#/d' -e '/^[[:space:]]*$/d' "$file" | coded)"
     done
 }
 

@@ -213,7 +213,7 @@ def _paths(lines: list[str]) -> tuple[Path, ...]:
             kind=PathKind(kind),
             real=_sure(real) or None,
             empty=None if empty == NOTHING else empty == "yes",
-            entries=None if entries == NOTHING else _names(entries.removeprefix(".")),
+            entries=None if entries == NOTHING else _names(entries),
         )
         if new.path not in found or new.entries is not None:
             found[new.path] = new
@@ -233,7 +233,7 @@ def _device(line: str) -> Device:
             **said._asdict(),
         )
     return Device(
-        names=tuple(sorted(_sure(names).split(" "))),
+        names=tuple(sorted(_sure(names).split("," if names.startswith("=") else " "))),
         number=number,
         size_bytes=_count(size),
         read_only={"0": Known.NO, "1": Known.YES}.get(read_only, Known.UNKNOWN),
@@ -311,7 +311,7 @@ def _bytes(word: str) -> bytes:
     if word.startswith("="):
         return word[1:].encode()
     try:
-        return b"" if word == NOTHING else b64decode(word, validate=True)
+        return b"" if word == NOTHING else b64decode(word.removeprefix("."), validate=True)
     except NotBase64:
         raise ParseError(f"{word[:40]!r} is not base64") from None
 

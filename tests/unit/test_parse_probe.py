@@ -884,7 +884,7 @@ def test_an_empty_config_is_a_text_and_no_vz_conf_is_none() -> None:
 
 
 def test_a_directory_that_was_listed_and_is_empty_is_not_one_that_was_not_listed() -> None:
-    listed = facts("hn1", whole(f"path {word('/d')} directory {word('/d')} yes .-")).paths[0]
+    listed = facts("hn1", whole(f"path {word('/d')} directory {word('/d')} yes .")).paths[0]
     assert listed.entries == ()
     unlisted = facts("hn1", whole(f"path {word('/d')} directory {word('/d')} yes -")).paths[0]
     assert unlisted.entries is None
