@@ -189,7 +189,15 @@ class World:
     def move(self, *, online: bool = False) -> tuple[Stop, str]:
         """Move 123, and do the same on simulated nodes: with the same commands, and the same facts afterwards."""
         flags = structs.replace(self.way.flags, online=online)
-        stop, watch, run = same_move(self.driver, flags, watch=Watching(box=self.box))
+        hooks = {}
+        if self.way.ends_on is not None and self.way.ends_on is WORLDS[self.way.world]:  # it is handed over
+
+            def nobody_has_it() -> None:
+                assert all(dirty(guest) == frozenset() for guest in self.box.nodes)
+
+            hooks[What.DO, "mount-destination"] = nobody_has_it
+        stop, watch, run = same_move(self.driver, flags, watch=Watching(hooks, box=self.box))
+        assert not watch.hooks, "it was not looked at"
         assert {what for what, *_ in watch.moves} == {What.DO}, (stop, watch.moves)
         return stop, run
 
