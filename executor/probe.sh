@@ -410,7 +410,7 @@ names() { # "MAJOR MINOR NAME..." in hexadecimal for every block device that has
     find /dev -xdev \( -path /dev/block -o -path /dev/char -o -path /dev/.udev \) -prune -o \
         \( -type b -o -type l \) -print0 2>/dev/null |
         xargs -0 stat -L -c '%F|%t %T|%n' 2>/dev/null |
-        awk -F '|' '$1 == "block special file" && $3 !~ / / { names[$2] = names[$2] " " $3 }
+        awk -F '|' '$1 == "block special file" && $3 !~ /[ *?[]/ { names[$2] = names[$2] " " $3 }
             END { for (number in names) print number names[number] }'
 }
 
@@ -424,8 +424,6 @@ device() { # NUMBER NAME...
     identify "$1" "$device_number"
     word "$identity"
     id=$word
-    type=${id%:*}
-    type=${type##*:}
     case $(held "$1") in
         no) free=yes ;;
         yes) free=no ;;

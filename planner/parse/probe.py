@@ -310,6 +310,8 @@ def _once(mounts: list[Mount]) -> list[Mount]:
 def _bytes(word: str) -> bytes:
     if word.startswith("="):
         return word[1:].encode()
+    if not word:  # whatever should have coded it said nothing
+        raise ParseError("a word is missing")
     try:
         return b"" if word == NOTHING else b64decode(word.removeprefix("."), validate=True)
     except NotBase64:

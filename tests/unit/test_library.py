@@ -344,6 +344,18 @@ def test_no_cut_of_a_table_is_another_place_on_the_same_disk(make: Make) -> None
         assert node.wwid("/dev/mapper/vg_hn1-lv_root") in {"", f"40@{LOCAL}@1026050", f"40@{LOCAL}@1028096"}
 
 
+def test_of_a_volume_of_two_pieces_the_superblock_is_read(make: Make) -> None:
+    node = make("rhel6")
+    node.say("dmsetup", "0 40 linear 8:2 2048\n40 60 linear 8:2 4096")
+    (node.folder / "bin/dumpe2fs").write_text(
+        "#!/bin/sh\necho 'Filesystem features: has_journal needs_recovery'; echo 'Filesystem state: clean'\n"
+    )
+    found = node.device("/dev/mapper/vg_hn1-lv_root")
+    assert found.wwid == f"40@{LOCAL}@1028096+60@{LOCAL}@1030144"
+    assert found.filesystem is not None
+    assert (found.filesystem.type, found.filesystem.needs_recovery) == ("ext4", Known.YES)
+
+
 def test_a_volume_in_very_many_pieces_has_all_of_them(make: Make) -> None:
     node, count = make("rhel6"), 60
     node.say("dmsetup", "".join(f"{n * 8} 8 linear 253:4 {n * 16}\n" for n in range(count)))
