@@ -294,9 +294,14 @@ same_disk() { # DEVICE IDENTITY: names move between plan and apply; the identity
 prove_not_held() { # DEVICE IDENTITY: nothing on *this* node mounts or holds it
     device_number=$(number "$1") || exit 1
     same_disk "$1" "$2" || exit 1
-    held=$(mounts_of "$device_number")
-    [ -z "$held" ] || die "$1 is still mounted at $held"
-    ! in_use "$1" || die "$1 is still held on this node, or cannot be opened"
+    points=$(mounts_of "$device_number")
+    [ -z "$points" ] || die "$1 is still mounted at $points"
+    tries=0
+    while in_use "$1"; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 3 ] || die "$1 is still held on this node, or cannot be opened"
+        sleep 1 # others, too, ask so for a moment whether it is held
+    done
 }
 
 release_device() { # DEVICE IDENTITY PLACE: never a lazy unmount, which only hides who still holds it
