@@ -91,7 +91,7 @@ def look_alikes(device: Device, on: NodeFacts) -> tuple[Device, ...]:
 def partitions(facts: NodeFacts, disk: Device, *, named: bool) -> list[Device]:
     """Of a whole disk, by identity, and by name if the node is the one that has it under this name (``named``).
 
-    Whatever is written to the disk is written over them; while one of them is held, so is the disk.
+    Whatever is written to the disk is written over them.
     """
     if disk.start_sector is not None:
         return []
@@ -99,11 +99,11 @@ def partitions(facts: NodeFacts, disk: Device, *, named: bool) -> list[Device]:
         part
         for part in facts.devices
         if part.start_sector is not None
-        and ((disk.wwid is not None and part.wwid == disk.wwid) or (named and _is_named_after(part, disk)))
+        and ((disk.wwid is not None and part.wwid == disk.wwid) or (named and is_part_of(part, disk)))
     ]
 
 
-def _is_named_after(part: Device, disk: Device) -> bool:
+def is_part_of(part: Device, disk: Device) -> bool:
     """sda1 of sda, nvme0n1p1 of nvme0n1."""
     return any(
         re.fullmatch(re.escape(name) + ("p[0-9]+" if name[-1:].isdigit() else "[0-9]+"), other)

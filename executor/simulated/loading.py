@@ -14,7 +14,7 @@ from msgspec import structs
 from executor.simulated import vz
 from executor.simulated.tree import EMPTY, FIRST, Dir, File, Link, Thing, Tree
 from executor.simulated.world import FILES, Lun, NodeState, RootSeen, Standing, World
-from planner.identity import identity, partitions
+from planner.identity import identity, is_part_of
 from planner.model import (
     CONF_DIR,
     Container,
@@ -369,8 +369,10 @@ def _script(node: NodeState, name: str) -> Script:
 
 def _device(world: World, node: NodeState, device: Device) -> Device:
     lun = node.luns[device.number]
-    numbers = {each.number for each in (device, *partitions(node.given, device, named=True))}
-    held = bool(device.holders) or any(m.device in numbers for m in node.mounts)
+    # A disk is held while one of its partitions is, and they are while it is.
+    kin = [each for each in node.given.devices if is_part_of(each, device) or is_part_of(device, each)]
+    numbers = {each.number for each in (device, *kin)}
+    held = any(each.holders for each in (device, *kin)) or any(m.device in numbers for m in node.mounts)
     filesystem = device.filesystem
     if filesystem is not None:
         dirty, empty, needs_recovery = world.luns[lun].dirty, Known.UNKNOWN, Known.UNKNOWN

@@ -27,6 +27,23 @@ def told(world: World, name: str) -> Device:
     return found
 
 
+def test_a_disk_and_its_partition_are_held_by_what_stands_on_the_other() -> None:
+    for holding in ("/dev/sda", PART):
+        facts = with_its_disk()
+        devices = (structs.replace(d, holders=("dm-0",) if holding in d.names else ()) for d in facts.devices)
+        world = World.of(structs.replace(facts, devices=tuple(devices), mounts=()))
+        assert (told(world, "/dev/sda").exclusive, told(world, PART).exclusive) == (Known.NO, Known.NO)
+
+
+def test_another_path_to_the_same_lun_is_not_held_with_it() -> None:
+    facts = with_its_disk()
+    disk = facts.device("/dev/sda")
+    assert disk is not None
+    other = structs.replace(disk, names=("/dev/sdq",), number="65:0", exclusive=Known.YES)
+    world = World.of(structs.replace(facts, devices=(*facts.devices, other)))
+    assert (told(world, "/dev/sda").exclusive, told(world, "/dev/sdq").exclusive) == (Known.NO, Known.YES)
+
+
 def test_a_disk_is_held_until_its_partition_is_unmounted() -> None:
     world = World.of(with_its_disk())
     assert (told(world, "/dev/sda").exclusive, told(world, PART).exclusive) == (Known.NO, Known.NO)
