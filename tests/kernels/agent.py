@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from tests.kernels.disks import CTID, LUNS, POOL, PRIVATE
+from tests.kernels.disks import CTID, LUNS, POOL, PRIVATE, ROOT
 from tests.sandbox import nodes, population
 
 PORT: Final = "/dev/virtio-ports/agent"
@@ -49,10 +49,10 @@ def look() -> dict[str, Any]:
             continue  # ended meanwhile
     mounted = []
     for lun in LUNS:
-        try:
-            device = Path(lun.filesystem).stat().st_rdev
-        except FileNotFoundError:
-            continue
+        name = lun.seen_as(os.uname().nodename)  # the kernel's, whatever udev makes of it
+        if lun is POOL and not Path(name).exists():
+            continue  # not in every world
+        device = Path(name).stat().st_rdev
         if f"{os.major(device)}:{os.minor(device)}" in numbers:
             mounted.append(lun.name)
     return {"mounted": mounted, "runs": _runs()}
@@ -85,18 +85,16 @@ def make_pool() -> None:
 
 
 def _runs() -> bool:
+    tops = {where for where in map(_lies, (PRIVATE, ROOT)) if where is not None}
+    return any(_lies(str(place)) in tops for place in Path("/proc").glob("[0-9]*/root"))
+
+
+def _lies(path: str) -> tuple[int, int] | None:
     try:
-        top = Path(PRIVATE).stat()
-    except FileNotFoundError:
-        return False
-    for place in Path("/proc").glob("[0-9]*/root"):
-        try:
-            root = place.stat()
-        except OSError:
-            continue  # ended meanwhile
-        if (root.st_dev, root.st_ino) == (top.st_dev, top.st_ino):
-            return True
-    return False
+        found = Path(path).stat()
+    except OSError:
+        return None  # not there, or, of a process, ended meanwhile
+    return found.st_dev, found.st_ino
 
 
 def _checked(script: str) -> None:

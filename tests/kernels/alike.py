@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import structs
 
-from planner.model import Container, Device, Mount, NodeFacts, State
+from planner.model import Container, Device, Known, Mount, NodeFacts, State
 from planner.plan import Outcome
 from tests.kernels.disks import LUN, NAMES, SPARE
 from tests.sandbox.driving import Driver, changes
@@ -22,9 +22,12 @@ DIFFERENCES: Final = {
     "tools": "the nodes of the sandbox have this machine's programs, guests those of their image",
     "rooms": "of the guests' own disks, which are others",
     "cpu": "the guests' is emulated",
+    "ipv6": "of this machine's kernel in the sandbox",
+    "mounters": "the nodes of the sandbox have this machine's /etc/fstab and mount units",
+    "activations": "and its lvm.conf",
     "devices": "only the two LUNs are on both; their names, sizes and identities differ, and a guest's have partitions",
     "mounts": "of the node's own system; devices and sources are named as each node names them",
-    "containers": "VE_DEVICE is such a name",
+    "containers": "VE_DEVICE is such a name; which LUN it leads to is compared",
 }
 """What is not compared, and why. All else is."""
 
@@ -57,9 +60,12 @@ def _alike(facts: NodeFacts, luns: Mapping[str, str]) -> NodeFacts:
         "tools": (),
         "rooms": (),
         "cpu": None,
+        "ipv6": Known.UNKNOWN,
+        "mounters": (),
+        "activations": (),
         "devices": tuple(_device(lun, device) for lun, device in devices.items() if device is not None),
         "mounts": tuple(sorted((_mount(m, numbers) for m in facts.mounts if _counts(m)), key=str)),
-        "containers": tuple(_container(container) for container in facts.containers),
+        "containers": tuple(_container(container, facts, numbers) for container in facts.containers),
     }
     assert alike.keys() == DIFFERENCES.keys()
     return structs.replace(facts, **alike)
@@ -82,6 +88,10 @@ def _mount(mount: Mount, numbers: Mapping[str, str]) -> Mount:
     return structs.replace(mount, device=numbers.get(mount.device, ""), source="")
 
 
-def _container(container: Container) -> Container:
-    config = re.sub('(?m)^VE_DEVICE="[^"]*"$', 'VE_DEVICE="LUN"', container.config or "")
+def _container(container: Container, facts: NodeFacts, numbers: Mapping[str, str]) -> Container:
+    def lun(found: re.Match[str]) -> str:
+        device = facts.device(found[1])
+        return f'VE_DEVICE="{None if device is None else numbers.get(device.number)}"'
+
+    config = re.sub('(?m)^VE_DEVICE="([^"]*)"$', lun, container.config or "")
     return structs.replace(container, config=config)

@@ -10,6 +10,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ASKED = os.environ.get("VZPLAN_KERNELS") == "1"
+DESELECTED: list[pytest.Item] = []
 BEGAN = time.monotonic()
 
 
@@ -26,9 +27,14 @@ def _can_be_made() -> None:
     assert reason is None, reason
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """A run of some is no whole run."""
+    DESELECTED.extend(items)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """The report, of a whole run."""
     from tests.kernels import report  # noqa: PLC0415 # only where they are asked for
 
-    if report.ASKED and report.ROWS:
+    if report.ASKED and report.ROWS and not DESELECTED and exitstatus == pytest.ExitCode.OK:
         report.PATH.write_text(report.text(report.ROWS, session.testsfailed, time.monotonic() - BEGAN))

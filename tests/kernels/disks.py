@@ -10,6 +10,7 @@ from typing import Final
 
 CTID: Final = 123
 PRIVATE: Final = f"/vz/private/{CTID}"
+ROOT: Final = f"/vz/root/{CTID}"
 NAMES: Final = ("hn1", "hn2")
 BYSTANDERS: Final = {"hn1": 101, "hn2": 202}
 START_BYTES: Final = 1 << 20

@@ -48,6 +48,8 @@ WORLDS: Final = {"shared": None, "san": LUN, "lvm": POOL}
 KEYS: Final = ("key", "host_key", "host_key.pub")
 MEMORY: Final = "memory"
 LUN_MB: Final = 96
+ROOM_BYTES: Final = 4 << 30
+"""Of snapshots and disks of one process, and some more."""
 VZ_MB: Final = 256
 
 
@@ -216,8 +218,8 @@ class Guests:
             if guest.pid:
                 guest.power_cut()
         self._starter.shutdown()
-        self._mark.close()
         shutil.rmtree(self.folder)
+        self._mark.close()
 
 
 def base_folder() -> Path:
@@ -225,23 +227,32 @@ def base_folder() -> Path:
 
     In memory, if there is room: the disks' own power is never cut.
     """
-    roomy = Path("/dev/shm")  # noqa: S108 # the folder in it is this user's
-    top = (
-        roomy if roomy.is_dir() and shutil.disk_usage(roomy).free >= 4 << 30 else Path(tempfile.gettempdir())
-    )
-    folder = top / f"vzplan-kernels-{os.geteuid()}"
+    roomy, other = Path("/dev/shm"), Path(tempfile.gettempdir())  # noqa: S108 # the folder in it is this user's
+    name = f"vzplan-kernels-{os.geteuid()}"
+    for top in (roomy, other):
+        if (top / name).is_dir() and _only_ours(top / name):
+            _clean(top / name)
+    has_room = roomy.is_dir() and shutil.disk_usage(roomy).free >= ROOM_BYTES
+    folder = (roomy if has_room else other) / name
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+    if not _only_ours(folder):
         raise SandboxError(f"{folder} is not a folder that only this user can enter")
-    for mark in folder.glob("box-*/mark"):
-        with mark.open("r+") as left:
-            try:
-                fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue  # somebody's who lives
-        shutil.rmtree(mark.parent, ignore_errors=True)
     return folder
+
+
+def _only_ours(folder: Path) -> bool:
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+
+
+def _clean(folder: Path) -> None:
+    for mark in folder.glob("box-*/mark"):
+        try:
+            with mark.open("r+") as left:
+                fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, FileNotFoundError):
+            continue  # somebody's who lives, or who has just taken it away
+        shutil.rmtree(mark.parent, ignore_errors=True)
 
 
 def new_folder() -> tuple[Path, TextIO]:

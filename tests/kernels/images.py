@@ -60,6 +60,9 @@ def made() -> Image:
     Raises:
         subprocess.CalledProcessError: it could not be made; what was said is on standard error.
     """
+    found = kept()
+    if found is not None:
+        return found
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -81,7 +84,7 @@ def why_not() -> str | None:
     if missing:
         return f"the guests need {', '.join(missing)}"
     if kept() is None and os.geteuid() != 0:
-        return "only root can make what the guests boot from: make kernels-image"
+        return "only root can make what the guests boot from: sudo make kernels"
     return None
 
 

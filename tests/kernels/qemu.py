@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import socket
 import subprocess
@@ -104,7 +105,7 @@ class Guest:
         (ours_agent, its_agent), (ours_monitor, its_monitor) = socket.socketpair(), socket.socketpair()
         argv = self._argv(its_agent.fileno(), its_monitor.fileno())
         if saved is not None:
-            argv += ["-incoming", f"exec:cat {saved}"]
+            argv += ["-incoming", f"exec:cat {shlex.quote(str(saved))}"]
         passed = (its_agent.fileno(), its_monitor.fileno())
         with its_agent, its_monitor, (self._folder / "said").open("ab") as said:
             self._process = self._starter.submit(_start, argv, passed, said.fileno()).result()
@@ -152,8 +153,14 @@ class Guest:
             SandboxError: QEMU could not.
         """
         self._command("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
-        self._command("migrate", uri=f"exec:cat >{into}")
+        part, whole = shlex.quote(f"{into}.part"), shlex.quote(str(into))
+        self._command("migrate", uri=f"exec:cat >{part} && mv {part} {whole}")
         self._wait_for("query-migrate", {"completed"}, {"setup", "active", "device", "pre-switchover", ""})
+        until = time.monotonic() + ANSWER_S
+        while not into.exists():  # QEMU is through when all is in the pipe
+            if time.monotonic() > until:
+                raise SandboxError(f"{self.name}: its memory is not in {into}")
+            time.sleep(0.02)
 
     def _greet(self) -> None:
         assert self._monitor is not None

@@ -12,7 +12,7 @@ from tests.kernels.guests import Guests, new_folder
 
 @cache
 def made(world: str, running: bool) -> Path:  # as ``Guests`` takes them
-    """The folder of a snapshot, for ``Guests``; it goes away with the process, however that ends."""
+    """The folder of a snapshot, for ``Guests``; gone when the process ends, or with the next one if it was killed."""
     folder, mark = new_folder()
 
     def take_away() -> None:

@@ -184,13 +184,17 @@ class World:
         """Move 123; ``online``: it keeps its memory."""
         flags = structs.replace(self.way.flags, online=online)
         stop, _, run = self.driver.apply(options=flags, watch=watch)
+        assert not watch.hooks, "it did not come to that"
         return stop, run
 
     def move(self, *, online: bool = False) -> tuple[Stop, str]:
         """Move 123, and do the same on simulated nodes: with the same commands, and the same facts afterwards."""
         flags = structs.replace(self.way.flags, online=online)
         hooks = {}
-        if self.way.ends_on is not None and self.way.ends_on is WORLDS[self.way.world]:  # it is handed over
+        own = WORLDS[self.way.world]
+        if (
+            own is not None and self.way.ends_on is own and self.state is State.RUNNING
+        ):  # handed over, and mounted
 
             def nobody_has_it() -> None:
                 assert all(dirty(guest) == frozenset() for guest in self.box.nodes)
