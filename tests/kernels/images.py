@@ -84,9 +84,9 @@ def why_not() -> str | None:
     if missing:
         return f"the guests need {', '.join(missing)}"
     if kept() is None and os.geteuid() != 0:
-        return "only root can make what the guests boot from: sudo make kernels"
+        return "only root can make what the guests boot from: sudo make kernels-smoke"
     return None
 
 
 if __name__ == "__main__":
-    print(made().folder, file=sys.stderr)
+    sys.exit(why_not() or print(made().folder, file=sys.stderr))

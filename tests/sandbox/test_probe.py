@@ -33,8 +33,9 @@ from planner.model import (
     State,
 )
 from planner.model import Path as Place
-from planner.plan import Exited
+from planner.plan import Exited, Outcome, What
 from tests.sandbox import Node, Sandbox
+from tests.sandbox.driving import Driver
 from tests.sandbox.nodes import REPOSITORY
 
 POINT: Final = "/vz/root/123/o u\\t"  # a blank and a backslash
@@ -952,6 +953,15 @@ def test_no_device_is_opened_to_write(san: Sandbox) -> None:
             assert found.exclusive is not Known.UNKNOWN
             os.close(os.open(device, os.O_RDWR))
             assert seen()  # so that to see nothing means something
+
+
+def test_a_hand_over_opens_its_device_to_write_only_by_mounting_it(tmp_path: Path) -> None:
+    looked = []
+    with Sandbox("san") as box, closed_after_writing(box.hn2.path("/dev/sdm1")) as seen:
+        hooks = {(What.DO, "mount-destination"): lambda: looked.append(seen())}
+        stop, _, _ = Driver(box, tmp_path).apply(hooks)
+    assert stop.outcome is Outcome.MIGRATED, stop
+    assert looked == [False]
 
 
 @contextmanager
