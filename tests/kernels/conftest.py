@@ -32,9 +32,9 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
     DESELECTED.extend(items)
 
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+def pytest_sessionfinish(exitstatus: int) -> None:
     """The report, of a whole run."""
     from tests.kernels import report  # noqa: PLC0415 # only where they are asked for
 
     if report.ASKED and report.ROWS and not DESELECTED and exitstatus == pytest.ExitCode.OK:
-        report.PATH.write_text(report.text(report.ROWS, session.testsfailed, time.monotonic() - BEGAN))
+        report.PATH.write_text(report.text(report.ROWS, time.monotonic() - BEGAN))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -36,6 +38,9 @@ class Row(NamedTuple):
 
 
 ROWS: Final[list[Row]] = []
+LEAST: Final = {"move": 1, "power": 24, "network": 12, "canary": 3}
+"""What a whole run has of each kind; in all at least ``SCENARIOS``."""
+SCENARIOS: Final = 40
 
 
 def note(kind: str, scenario: str, outcome: str, frozen_s: float | None = None) -> None:
@@ -45,11 +50,19 @@ def note(kind: str, scenario: str, outcome: str, frozen_s: float | None = None) 
     print(ROWS[-1])
 
 
-def text(rows: list[Row], failed: int, took_s: float) -> str:
-    """The page."""
+def text(rows: list[Row], took_s: float) -> str:
+    """The page of a whole run in which nothing failed.
+
+    Raises:
+        ValueError: there are fewer scenarios than there must be.
+    """
+    count = Counter(row.kind for row in rows)
+    few = [f"{count[kind]} of {least} of kind {kind}" for kind, least in LEAST.items() if count[kind] < least]
+    if few or len(rows) < SCENARIOS:
+        raise ValueError(f"that is no whole run: {len(rows)} of {SCENARIOS} scenarios {', '.join(few)}")
     lines = ["# What was tried with two kernels", "", *ABOUT, ""]
     minutes, machine = round(took_s / 60), f"{os.cpu_count()} CPUs, {platform.machine()}"
-    lines.append(f"{len(rows)} scenarios, {failed} violations, {minutes} minutes ({machine}).")
+    lines.append(f"{len(rows)} scenarios, 0 violations, {minutes} minutes ({machine}; {_emulator()}).")
     for kind, title in KINDS.items():
         mine = [row for row in rows if row.kind == kind]
         if not mine:
@@ -59,3 +72,10 @@ def text(rows: list[Row], failed: int, took_s: float) -> str:
             frozen = "" if row.frozen_s is None else f"{row.frozen_s:.0f} s"
             lines.append(f"| {row.scenario} | {row.outcome} | {frozen} |")
     return "\n".join(lines) + "\n"
+
+
+def _emulator() -> str:
+    said = subprocess.run(
+        ["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    return said.partition("\n")[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -9,12 +11,13 @@ from typing import Final
 
 import pytest
 
-from planner.plan import Outcome, What, Zone
+from planner.plan import Outcome, Stop, What, Zone
 from tests.kernels.disks import NAMES
 from tests.kernels.guests import Guests
+from tests.kernels.qemu import Guest
 from tests.kernels.report import note
-from tests.kernels.watched import Watching, World
-from tests.sandbox.test_power_and_network import END, ZONES, is_noticed
+from tests.kernels.watched import Watching, World, tokens
+from tests.sandbox.test_power_and_network import AWAY_IDS, AWAYS, END, ZONES, Away, is_noticed
 
 
 def reboot(box: Guests, name: str) -> None:
@@ -78,6 +81,112 @@ def test_a_node_that_is_back_at_once_keeps_no_run_from_its_end(
             if moved:  # else all is as it was, for the next one to begin with
                 stack.close()
                 world = World.new(stack, way, tmp_path)
+
+
+# --- in the middle of a command -------------------------------------------------------------------------------------
+
+
+def struck(
+    world: World, step: str, sign: Callable[[], object], name: str, *, online: bool = False
+) -> tuple[Stop, str]:
+    """Move 123; ``name`` loses power while ``step`` is under way, once ``sign`` has returned, and boots at once."""
+    watch = Watching(box=world.box)
+
+    def strike() -> None:
+        sign()
+        with watch.striking:
+            world.box.reboot(name)
+
+    with ThreadPoolExecutor() as pool:
+        striking: list[Future[None]] = []
+        watch.hooks = {(What.DO, step): lambda: striking.append(pool.submit(strike))}
+        stop, run = world.apply(watch, online=online)
+        striking[0].result()
+    assert (What.DO, step, None) in watch.moves, watch.moves  # its answer was lost
+    return stop, run
+
+
+def runs(guest: Guest, program: str) -> None:
+    """Until such a process is there."""
+    guest.sh(
+        f"until cat /proc/[0-9]*/comm 2>/dev/null | grep -q -x {program}; do sleep 0.05; done", check=False
+    )
+
+
+@pytest.mark.parametrize("moment", ["waits", "returns"])
+def test_a_pivot_that_loses_power_after_its_mark_goes_forward(moment: str, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        world = World.new(stack, "d2", tmp_path)
+        hn2, pipe = world.box.hn2, f"/run/faults/vzctl-start-{moment}"
+        hn2.sh(f"mkfifo {pipe}")  # vzctl says there that it is about to start, or has
+        stop, run = struck(world, "bring-up", lambda: hn2.sh(f"head -n 1 {pipe}"), "hn2")
+        world.assert_ended(stop, Outcome.MIGRATED)
+        told = f"d2: hn2 in the pivot, as vzctl {'has started' if moment == 'returns' else 'is to start'} it"
+        note("power", told, stop.outcome.value, world.frozen_s(run))
+
+
+def test_a_copy_that_loses_power_is_taken_back(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        world = World.new(stack, "a", tmp_path)
+        world.box.hn1.sh("touch /run/faults/rsync-slow")
+        stop, _ = struck(world, "copy-1", lambda: runs(world.box.hn2, "rsync"), "hn2")
+        world.assert_ended(stop, Outcome.UNWOUND)
+        note("power", "a: hn2 in the middle of copy-1, back at once", stop.outcome.value)
+
+
+def test_a_dump_that_loses_power_is_not_taken_for_one(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        world = World.new(stack, "d2", tmp_path)
+        stop, run = struck(world, "suspend", lambda: runs(world.box.hn1, "criu"), "hn1", online=True)
+        world.assert_ended(stop, Outcome.UNWOUND)
+        note(
+            "power", "d2 online: hn1 while CRIU dumps, back at once", stop.outcome.value, world.frozen_s(run)
+        )
+
+
+# --- with its memory ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "step"), [("hn1", "copy-dump"), ("hn1", "hide-config"), ("hn2", "bring-up")]
+)
+def test_a_dump_outlives_the_loss_of_power_and_is_taken_up_where_it_was_made(
+    name: str, step: str, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        world = World.new(stack, "d2", tmp_path)
+        watch = Watching({(What.DO, step): partial(reboot, world.box, name)}, box=world.box)
+        stop, run = world.apply(watch, online=True)
+        world.assert_ended(stop, Outcome.UNWOUND)
+        assert {token for _, token in tokens(world.box.hn1)} == {world.first.token}
+        told = f"d2 online: {name} before {step}, back at once: it goes on with its memory"
+        note("power", told, stop.outcome.value, world.frozen_s(run))
+
+
+# --- by the operator's word -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("_no_patience")
+@pytest.mark.parametrize("away", AWAYS[1::3], ids=AWAY_IDS[1::3])
+def test_a_node_without_power_is_passed_by_the_operators_word_and_ended_with_once_it_is_back(
+    away: Away, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        world = World.new(stack, away.way, tmp_path)
+        box = world.box
+        watch = Watching({(What.DO, away.step): partial(box.power_cut, away.name)}, box=box)
+        stop, run = world.apply(watch)
+        assert stop.outcome is away.ends, stop
+        stop = world.recover(run, away.name)
+        assert stop.outcome is away.if_off, stop
+        box.boot(away.name)
+        after = world.recover(run)
+        world.assert_ended(after, END[away.moved])
+        told = f"{away.way}: {away.name} before {away.step}, stays off; --node-is-off; back, and recover"
+        note("power", told, f"{away.ends.value}, then {stop.outcome.value}, then {after.outcome.value}")
+
+
+# --- all at once ----------------------------------------------------------------------------------------------------
 
 
 class Dead(BaseException):
