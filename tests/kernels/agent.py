@@ -78,9 +78,11 @@ def populate(name: str, bystander: int, own_device: str | None, running: bool) -
 
 
 def make_pool() -> None:
-    """A filesystem on LVM."""
+    """A filesystem on LVM, on a volume of two pieces."""
     _checked(f"pvcreate -q {POOL.disk} && vgcreate -q {POOL.group} {POOL.disk}")
-    _checked(f"lvcreate -q -y -n {POOL.volume} -l 100%FREE {POOL.group} && udevadm settle")
+    place = f"{POOL.group} {POOL.disk}"
+    _checked(f"lvcreate -q -y -n {POOL.volume} -l 8 {place}:0-7")
+    _checked(f"lvextend -q -y -l +8 {POOL.group}/{POOL.volume} {POOL.disk}:12-19 && udevadm settle")
     _checked(f"mke2fs -q -t ext4 -m 0 {POOL.filesystem} && blockdev --flushbufs {POOL.disk}")
 
 

@@ -22,21 +22,19 @@ from tests.sandbox.test_moves import WAYS, in_state
 
 
 def runs_on(node: Node) -> bool:
-    """Whether a process of 123 lives on the node: its root is the private area, with whatever is mounted there."""
+    """Whether a process of 123 lives on the node: its root is what its private or its root area shows."""
     if not node.pid:
         return False
+    tops = {_lies(node.path(area)) for area in (PRIVATE, f"/vz/root/{CTID}")} - {None}
+    return any(_lies(Path(f"/proc/{pid}/root")) in tops for pid in kernel.descendants(node.pid))
+
+
+def _lies(path: Path) -> tuple[int, int] | None:
     try:
-        top = node.path(PRIVATE).stat()
-    except FileNotFoundError:
-        return False
-    for pid in kernel.descendants(node.pid):
-        try:
-            root = Path(f"/proc/{pid}/root").stat()
-        except OSError:
-            continue  # ended meanwhile
-        if (root.st_dev, root.st_ino) == (top.st_dev, top.st_ino):
-            return True
-    return False
+        found = path.stat()
+    except OSError:
+        return None  # not there, or, of a process, ended meanwhile
+    return found.st_dev, found.st_ino
 
 
 def mounted_on(node: Node) -> frozenset[str]:
