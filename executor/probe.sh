@@ -6,9 +6,10 @@
 # how much of the measured one's files was written in the last so many minutes. And `reach_peers`, a function that says
 # which nodes this one reaches by ssh, and how fast they take what it sends.
 #
-# One record a line, words separated by single blanks; what could hold anything (texts, paths, names) is base64, for texts
-# and lists behind ".", or stands behind "=" if nothing in it could be mistaken; "-" stands for nothing. The last record counts the lines before
-# it, so that an answer cut short is noticed. Most of its time goes into starting programs; so it starts few.
+# One record a line, words separated by single blanks; what could hold anything (texts, paths, names) is base64, for
+# texts and lists behind ".", or stands behind "=" if nothing in it could be mistaken; "-" stands for nothing. The last
+# record counts the lines before it, so that an answer cut short is noticed. Most of its time goes into starting programs;
+# so it starts few: a function whose output is taken costs one more than the program that it calls.
 # Configs are data here: never sourced, never evaluated. The planner reads them itself; what `areas` makes of them
 # decides only which paths are looked at.
 
@@ -16,8 +17,6 @@ newline='
 '
 
 look() { timeout -s KILL 30 "$@" 2>/dev/null </dev/null; }
-
-coded() { base64 -w 0; } # standard input as one word, if a "." stands before it
 
 word() { # TEXT as one word, into $word
     case ${1-} in
@@ -44,14 +43,14 @@ node() {
         ! command -v "$tool" >/dev/null || echo "tool $tool"
     done
     stat -c %n /proc/cpt /proc/rst 2>/dev/null | sed 's/^/tool /' # the kernel's own, of staged checkpoints
-    [ ! -f /etc/vz/vz.conf ] || echo "vzconf .$(coded </etc/vz/vz.conf)"
+    [ ! -f /etc/vz/vz.conf ] || echo "vzconf .$(base64 -w 0 </etc/vz/vz.conf)"
 }
 
 # --- containers, scripts, locks, owners -----------------------------------------------------------------------
 
 containers() {
     [ -d "$conf" ] || return
-    echo "confnames .$(ls -1A "$conf" | coded)"
+    echo "confnames .$(ls -1A "$conf" | base64 -w 0)"
     for file in "$conf"/*; do
         [ -f "$file" ] || continue
         name=${file##*/}
@@ -61,11 +60,11 @@ containers() {
             *.conf)
                 ctid=${name%.conf}
                 said=$(timeout -s KILL 30 vzctl status "$ctid" 2>/dev/null </dev/null | base64 -w 0)
-                echo "container $ctid .$said .$(coded <"$file")"
+                echo "container $ctid .$said .$(base64 -w 0 <"$file")"
                 ;;
             *.start | *.stop | *.mount | *.umount | *.premount | *.postumount)
                 word "$name"
-                echo "script $word $(stat -L -c %a "$file") .$(coded <"$file")"
+                echo "script $word $(stat -L -c %a "$file") .$(base64 -w 0 <"$file")"
                 ;;
         esac
     done
@@ -88,7 +87,7 @@ owners() {
     for file in "$VZPLAN_HOME"/owners/*; do
         case ${file##*/} in *[!0-9]* | 0*) continue ;; esac
         [ -f "$file" ] || continue
-        echo "owner ${file##*/} .$(sed -n 's/^run=//p' "$file" | coded) .$(sed -n 's/^control=//p' "$file" | coded)"
+        echo "owner ${file##*/} .$(sed -n 's/^run=//p' "$file" | base64 -w 0) .$(sed -n 's/^control=//p' "$file" | base64 -w 0)"
     done
 }
 
@@ -212,7 +211,7 @@ reboots() { # VZREBOOTDIR: which containers the boot script starts, unless their
         echo 'reboots -'
     else
         listed "$1"
-        [ -z "$names" ] || echo "reboots .$(printf '%s' "${names%/}" | coded)"
+        [ -z "$names" ] || echo "reboots .$(printf '%s' "${names%/}" | base64 -w 0)"
     fi
 }
 
@@ -424,16 +423,12 @@ device() { # NUMBER NAME...
     identify "$1" "$device_number"
     word "$identity"
     id=$word
-    case $(held "$1") in
-        no) free=yes ;;
-        yes) free=no ;;
-        *) free=unknown ;;
-    esac
+    free=$(exclusive "$1")
     details=-
     case $type in
         ext[234]) details=.$(timeout -s KILL 30 dumpe2fs -h "$1" 2>/dev/null </dev/null | base64 -w 0) ;;
-        xfs) details=.$(look dd if="$1" bs=512 count=1 | coded) ;;
-        btrfs*) details=.$(look dd if="$1" bs=512 skip=128 count=1 | coded) ;;
+        xfs) details=.$(look dd if="$1" bs=512 count=1 | base64 -w 0) ;;
+        btrfs*) details=.$(look dd if="$1" bs=512 skip=128 count=1 | base64 -w 0) ;;
     esac
     word "$(timeout -s KILL 30 blkid -c /dev/null -s LABEL -o value "$1" 2>/dev/null </dev/null)"
     label=$word
@@ -499,7 +494,7 @@ activation() { # what LVM activates by itself: its configs, without the comments
     for file in /etc/lvm/lvm.conf /etc/lvm/lvmlocal.conf; do
         [ -f "$file" ] || continue
         word "$file"
-        echo "lvm $word .$(sed -e '/^[[:space:]]*#/d' -e '/^[[:space:]]*$/d' "$file" | coded)"
+        echo "lvm $word .$(sed -e '/^[[:space:]]*#/d' -e '/^[[:space:]]*$/d' "$file" | base64 -w 0)"
     done
 }
 

@@ -88,21 +88,6 @@ def look_alikes(device: Device, on: NodeFacts) -> tuple[Device, ...]:
     return tuple(d for d in on.devices if d.filesystem is not None and d.filesystem.uuid == uuid)
 
 
-def partitions(facts: NodeFacts, disk: Device, *, named: bool) -> list[Device]:
-    """Of a whole disk, by identity, and by name if the node is the one that has it under this name (``named``).
-
-    Whatever is written to the disk is written over them.
-    """
-    if disk.start_sector is not None:
-        return []
-    return [
-        part
-        for part in facts.devices
-        if part.start_sector is not None
-        and ((disk.wwid is not None and part.wwid == disk.wwid) or (named and is_part_of(part, disk)))
-    ]
-
-
 def is_part_of(part: Device, disk: Device) -> bool:
     """sda1 of sda, nvme0n1p1 of nvme0n1."""
     return any(

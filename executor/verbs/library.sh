@@ -242,20 +242,20 @@ spread() { # DEVICE with btrfs -> btrfs, or btrfs-of-N if it is one of N (num_de
     esac
 }
 
-held() { # DEVICE -> yes, no or unknown: does something on this node hold it exclusively?
+exclusive() { # DEVICE -> yes, no or unknown: could it be opened exclusively, that is, does nothing on this node hold it?
     # sh has no O_EXCL; mke2fs opens it so, to read, before it minds an option that it does not know, and then ends. With
     # options that it knows, -n opens it to write as well: udev then reads the partitions of a disk anew, which go away for
     # a moment; and that of e2fsprogs 1.41.12 (RHEL 6) discards what is on it. -v: the line that it says between the two,
     # so that no other order passes for an answer. -F: old ones ask whether a whole disk is meant.
     case $(LC_ALL=C timeout -s KILL 30 mke2fs -n -F -v -E none-such "$1" </dev/null 2>&1) in
         *'while determining'*) printf unknown ;; # whether it is mounted
-        *'in use'* | *'is mounted'*) printf yes ;;
-        *'fs_types for'*'specified: none-such'* | *'specified: none-such'*'fs_types for'*) printf no ;;
+        *'in use'* | *'is mounted'*) printf no ;;
+        *'fs_types for'*'specified: none-such'* | *'specified: none-such'*'fs_types for'*) printf yes ;;
         *) printf unknown ;;
     esac
 }
 
-in_use() { [ "$(held "$1")" != no ]; } # DEVICE: may something on this node hold it?
+in_use() { [ "$(exclusive "$1")" != yes ]; } # DEVICE: may something on this node hold it?
 
 dirty() { # DEVICE: does any node have it mounted read-write? [seen] needs_recovery, read after a flush
     # Only ext says so; another is never handed over, and what is copied onto it is proved empty.
@@ -294,8 +294,8 @@ same_disk() { # DEVICE IDENTITY: names move between plan and apply; the identity
 prove_not_held() { # DEVICE IDENTITY: nothing on *this* node mounts or holds it
     device_number=$(number "$1") || exit 1
     same_disk "$1" "$2" || exit 1
-    points=$(mounts_of "$device_number")
-    [ -z "$points" ] || die "$1 is still mounted at $points"
+    held=$(mounts_of "$device_number")
+    [ -z "$held" ] || die "$1 is still mounted at $held"
     tries=0
     while in_use "$1"; do
         tries=$((tries + 1))

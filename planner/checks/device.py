@@ -6,8 +6,8 @@ from typing import Final
 
 from planner.checks.block import by_itself, free, is_path, shows_use, unused, writable
 from planner.findings import Finding, error, warning
-from planner.identity import look_alikes, partitions, same_disk, short_name
-from planner.model import Device, Journal, Known, Mount
+from planner.identity import is_part_of, look_alikes, same_disk, short_name
+from planner.model import Device, Journal, Known, Mount, NodeFacts
 from planner.situation import Side, Situation
 
 NEEDED: Final = ("blkid", "blockdev", "dumpe2fs", "mke2fs")
@@ -213,7 +213,7 @@ def _copied_onto(at: Situation, target: Device) -> list[Finding]:
     parts = [
         f"{node.node}:{short_name(p)}"
         for node in (facts, at.source.facts)
-        for p in partitions(node, target, named=node is facts)
+        for p in _partitions(node, target, facts)
     ]
     if parts:
         return [
@@ -261,6 +261,21 @@ def _copied_onto(at: Situation, target: Device) -> list[Finding]:
     if filesystem is not None and filesystem.journal is not Journal.INTERNAL:
         found += _others(at, target, at.destination)  # it does not show whether another node has it mounted
     return found
+
+
+def _partitions(facts: NodeFacts, disk: Device, seen_by: NodeFacts) -> list[Device]:
+    """Of a whole disk, by identity, or by name where it has it: whatever is written to it is written over them."""
+    if disk.start_sector is not None:
+        return []
+    return [
+        part
+        for part in facts.devices
+        if part.start_sector is not None
+        and (
+            (disk.wwid is not None and part.wwid == disk.wwid)
+            or (facts is seen_by and is_part_of(part, disk))
+        )
+    ]
 
 
 def _called(at: Situation, side: Side) -> str:
