@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.kernels.disks import CTID, LUNS, POOL, PRIVATE, ROOT
-from tests.sandbox import nodes, population
+from tests.sandbox import kernel, nodes, population
 
 PORT: Final = "/dev/virtio-ports/agent"
 READY: Final = Path("/run/ready")
@@ -87,16 +87,8 @@ def make_pool() -> None:
 
 
 def _runs() -> bool:
-    tops = {where for where in map(_lies, (PRIVATE, ROOT)) if where is not None}
-    return any(_lies(str(place)) in tops for place in Path("/proc").glob("[0-9]*/root"))
-
-
-def _lies(path: str) -> tuple[int, int] | None:
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return None  # not there, or, of a process, ended meanwhile
-    return found.st_dev, found.st_ino
+    tops = {kernel.lies(Path(area)) for area in (PRIVATE, ROOT)} - {None}
+    return any(kernel.lies(place) in tops for place in Path("/proc").glob("[0-9]*/root"))
 
 
 def _checked(script: str) -> None:

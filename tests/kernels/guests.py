@@ -121,22 +121,12 @@ class Guests:
         for guest in self.nodes:
             (into / guest.name).mkdir()
             guest.save(into / guest.name / MEMORY)
-        for name in self._disks():
-            _copy(self.folder / name, into / name)
-        for name in KEYS:
-            shutil.copy2(self.folder / name, into / name)
-
-    def _disks(self) -> list[str]:
-        own = [f"{guest.name}/{name}.img" for guest in self.nodes for name, _ in OWN_DISKS]
-        return [f"{lun.name}.img" for lun in LUNS] + own
+        _copy(self.folder, into)
 
     def _go_on(self, saved: Path) -> None:
         for guest in self.nodes:
             (self.folder / guest.name).mkdir()
-        for name in self._disks():
-            _copy(saved / name, self.folder / name)
-        for name in KEYS:
-            shutil.copy2(saved / name, self.folder / name)
+        _copy(saved, self.folder)
         self._tell_ssh()
         for guest in self.nodes:
             guest.start(saved / guest.name / MEMORY)
@@ -300,8 +290,11 @@ def _pack(seed: Path, into: Path) -> None:
         packed.add(seed, ".", filter=as_root)
 
 
-def _copy(disk: Path, to: Path) -> None:
-    _run("cp", "--sparse=always", "--reflink=auto", "--", str(disk), str(to))
+def _copy(folder: Path, to: Path) -> None:
+    """What of both guests is not their memory, nor of one run of theirs alone."""
+    own = [f"{node}/{disk}.img" for node in NAMES for disk, _ in OWN_DISKS]
+    for name in (*KEYS, *(f"{lun.name}.img" for lun in LUNS), *own):
+        _run("cp", "-p", "--sparse=always", "--reflink=auto", "--", str(folder / name), str(to / name))
 
 
 def _free_port() -> int:

@@ -89,4 +89,6 @@ def why_not() -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(why_not() or print(made().folder, file=sys.stderr))
+    if (reason := why_not()) is not None:
+        sys.exit(reason)
+    print(made().folder, file=sys.stderr)

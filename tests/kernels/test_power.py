@@ -17,12 +17,7 @@ from tests.kernels.guests import Guests
 from tests.kernels.qemu import Guest
 from tests.kernels.report import note
 from tests.kernels.watched import Watching, World, tokens
-from tests.sandbox.test_power_and_network import AWAY_IDS, AWAYS, END, ZONES, Away, is_noticed
-
-
-def reboot(box: Guests, name: str) -> None:
-    """It loses power, and boots at once."""
-    box.reboot(name)
+from tests.sandbox.test_power_and_network import AWAYS, END, ZONES, Away, is_noticed
 
 
 @pytest.fixture
@@ -67,7 +62,7 @@ def test_a_node_that_is_back_at_once_keeps_no_run_from_its_end(
         steps = world.steps
         ids = [step.id for step in steps]
         for at in map(ids.index, only):
-            watch = Watching({(What.DO, ids[at]): partial(reboot, world.box, name)}, box=world.box)
+            watch = Watching({(What.DO, ids[at]): partial(world.box.reboot, name)}, box=world.box)
             stop, run = world.apply(watch)
             print(f"{name} before {ids[at]}: {stop}\n  {watch.moves}")
             moved = not is_noticed(steps, at, name)
@@ -155,7 +150,7 @@ def test_a_dump_outlives_the_loss_of_power_and_is_taken_up_where_it_was_made(
 ) -> None:
     with ExitStack() as stack:
         world = World.new(stack, "d2", tmp_path)
-        watch = Watching({(What.DO, step): partial(reboot, world.box, name)}, box=world.box)
+        watch = Watching({(What.DO, step): partial(world.box.reboot, name)}, box=world.box)
         stop, run = world.apply(watch, online=True)
         world.assert_ended(stop, Outcome.UNWOUND)
         assert {token for _, token in tokens(world.box.hn1)} == {world.first.token}
@@ -167,7 +162,7 @@ def test_a_dump_outlives_the_loss_of_power_and_is_taken_up_where_it_was_made(
 
 
 @pytest.mark.usefixtures("_no_patience")
-@pytest.mark.parametrize("away", AWAYS[1::3], ids=AWAY_IDS[1::3])
+@pytest.mark.parametrize("away", AWAYS[1::3], ids=lambda away: f"{away.way}-{away.name}-{away.step}")
 def test_a_node_without_power_is_passed_by_the_operators_word_and_ended_with_once_it_is_back(
     away: Away, tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -209,9 +209,8 @@ class World:
         flags = structs.replace(self.way.flags, online=online)
         hooks = {}
         own = WORLDS[self.way.world]
-        if (
-            own is not None and self.way.ends_on is own and self.state is State.RUNNING
-        ):  # handed over, and mounted
+        handed_over = own is not None and self.way.ends_on is own
+        if handed_over and self.state is State.RUNNING:  # else it is not mounted
 
             def nobody_has_it() -> None:
                 assert dirty_on_disk(self.box) == frozenset()
@@ -253,7 +252,3 @@ class World:
             assert "\n".join(changes(self.first.facts, after)) == ""
             return
         assert_it_alone_moved(self.first.facts, after, gone.name, here.name, self.state)
-
-
-Trouble = Callable[[Guests, str], None]
-"""What befalls a node."""

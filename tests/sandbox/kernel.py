@@ -115,6 +115,15 @@ def descendants(pid: int) -> Iterator[int]:
         yield from descendants(child)
 
 
+def lies(path: Path) -> tuple[int, int] | None:
+    """Device and inode; None: it is not there, or, of a process, that has ended."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def loops_over(folder: Path) -> list[str]:
     """Loop devices whose files are in ``folder``."""
     found = []

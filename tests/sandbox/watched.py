@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -25,16 +26,8 @@ def runs_on(node: Node) -> bool:
     """Whether a process of 123 lives on the node: its root is what its private or its root area shows."""
     if not node.pid:
         return False
-    tops = {_lies(node.path(area)) for area in (PRIVATE, f"/vz/root/{CTID}")} - {None}
-    return any(_lies(Path(f"/proc/{pid}/root")) in tops for pid in kernel.descendants(node.pid))
-
-
-def _lies(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None  # not there, or, of a process, ended meanwhile
-    return found.st_dev, found.st_ino
+    tops = {kernel.lies(node.path(area)) for area in (PRIVATE, f"/vz/root/{CTID}")} - {None}
+    return any(kernel.lies(Path(f"/proc/{pid}/root")) in tops for pid in kernel.descendants(node.pid))
 
 
 def mounted_on(node: Node) -> frozenset[str]:
@@ -51,15 +44,15 @@ def mounted_on(node: Node) -> frozenset[str]:
 
 
 @dataclass
-class Guarding(Telling):
+class Guarding(Telling, ABC):
     """A watch that sees to it, around every move, that nothing runs twice and no LUN is mounted twice (I1, I2)."""
 
     striking: Lock = field(default_factory=Lock, kw_only=True)
     """Held by whoever strikes while a command is under way: nothing is looked at meanwhile."""
 
+    @abstractmethod
     def seen(self) -> Iterable[tuple[frozenset[str], bool]]:
         """Of both nodes: the LUNs that are mounted, by name, and whether 123 runs."""
-        raise NotImplementedError
 
     def began(self, move: Run) -> None:
         """See ``executor.engine.Watch``."""
