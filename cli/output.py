@@ -304,6 +304,9 @@ def _whereabouts(plan: Plan, past: Past) -> str:
     staged = kill is not None and (kill.zone is Zone.RETIRE or kill.id not in past.begun)
     if staged:
         return f"on {source}, frozen: it has its memory, and goes on when it is taken back (recover)"
+    dumps = (step.id for step in plan.steps if step.do.argv[0] in ("suspend-container", "dump-container"))
+    if past.memory_lost is None and any(dump in past.done - past.undone for dump in dumps):
+        return f"on {source}, down: its memory waits in a dump, with which it goes on when it is taken back (recover)"
     return f"on {source}, down"
 
 

@@ -192,8 +192,17 @@ def test_runs_and_status_tell_of_a_run_whose_controller_is_gone(vzplan: Vzplan, 
             "dump",
             "on hn1, frozen: it has its memory, and goes on when it is taken back (recover)",
         ),
-        ("d2-staged", "kill", "on hn1, down"),
-        ("a-online", "suspend", "on hn1, down"),
+        (
+            "d2-staged",
+            "kill",
+            "on hn1, down: its memory waits in a dump, with which it goes on when it is taken back (recover)",
+        ),
+        (
+            "a-online",
+            "suspend",
+            "on hn1, down: its memory waits in a dump, with which it goes on when it is taken back (recover)",
+        ),
+        ("a-running", "stop", "on hn1, down"),
     ],
 )
 def test_status_tells_what_is_frozen_from_what_is_down(
