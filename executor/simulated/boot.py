@@ -6,7 +6,7 @@ import re
 from functools import partial
 
 from executor.simulated import vz
-from executor.simulated.tree import EMPTY, Data, Dir, File, Tree
+from executor.simulated.tree import EMPTY, Data, Dir, File, Thing, Tree
 from executor.simulated.world import FILES, NodeState, Standing, World
 from planner.model import CONF_DIR
 
@@ -41,6 +41,22 @@ def happened_to_be_written(node: NodeState, *, but: str) -> None:
     kept = {path: thing for path, thing in node.disk.items() if path.startswith(below)}
     new = {path: thing for path, thing in node.tree.items() if not path.startswith(below)}
     node.disk = Tree({**new, **kept})
+
+
+def happened_to_be_torn(node: NodeState, *, but: str) -> None:
+    """All names are on the disk; of new files, but for those below ``but``, only what was synced under some name.
+
+    The rest is empty: a filesystem makes names durable when it likes to, what is in the files later ([seen] ext4).
+    """
+    below = but + "/"
+    known = {thing for thing in node.disk.values() if isinstance(thing, File)}
+
+    def torn(path: str, thing: Thing) -> Thing:
+        if not isinstance(thing, File) or thing in known or path.startswith(below):
+            return thing
+        return node.disk.get(path, File("", thing.mode))
+
+    node.disk = Tree({path: torn(path, thing) for path, thing in node.tree.items()})
 
 
 def come_up(world: World, node: NodeState) -> None:

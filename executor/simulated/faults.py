@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from executor.simulated import vz
-from executor.simulated.boot import happened_to_be_written, lose_power, reboot
+from executor.simulated.boot import happened_to_be_torn, happened_to_be_written, lose_power, reboot
 from executor.simulated.loading import OWNERS
 from executor.simulated.tree import Dir, File, Thing
 from executor.simulated.twins.here import HOME
@@ -82,6 +82,12 @@ def _reboots_lucky(scene: Scene) -> None:
 def _reboots_without_notes(scene: Scene) -> None:
     """Files are on the disk, and of the notes that were made of them before only those that were synced."""
     happened_to_be_written(scene.here, but=HOME)
+    reboot(scene.world, scene.here)
+
+
+def _reboots_torn(scene: Scene) -> None:
+    """Names are on the disk, what was written under them is not; but notes are renamed once they are whole."""
+    happened_to_be_torn(scene.here, but=HOME)
     reboot(scene.world, scene.here)
 
 
@@ -262,6 +268,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         "reboot-half-lucky", each=True, after=_reboots_lucky, answer=Answer.LOST
     ),  # nothing unsynced was lost
     Kind("reboot-half-without-notes", each=True, after=_reboots_without_notes, answer=Answer.LOST),
+    Kind("reboot-half-torn", each=True, after=_reboots_torn, answer=Answer.LOST),
     Kind("reboot-before-stays-away", before=_reboots_and_stays_away),
     Kind("reboot-half-stays-away", each=True, after=_reboots_and_stays_away, answer=Answer.LOST),
     Kind("reboot-after-stays-away", after=_reboots_and_stays_away, answer=Answer.LOST),

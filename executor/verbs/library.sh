@@ -43,8 +43,9 @@ checksum() { # <CONTENT -> its SHA-256 in hexadecimal
     printf '%s' "${sum_said%% *}"
 }
 
-mark() { # NAME [TEXT]: a durable note in the run's folder
-    printf '%s\n' "${2-}" | dd of="$run/$1" conv=fsync 2>/dev/null && sync || die "cannot write $run/$1"
+mark() { # NAME [TEXT]: a durable note in the run's folder; whole if it is there
+    printf '%s\n' "${2-}" | dd of="$run/$1.new" conv=fsync 2>/dev/null &&
+        mv -f "$run/$1.new" "$run/$1" && sync || die "cannot write $run/$1"
 }
 
 marker() { # PATH -> the file that says this run made PATH

@@ -35,8 +35,9 @@ vzplan_log() { # one durable line in the node's own log
     printf '%s\n' "$line" | dd of="$run/log" oflag=append conv=notrunc,fsync 2>/dev/null
 }
 
-vzplan_note() { # NAME TEXT: durably
-    printf '%s\n' "$2" | dd of="$run/$1" conv=fsync 2>/dev/null || vzplan_refuse "cannot write $run/$1"
+vzplan_note() { # NAME TEXT: durable once it is synced; what was there before, or the whole of it
+    printf '%s\n' "$2" | dd of="$run/$1.new" conv=fsync 2>/dev/null &&
+        mv -f "$run/$1.new" "$run/$1" || vzplan_refuse "cannot write $run/$1"
 }
 
 vzplan_holders() { # -> processes that have the run's lock open: its commands, and whatever they started
@@ -135,8 +136,7 @@ vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
         vzplan_started "$$"
         printf '%s %s %s\n' "$$" "$started" "$now" >"$run/pids/session-$VZPLAN_GENERATION"
         if [ "$verb" = own ]; then # before anything is done: what a controller without its journal plans from
-            vzplan_note brief.new "$vzplan_brief"
-            mv "$run/brief.new" "$run/brief" || vzplan_refuse "cannot write $run/brief"
+            vzplan_note brief "$vzplan_brief"
         fi
         vzplan_log "began $verb $*" || vzplan_refuse "cannot write $run/log"
         printf %s "$input" >"$run/input" || vzplan_refuse "cannot write $run/input"

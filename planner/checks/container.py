@@ -89,18 +89,15 @@ def _scripts(at: Situation) -> list[Finding]:
 
 
 def _lock(at: Situation) -> list[Finding]:
-    lock = next((entry for entry in at.source.facts.locks if entry.ctid == at.ctid), None)
+    side = at.source
+    lock = next((entry for entry in side.facts.locks if entry.ctid == at.ctid), None)
     if lock is None or lock.alive is Known.NO:
         return []
-    sure = "is held by a live process" if lock.alive is Known.YES else "may be held: its process is not known"
-    return [
-        error(
-            "locked",
-            f"{at.source.node}:{at.ctid}",
-            f"vzctl's lock {sure}",
-            "wait until that vzctl has ended, then try again",
-        )
-    ]
+    said, remedy = "is held by a live process", "wait until that vzctl has ended, then try again"
+    if lock.alive is Known.UNKNOWN:
+        said = "may be held: its process is not known"
+        remedy = f"if no vzctl is at work on {at.ctid}, remove {side.lockdir}/{at.ctid}.lck, then try again"
+    return [error("locked", f"{side.node}:{at.ctid}", f"vzctl's lock {said}", remedy)]
 
 
 def _private(at: Situation) -> list[Finding]:

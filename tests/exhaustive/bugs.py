@@ -18,7 +18,7 @@ from executor import engine, journal
 from executor.simulated import checkpoints, node, trial, vz
 from executor.simulated.loading import OWNERS, Truth
 from executor.simulated.node import SimulatedNode
-from executor.simulated.tree import EMPTY
+from executor.simulated.tree import EMPTY, File
 from executor.simulated.trial import Trial
 from executor.simulated.twins import TWINS, container, files, run, staged, storage
 from executor.simulated.twins.here import DONE, End, Here, Twin
@@ -743,6 +743,24 @@ for _verb, _world, _by, _after in (
     ("enable-container", "a-stopped", "I8", None),
 ):
     noticed(f"no-sync-{_verb}", _world, _by, after=_after)(unsynced(_verb))
+
+
+class Torn(Here):
+    """What a verb has in its hands, but files have their names before their content is on the disk."""
+
+    __slots__ = ()
+
+    def put_whole(self, path: str, file: File) -> None:
+        """As a shell's ``>`` does it."""
+        self.node.put(path, file)
+
+
+@noticed("torn-lock", "d2-running", "I8")
+def locks_with_a_file_that_may_be_empty_after_a_power_cut(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """[seen] Between two kernels: an empty lock file stays behind, and nobody can tell whose it is."""
+    real = TWINS["hold-lock"]
+    patch.setitem(TWINS, "hold-lock", lambda here, *operands: real(Torn(*here), *operands))
+    return plan
 
 
 LEFT_UNSYNCED: Final = {

@@ -34,6 +34,7 @@ CONTROL = "control.example:/root/state"
 SHELLS = (("dash",), ("bash", "--posix"))
 BUSYBOX = ("busybox", "sh")
 """It takes its own tools for those of the node, and its ``timeout`` holds the run's lock for up to a second longer."""
+DD: Final = shutil.which("dd")
 NOBODY = 2**31 - 1  # no process has so high a number
 
 ODD_NAMES = (
@@ -85,6 +86,14 @@ class Here:
         node._environment["PATH"] = f"{self._path}:{node._environment['PATH']}"
         self._sessions.append(node)
         return node
+
+    def cannot_write(self, pattern: str) -> None:
+        """From now on what is written to such a file ends as if the disk were full: it is there, and empty."""
+        dd = self._path / "dd"
+        dd.write_text(
+            f'#!/bin/sh\nfor word; do case $word in {pattern}) : >${{word#of=}}; exit 1 ;; esac; done\nexec {DD} "$@"\n'
+        )
+        dd.chmod(0o755)
 
     @property
     def folder(self) -> Path:
@@ -924,6 +933,26 @@ def test_the_lock_of_a_dead_process_is_taken_over(
     assert run(owned, "release-lock", CTID, here.tmp) == Exited(0)
     wait_until_gone(ended[0])
     assert not lock.exists()
+
+
+def test_a_lock_is_whole_or_not_there(here: Here, owned: ShellNode) -> None:
+    here.cannot_write("of=*.lck")
+    assert fails(run(owned, "hold-lock", CTID, here.tmp), "cannot be written")
+    assert not (here.tmp / f"{CTID}.lck").exists()
+    holder = here.holder
+    assert run(owned, "release-lock", CTID, here.tmp) == Exited(0)
+    wait_until_gone(holder)
+    assert [path.name for path in here.tmp.iterdir() if "lck" in path.name] == []
+
+
+def test_a_note_of_the_run_is_whole_or_as_it_was(here: Here, owned: ShellNode) -> None:
+    before = (here.folder / "generation").read_text()
+    here.cannot_write("of=*.new")
+    assert fails(run(owned, "hold-lock", CTID, here.tmp), "cannot write")
+    assert not (here.folder / "holder").exists()
+    later = here.session(generation=2)
+    assert is_refused(run(later, "settle"), "cannot write")
+    assert (here.folder / "generation").read_text() == before
 
 
 def test_a_holder_that_has_died_is_replaced(here: Here, owned: ShellNode, ended: list[int]) -> None:

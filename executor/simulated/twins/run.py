@@ -30,9 +30,11 @@ def own(here: Here, ctid: str) -> Twin:
     other = here.node.text(record)
     if other is not None and other.split(" ")[0] != here.run:
         return die(f"run {other} has container {ctid} in hand")
-    here.node.put(f"{here.folder}/record", File(here.run, 0o600))
+    here.node.put(f"{here.folder}/record", File(f"{here.run} simulated", 0o600))
+    yield
+    yield from here.sync()
     here.node.put(OWNERS, Dir(0o700))
-    here.node.put(record, File(f"{here.run} simulated", 0o600))
+    here.node.link(f"{here.folder}/record", record)
     yield
     yield from here.sync()
     return DONE
@@ -132,9 +134,9 @@ def hold_lock(here: Here, ctid: str, lockdir: str) -> Twin:
     if lock in node.tree:  # stale: its process is dead
         node.drop(lock)
         yield
-    node.put(here.beside(lock), File(pid, 0o644))
+    here.put_whole(here.beside(lock), File(pid, 0o644))
     yield
-    node.put(lock, File(pid, 0o644))
+    node.link(here.beside(lock), lock)
     yield
     node.drop(here.beside(lock))
     yield
