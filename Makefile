@@ -69,12 +69,12 @@ figures: ## measure what docs/figures.md promises, and write it there; an hour
 .PHONY: kernels
 kernels: ## move containers between two guests of QEMU, with power cuts; makes what they boot from (as root), writes docs/kernels.md; an hour
 	@scripts/bootstrap kernels
-	VZPLAN_KERNELS=1 VZPLAN_KERNELS_REPORT=1 $(BIN)/python -m pytest tests/kernels
+	VZPLAN_KERNELS=1 VZPLAN_KERNELS_REPORT=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/kernels
 
 .PHONY: kernels-smoke
 kernels-smoke: ## the same, one move and one power cut; minutes
 	@scripts/bootstrap kernels
-	VZPLAN_KERNELS=1 $(BIN)/python -m pytest tests/kernels -m smoke
+	VZPLAN_KERNELS=1 $(BIN)/python -m pytest -n 2 tests/kernels -m smoke
 
 .PHONY: soak
 soak: ## hours: a million steps of whatever may come between a run's commands, and every pair of failures in every world

@@ -125,7 +125,7 @@ def main() -> None:
         try:
             answer = {"said": VERBS[verb](*words)}
         except Exception as problem:  # noqa: BLE001 # whatever it is: whoever asked is told
-            answer = {"problem": repr(problem)}
+            answer = {"problem": f"{problem!r} {getattr(problem, 'filename', '')}"}
         _answer(port, answer)
 
 

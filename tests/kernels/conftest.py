@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import starmap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 HERE = Path(__file__).parent
 ASKED = os.environ.get("VZPLAN_KERNELS") == "1"
-DESELECTED: list[pytest.Item] = []
+DESELECTED: list[str] = []
 BEGAN = time.monotonic()
+TOLD = "kernels"
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -29,12 +32,25 @@ def _can_be_made() -> None:
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
     """A run of some is no whole run."""
-    DESELECTED.extend(items)
+    DESELECTED.extend(item.nodeid for item in items)
 
 
-def pytest_sessionfinish(exitstatus: int) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 # xdist has no types
+    """What one of several processes has to tell."""
+    from tests.kernels import report  # noqa: PLC0415 # only where they are asked for
+
+    rows, deselected = getattr(node, "workeroutput", {}).get(TOLD, ([], []))  # none if it has crashed
+    report.ROWS.extend(starmap(report.Row, rows))
+    DESELECTED.extend(deselected)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """The report, of a whole run."""
     from tests.kernels import report  # noqa: PLC0415 # only where they are asked for
 
-    if report.ASKED and report.ROWS and not DESELECTED and exitstatus == pytest.ExitCode.OK:
+    told = getattr(session.config, "workeroutput", None)
+    if told is not None:  # one of several processes
+        told[TOLD] = [list(row) for row in report.ROWS], DESELECTED
+    elif report.ASKED and report.ROWS and not DESELECTED and exitstatus == pytest.ExitCode.OK:
         report.PATH.write_text(report.text(report.ROWS, time.monotonic() - BEGAN))

@@ -65,6 +65,10 @@ POOL: Final = Pool("pool", 0x5000C500A1B2C3D2, (1, 2))
 LUNS: Final = (LUN, SPARE, POOL)
 
 
+BLOCK_BYTES: Final = 1024
+"""As mke2fs has it for small ones; see ``watched.read_before``."""
+
+
 def make_lun(image: Path, size_mb: int, number: int | None) -> None:
     """A disk with one partition from its first megabyte on, and an ext4 in it; empty if it has no number."""
     with image.open("wb") as disk:
@@ -85,7 +89,20 @@ def make_ext4(image: Path, size_kb: int, offset_bytes: int = 0) -> None:
     """An ext4 of that size in a file that is there."""
     where = ("-E", f"offset={offset_bytes}") if offset_bytes else ()
     subprocess.run(
-        ["mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", *where, str(image), f"{size_kb}k"],
+        [
+            "mke2fs",
+            "-q",
+            "-F",
+            "-t",
+            "ext4",
+            "-b",
+            str(BLOCK_BYTES),
+            "-m",
+            "0",
+            *where,
+            str(image),
+            f"{size_kb}k",
+        ],
         check=True,
         capture_output=True,
     )

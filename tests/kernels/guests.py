@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import socket
 import stat
@@ -15,6 +16,7 @@ import subprocess
 import tarfile
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TextIO
@@ -51,6 +53,7 @@ LUN_MB: Final = 96
 ROOM_BYTES: Final = 4 << 30
 """Of snapshots and disks of one process, and some more."""
 VZ_MB: Final = 256
+PORTS: Final = range(20_000, 32_000)
 
 
 class Guests:
@@ -298,10 +301,12 @@ def _copy(folder: Path, to: Path) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Not one of those that the kernel gives to whoever connects: it is to be there again after a power cut."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _run(*argv: str) -> None:

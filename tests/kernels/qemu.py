@@ -228,9 +228,7 @@ class Guest:
         argv += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
         argv += ["-kernel", str(self._image.kernel), "-initrd", str(self._image.initrd), "-append"]
         # norandmaps: code that lies elsewhere in each process is translated anew for each: five times as slow.
-        argv += [
-            "console=ttyS0 quiet panic=-1 scsi_mod.scan=manual random.trust_cpu=on mitigations=off norandmaps"
-        ]
+        argv += ["console=ttyS0 quiet panic=-1 random.trust_cpu=on mitigations=off norandmaps"]
         argv += [
             "-chardev",
             f"file,id=console,path={self._folder}/console,append=on",

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from collections import Counter
+from operator import attrgetter
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -64,7 +65,7 @@ def text(rows: list[Row], took_s: float) -> str:
     minutes, machine = round(took_s / 60), f"{os.cpu_count()} CPUs, {platform.machine()}"
     lines.append(f"{len(rows)} scenarios, 0 violations, {minutes} minutes ({machine}; {_emulator()}).")
     for kind, title in KINDS.items():
-        mine = [row for row in rows if row.kind == kind]
+        mine = sorted((row for row in rows if row.kind == kind), key=attrgetter("scenario"))
         if not mine:
             continue
         lines += ["", f"## {title}: {len(mine)}", "", "| scenario | outcome | frozen |", "|---|---|---|"]

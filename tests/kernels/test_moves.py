@@ -12,7 +12,7 @@ from planner.model import State
 from planner.plan import Outcome
 from tests.kernels.alike import assert_as_in_the_sandbox
 from tests.kernels.report import note
-from tests.kernels.watched import WAYS, World, tokens
+from tests.kernels.watched import WAYS, Watching, World, read_before, tokens
 
 STATES: Final = (State.RUNNING, State.STOPPED)
 
@@ -48,3 +48,14 @@ def test_a_container_moves_to_another_kernel_with_its_memory(way: str, tmp_path:
         assert {token for _, token in known} == {world.first.token}
         assert [number for number, _ in known] == list(range(1, len(known) + 1))
         note("move", f"{way}, running, with its memory by CRIU", stop.outcome.value, world.frozen_s(run))
+
+
+def test_a_disk_that_the_destination_has_read_before_has_there_what_was_written_since(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        world = World.new(stack, "d2", tmp_path)
+        hooks, worlds = read_before(world)
+        stop, run = world.apply(Watching(hooks, box=world.box))
+        worlds[-1].assert_ended(stop, Outcome.MIGRATED)
+        note(
+            "move", "d2, running, the destination had read the disk", stop.outcome.value, world.frozen_s(run)
+        )

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from cli.exit_codes import OF_OUTCOME
+from executor.journal import list_runs
 from planner.plan import Outcome, Stop, What, Zone
 from tests.kernels.disks import NAMES
 from tests.kernels.guests import Guests
 from tests.kernels.qemu import Guest
 from tests.kernels.report import note
-from tests.kernels.watched import Watching, World, tokens
+from tests.kernels.watched import Impatient, Watching, World, tokens
 from tests.sandbox.test_power_and_network import AWAYS, END, ZONES, Away, is_noticed
 
 
@@ -211,3 +215,29 @@ def test_a_controller_and_both_nodes_that_go_down_together_leave_the_rest_to_one
             if step.zone is Zone.RETIRE:
                 stack.close()
                 world = World.new(stack, "d2", tmp_path)
+
+
+@pytest.mark.parametrize(("step", "moved"), [("hide-config", False), ("ensure-up", True)])
+def test_a_controller_that_runs_on_a_node_is_lost_with_it_and_another_adopts_its_run(
+    step: str, moved: bool, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        world = World.new(stack, "d2", tmp_path / "hn1")
+
+        def die() -> None:
+            world.box.power_cut("hn1")
+            raise Dead
+
+        with pytest.raises(Dead):
+            world.apply(Watching({(What.DO, step): die}, box=world.box))
+        (run,) = list_runs(world.driver.state)
+        shutil.rmtree(world.driver.state)  # its disk is on a machine that is off
+        world.box.boot("hn1")
+        other = Impatient(world.box, tmp_path / "other")
+        adopted = other.vzplan("recover", run, "--adopt", "hn2", "--ssh", f"-F {world.box.ssh_config}")
+        world = replace(world, driver=other)
+        stop = world.recover(run)
+        assert adopted.returncode == OF_OUTCOME[stop.outcome], adopted.stdout + adopted.stderr
+        world.assert_ended(stop, END[moved])
+        told = f"d2: hn1, on which the controller runs, before {step}; another adopts the run from hn2"
+        note("power", told, stop.outcome.value)

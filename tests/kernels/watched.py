@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,11 +18,11 @@ from executor.times import times
 from planner.model import NodeFacts, Options, State
 from planner.plan import Outcome, Step, Stop, What
 from tests.kernels import snapshots
-from tests.kernels.disks import CTID, LUN, LUNS, POOL, PRIVATE, SPARE, START_BYTES, Lun
+from tests.kernels.disks import BLOCK_BYTES, CTID, LUN, LUNS, POOL, PRIVATE, SPARE, START_BYTES, Lun
 from tests.kernels.guests import WORLDS, Guests
 from tests.kernels.qemu import NOTHING, Guest, Seen
 from tests.sandbox.beside import same_move
-from tests.sandbox.driving import Driver, changes
+from tests.sandbox.driving import Driver, Hooks, changes
 from tests.sandbox.nodes import LOOK_FOR_LEFTOVERS
 from tests.sandbox.watched import Guarding, assert_it_alone_moved, over_boots
 
@@ -144,6 +144,27 @@ class Watching(Guarding):
         return look(self.box).values()
 
 
+def read_before(world: World) -> tuple[Hooks, list[World]]:
+    """Hooks by which hn2 has read the whole disk of 123, which is open there, before 123 writes for the last time.
+
+    The list has the world as it must be found then. What hn2 has read stays in its memory: while the disk is open, and
+    if it has been read in the blocks of its filesystem, as when it was mounted there before. (Else a mount, which
+    changes their size, forgets all that was read: fs/ext4/super.c, ``sb_set_blocksize``.)
+    """
+    own, worlds = WORLDS[world.way.world], [world]
+    assert own is not None
+
+    def read() -> None:
+        device = own.seen_as("hn2")
+        keep = "setsid sleep 3600 <&3 >/dev/null 2>&1 &"
+        world.box.hn2.sh(
+            f"exec 3<{device}; blockdev --setbsz {BLOCK_BYTES} {device}; cat <&3 >/dev/null; {keep}"
+        )
+        worlds.append(world.written_since("last", "words"))
+
+    return {(What.DO, "stop"): read}, worlds
+
+
 class Impatient(Driver):
     """Gives up a node that is silent sooner than the product does: 12 seconds, where the product waits for 60."""
 
@@ -221,6 +242,12 @@ class World:
         assert {what for what, *_ in watch.moves} == {What.DO}, (stop, watch.moves)
         return stop, run
 
+    def written_since(self, name: str, text: str) -> World:
+        """The same, once 123 has got a file whose content is on disk."""
+        path = f"{PRIVATE}/{name}"
+        self.box.hn1.sh(f"printf %s {text} >{path} && sync {path} && sync")
+        return replace(self, first=self.first._replace(hash=content(self.box.hn1)))
+
     def recover(self, run: str, *off: str) -> Stop:
         """Take the run up again."""
         return self.driver.recover(run, off=off, watch=Watching(box=self.box))
@@ -234,15 +261,20 @@ class World:
     def assert_ended(self, stop: Stop, outcome: Outcome) -> None:
         """It is where the outcome says, as it was, has lost nothing, and nothing else was changed or is left."""
         assert stop.outcome is outcome, stop
-        moved = outcome is Outcome.MIGRATED
+        self.assert_found(moved=outcome is Outcome.MIGRATED)
+
+    def assert_found(self, *, moved: bool) -> None:
+        """The same, past what vzplan says of it."""
         here, gone = self.box.nodes[::-1] if moved else self.box.nodes
         runs = self.state is State.RUNNING
         held = holding(self.way.ends_on if moved else WORLDS[self.way.world], runs)
-        assert look(self.box) == {here.name: Seen(held, runs), gone.name: NOTHING}
+        seen = look(self.box)
+        told = ", ".join(f"{name}={sorted(found.mounted)}" for name, found in seen.items())
+        assert seen == {here.name: Seen(held, runs), gone.name: NOTHING}, f"{told} are mounted, {seen}"
         assert dirty_on_disk(self.box) == held
         assert all(dirty(guest) == held for guest in self.box.nodes)
         assert {guest.name: leftovers(guest) for guest in self.box.nodes} == {here.name: [], gone.name: []}
-        assert content(here) == self.first.hash
+        assert content(here) == self.first.hash, "another content"
         if runs:
             assert_counts_on(here)
         else:

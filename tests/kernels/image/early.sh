@@ -7,7 +7,10 @@ $b mount -t proc proc /proc
 $b mount -t sysfs sys /sys
 $b mount -t devtmpfs dev /dev
 while read -r module; do
-    $b insmod "/modules/$module" || echo "no $module"
+    set --
+    # Else it finds all disks by itself at once, and which is sda is a matter of luck.
+    case $module in scsi_mod.*) set -- scan=manual ;; esac
+    $b insmod "/modules/$module" "$@" || echo "no $module"
 done </modules/order
 # One after the other, so that which is sda depends on nothing but its place.
 for place in 0 1 2; do

@@ -21,23 +21,33 @@ fail() { # STATUS TEXT
     exit "$status"
 }
 
-first() { # NAME FILE: what the first NAME= in FILE gives, as data; fails if there is none
-    [ -f "$2" ] || return 1
-    name=$1 id=$VEID awk '
-        match($0, "^[ \t]*" ENVIRON["name"] "=") {
-            value = substr($0, RLENGTH + 1)
+newline='
+'
+
+read_settings() { # the first NAME= of the container's config, else of the node's, as data; a line each, into $settings
+    set -- /dev/null
+    for file in "$VE_CONFFILE" "$global"; do [ ! -f "$file" ] || set -- "$@" "$file"; done
+    settings=$newline$(id=$VEID awk '
+        match($0, /^[ \t]*[A-Z_]+=/) {
+            name = substr($0, 1, RLENGTH); value = substr($0, RLENGTH + 1)
+            sub(/^[ \t]+/, "", name)
+            if (name in seen) next
+            seen[name]
             sub(/[ \t\r]+$/, "", value)
             if (value ~ /^".*"$/ || value ~ /^\047.*\047$/) value = substr(value, 2, length(value) - 2)
             gsub(/[$]VEID/, ENVIRON["id"], value)
-            print value
-            found = 1
-            exit
-        }
-        END { exit !found }' "$2"
+            print name value
+        }' "$@")$newline
 }
 
-parameter() { # NAME [DEFAULT]
-    first "$1" "$VE_CONFFILE" || first "$1" "$global" || printf '%s\n' "${2-}"
+parameter() { # NAME [DEFAULT], into $value
+    case $settings in
+        *"$newline$1="*)
+            value=${settings#*"$newline$1="}
+            value=${value%%"$newline"*}
+            ;;
+        *) value=${2-} ;;
+    esac
 }
 
 mounted() { at=$VE_ROOT awk '$5 == ENVIRON["at"] { found = 1 } END { exit !found }' /proc/self/mountinfo; }
@@ -165,7 +175,8 @@ unlock() { [ "$(head -n 1 "$lock" 2>/dev/null)" != $$ ] || rm -f "$lock"; }
 
 take_lock() {
     [ -z "$skiplock" ] || return 0
-    lock=$(parameter LOCKDIR /vz/lock)/$VEID.lck
+    parameter LOCKDIR /vz/lock
+    lock=$value/$VEID.lck
     echo $$ >"$lock.$$"
     while ! ln "$lock.$$" "$lock" 2>/dev/null; do
         holder=$(head -n 1 "$lock" 2>/dev/null | tr -cd 0-9)
@@ -260,7 +271,8 @@ undump() {
 }
 
 do_start() {
-    [ "$(parameter DISABLED no)" != yes ] || [ -n "$force" ] || fail 105 "Container start disabled"
+    parameter DISABLED no
+    [ "$value" != yes ] || [ -n "$force" ] || fail 105 "Container start disabled"
     need_private
     ! running || fail 32 "Container is already running"
     say "Starting container ..."
@@ -270,7 +282,7 @@ do_start() {
         return
     fi
     mount_root
-    first VE_LAYOUT "$VE_CONFFILE" >/dev/null || echo 'VE_LAYOUT="simfs"' >>"$VE_CONFFILE"
+    grep -q '^[[:space:]]*VE_LAYOUT=' "$VE_CONFFILE" || echo 'VE_LAYOUT="simfs"' >>"$VE_CONFFILE"
     launch
     hooks_within start
     say "Container start in progress..."
@@ -411,9 +423,13 @@ case $name in
     *) VEID=$name ;;
 esac
 VE_CONFFILE=$conf/$VEID.conf
-VE_PRIVATE=$(parameter VE_PRIVATE "/vz/private/$VEID")
-VE_ROOT=$(parameter VE_ROOT "/vz/root/$VEID")
-dump=$(parameter DUMPDIR /vz/dump)/Dump.$VEID
+read_settings
+parameter VE_PRIVATE "/vz/private/$VEID"
+VE_PRIVATE=$value
+parameter VE_ROOT "/vz/root/$VEID"
+VE_ROOT=$value
+parameter DUMPDIR /vz/dump
+dump=$value/Dump.$VEID
 frozen=/run/frozen.$VEID # what the kernel knows of one that stands still
 export VEID VE_CONFFILE VE_PRIVATE VE_ROOT
 case $verb in
