@@ -26,7 +26,6 @@ def own(here: Here, ctid: str) -> Twin:
     record = f"{OWNERS}/{ctid}"
     make_folder(here)
     yield
-    yield from here.sync()
     other = here.node.text(record)
     if other is not None and other.split(" ")[0] != here.run:
         return die(f"run {other} has container {ctid} in hand")
