@@ -28,5 +28,5 @@ while :; do
     echo "$count" >>/counter
     echo "$count $token" >>/tokens
     $b sync /counter
-    $b usleep 50000
+    $b usleep 200000 # often enough to see who counts; and it is to cost the nodes little
 done
