@@ -174,6 +174,9 @@ class Impatient(Driver):
         return (*super().ssh, "-o", "ServerAliveInterval=3", "-o", "ConnectTimeout=12")
 
 
+NONE: Final[frozenset[str]] = frozenset()
+
+
 class First(NamedTuple):
     """What is so in a snapshot."""
 
@@ -258,21 +261,21 @@ class World:
         took = times(record.plan, record.entries)
         return None if took is None else took.frozen_s
 
-    def assert_ended(self, stop: Stop, outcome: Outcome) -> None:
+    def assert_ended(self, stop: Stop, outcome: Outcome, *, unclean: frozenset[str] = NONE) -> None:
         """It is where the outcome says, as it was, has lost nothing, and nothing else was changed or is left."""
         assert stop.outcome is outcome, stop
-        self.assert_found(moved=outcome is Outcome.MIGRATED)
+        self.assert_found(moved=outcome is Outcome.MIGRATED, unclean=unclean)
 
-    def assert_found(self, *, moved: bool) -> None:
-        """The same, past what vzplan says of it."""
+    def assert_found(self, *, moved: bool, unclean: frozenset[str] = NONE) -> None:
+        """The same, past what vzplan says of it; ``unclean``: LUNs that nobody has, whose node lost power with them."""
         here, gone = self.box.nodes[::-1] if moved else self.box.nodes
         runs = self.state is State.RUNNING
         held = holding(self.way.ends_on if moved else WORLDS[self.way.world], runs)
         seen = look(self.box)
         told = ", ".join(f"{name}={sorted(found.mounted)}" for name, found in seen.items())
         assert seen == {here.name: Seen(held, runs), gone.name: NOTHING}, f"{told} are mounted, {seen}"
-        assert dirty_on_disk(self.box) == held
-        assert all(dirty(guest) == held for guest in self.box.nodes)
+        assert dirty_on_disk(self.box) == held | unclean
+        assert all(dirty(guest) == held | unclean for guest in self.box.nodes)
         assert {guest.name: leftovers(guest) for guest in self.box.nodes} == {here.name: [], gone.name: []}
         assert content(here) == self.first.hash, "another content"
         if runs:

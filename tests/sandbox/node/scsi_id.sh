@@ -8,5 +8,7 @@ for word; do
 done
 [ -b "${device-}" ] || exit 1
 number=$(stat -L -c '%t:%T' "$device")
-export number
-awk '$1 == ENVIRON["number"] { print $2; found = 1 } END { exit !found }' /usr/lib/node/wwids
+while read -r known wwid; do
+    [ "$known" != "$number" ] || { echo "$wwid" && exit 0; }
+done </usr/lib/node/wwids
+exit 1
