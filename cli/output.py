@@ -305,8 +305,8 @@ def _whereabouts(plan: Plan, past: Past) -> str:
     if staged:
         return f"on {source}, frozen: it has its memory, and goes on when it is taken back (recover)"
     dumps = (step.id for step in plan.steps if step.do.argv[0] in ("suspend-container", "dump-container"))
-    if past.memory_lost is None and any(dump in past.done - past.undone for dump in dumps):
-        return f"on {source}, down: its memory waits in a dump, with which it goes on when it is taken back (recover)"
+    if past.memory_lost is None and any(dump in past.begun - past.undone for dump in dumps):
+        return f"on {source}, down: its memory may wait in a dump, from which recover takes it: do not start it by hand"
     return f"on {source}, down"
 
 

@@ -44,9 +44,10 @@ def happened_to_be_written(node: NodeState, *, but: str) -> None:
 
 
 def happened_to_be_torn(node: NodeState, *, but: str) -> None:
-    """All names are on the disk; of new files, but for those below ``but``, only what was synced under some name.
+    """All names are on the disk; new files, but for those below ``but``, are empty unless the like of them was synced.
 
-    The rest is empty: a filesystem makes names durable when it likes to, what is in the files later ([seen] ext4).
+    A filesystem makes names durable when it likes to, what is in the files later ([seen] ext4). Which names are of one
+    file is not looked at: a file is taken for synced if one with its text and mode is.
     """
     below = but + "/"
     known = {thing for thing in node.disk.values() if isinstance(thing, File)}

@@ -86,7 +86,7 @@ def _reboots_without_notes(scene: Scene) -> None:
 
 
 def _reboots_torn(scene: Scene) -> None:
-    """Names are on the disk, what was written under them is not; but notes are renamed once they are whole."""
+    """Names are on the disk, what was written under them is not. Notes are: those that are read are renamed."""
     happened_to_be_torn(scene.here, but=HOME)
     reboot(scene.world, scene.here)
 

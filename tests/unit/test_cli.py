@@ -195,12 +195,12 @@ def test_runs_and_status_tell_of_a_run_whose_controller_is_gone(vzplan: Vzplan, 
         (
             "d2-staged",
             "kill",
-            "on hn1, down: its memory waits in a dump, with which it goes on when it is taken back (recover)",
+            "on hn1, down: its memory may wait in a dump, from which recover takes it: do not start it by hand",
         ),
         (
             "a-online",
             "suspend",
-            "on hn1, down: its memory waits in a dump, with which it goes on when it is taken back (recover)",
+            "on hn1, down: its memory may wait in a dump, from which recover takes it: do not start it by hand",
         ),
         ("a-running", "stop", "on hn1, down"),
     ],
@@ -212,9 +212,9 @@ def test_status_tells_what_is_frozen_from_what_is_down(
     with Journal.create(tmp_path / "state" / "runs" / run, Opened(run, plan, (), None)) as journal:
         for step in plan.steps:
             journal.append(Began(What.DO, step.id))
-            journal.append(Ended(What.DO, step.id, Exited(0, "", "")))
-            if step.id == to:
+            if step.id == to:  # what came of it is not known
                 break
+            journal.append(Ended(What.DO, step.id, Exited(0, "", "")))
     assert f"container  {said}\n" in vzplan("status", run)[1]
 
 
