@@ -44,8 +44,9 @@ checksum() { # <CONTENT -> its SHA-256 in hexadecimal
 }
 
 mark() { # NAME [TEXT]: a durable note in the run's folder; whole if it is there
-    printf '%s\n' "${2-}" | dd of="$run/$1.new" conv=fsync 2>/dev/null &&
-        mv -f "$run/$1.new" "$run/$1" && sync || die "cannot write $run/$1"
+    printf '%s\n' "${2-}" | dd of="$run/$1.new" conv=fsync 2>/dev/null || die "cannot write $run/$1"
+    mv -f "$run/$1.new" "$run/$1" || die "cannot write $run/$1"
+    sync
 }
 
 marker() { # PATH -> the file that says this run made PATH

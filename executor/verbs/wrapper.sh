@@ -36,8 +36,8 @@ vzplan_log() { # one durable line in the node's own log
 }
 
 vzplan_note() { # NAME TEXT: durable once it is synced; what was there before, or the whole of it
-    printf '%s\n' "$2" | dd of="$run/$1.new" conv=fsync 2>/dev/null &&
-        mv -f "$run/$1.new" "$run/$1" || vzplan_refuse "cannot write $run/$1"
+    printf '%s\n' "$2" | dd of="$run/$1.new" conv=fsync 2>/dev/null || vzplan_refuse "cannot write $run/$1"
+    mv -f "$run/$1.new" "$run/$1" || vzplan_refuse "cannot write $run/$1"
 }
 
 vzplan_holders() { # -> processes that have the run's lock open: its commands, and whatever they started
