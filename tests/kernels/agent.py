@@ -37,7 +37,7 @@ def tree_hash(path: str) -> str:
 
 
 def look() -> dict[str, Any]:
-    """Which of the disks that both nodes see are mounted, in whatever namespace, and whether 123 runs."""
+    """Which of the disks that both nodes see are mounted, in whatever namespace, whether 123 runs, what it has kept."""
     numbers, known = set(), set()
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -55,7 +55,8 @@ def look() -> dict[str, Any]:
         device = Path(name).stat().st_rdev
         if f"{os.major(device)}:{os.minor(device)}" in numbers:
             mounted.append(lun.name)
-    return {"mounted": mounted, "runs": _runs()}
+    runs = _runs()
+    return {"mounted": mounted, "runs": runs, "kept": _kept() if runs else None}
 
 
 def populate(name: str, bystander: int, own_device: str | None, running: bool) -> None:  # by its request
@@ -89,6 +90,15 @@ def make_pool() -> None:
 def _runs() -> bool:
     tops = {kernel.lies(Path(area)) for area in (PRIVATE, ROOT)} - {None}
     return any(kernel.lies(place) in tops for place in Path("/proc").glob("[0-9]*/root"))
+
+
+def _kept() -> str | None:
+    """What 123 has counted and is sure to have on its disk: all lines but the last one, see ``node/init.sh``."""
+    try:
+        lines = Path(f"{PRIVATE}/tokens").read_text().replace("\0", "").split("\n")[:-1]
+    except OSError:
+        return None  # it begins just now, or is taken down
+    return lines[-2] if len(lines) > 1 else None
 
 
 def _checked(script: str) -> None:

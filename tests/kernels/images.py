@@ -69,12 +69,13 @@ def made() -> Image:
         found = kept()
         if found is not None:
             return found
-        for old in CACHE.iterdir():
-            if old.is_dir():
-                shutil.rmtree(old)
         folder = CACHE / "new"
+        shutil.rmtree(folder, ignore_errors=True)
         subprocess.run(["sh", str(RECIPE / "make.sh"), str(folder)], check=True)
         folder.rename(CACHE / key())
+        for old in CACHE.iterdir():
+            if old.is_dir() and old.name != key():
+                shutil.rmtree(old)
     return Image(CACHE / key())
 
 

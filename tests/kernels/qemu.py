@@ -51,6 +51,8 @@ class Guest:
         self._agent: _Line | None = None
         self._monitor: _Line | None = None
         self._dark: set[str] = set()
+        self.kept: set[str] = set()
+        """What 123 had counted and on its disk, each time that it was seen to run here; see ``agent``."""
 
     @property
     def pid(self) -> int:
@@ -89,6 +91,8 @@ class Guest:
         if self._agent is None:
             return NOTHING
         said = self.ask("look")
+        if said["kept"] is not None:
+            self.kept.add(said["kept"])
         return Seen(frozenset(said["mounted"]), said["runs"])
 
     def tree_hash(self, path: str = PRIVATE) -> str:

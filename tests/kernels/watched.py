@@ -95,9 +95,11 @@ def readable(guest: Guest) -> Iterator[None]:
     by_us = device and guest.sh(f"grep -c ' {PRIVATE} ' /proc/self/mountinfo || true").strip() == "0"
     if by_us:
         guest.sh(f"mount {device} {PRIVATE}")
-    yield
-    if by_us:
-        guest.sh(f"umount {PRIVATE}")
+    try:
+        yield
+    finally:
+        if by_us:
+            guest.sh(f"umount {PRIVATE}")
 
 
 def content(guest: Guest) -> str:
@@ -114,7 +116,7 @@ def counter(guest: Guest) -> list[int]:
 
 
 def tokens(guest: Guest) -> list[tuple[int, str]]:
-    """The same, each with what is nowhere but in its memory; a power cut may have taken some."""
+    """The same, each with what is nowhere but in its memory; a power cut may have taken the last one."""
     lines = guest.sh(f"cat {PRIVATE}/tokens").replace("\0", "").splitlines()
     return [(int(number), token) for number, token in (line.split() for line in lines)]
 
@@ -160,7 +162,7 @@ def read_before(world: World) -> tuple[Hooks, list[World]]:
         world.box.hn2.sh(
             f"exec 3<{device}; blockdev --setbsz {BLOCK_BYTES} {device}; cat <&3 >/dev/null; {keep}"
         )
-        worlds.append(world.written_since("last", "words"))
+        worlds.append(world.written_since("printf words >last"))
 
     return {(What.DO, "stop"): read}, worlds
 
@@ -245,10 +247,9 @@ class World:
         assert {what for what, *_ in watch.moves} == {What.DO}, (stop, watch.moves)
         return stop, run
 
-    def written_since(self, name: str, text: str) -> World:
-        """The same, once 123 has got a file whose content is on disk."""
-        path = f"{PRIVATE}/{name}"
-        self.box.hn1.sh(f"printf %s {text} >{path} && sync {path} && sync")
+    def written_since(self, script: str) -> World:
+        """The same, once a script in its private area has written something more, which is on disk."""
+        self.box.hn1.sh(f"cd {PRIVATE} && {script} && sync")
         return replace(self, first=self.first._replace(hash=content(self.box.hn1)))
 
     def recover(self, run: str, *off: str) -> Stop:
@@ -280,6 +281,9 @@ class World:
         assert content(here) == self.first.hash, "another content"
         if runs:
             assert_counts_on(here)
+            known = {f"{number} {token}" for number, token in tokens(here)}
+            lost = set().union(*(guest.kept for guest in self.box.nodes)) - known
+            assert not lost, f"it has lost what it had on its disk: {sorted(lost)}"
         else:
             assert counter(here) == []
         after = over_boots(self.driver.facts())

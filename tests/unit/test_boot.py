@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from executor.simulated.boot import auto_starts, reboot
+from executor.simulated.boot import auto_starts, happened_to_be_torn, reboot
+from executor.simulated.tree import File
 from executor.simulated.world import World
 from planner.model import NodeFacts, State
 from planner.parse.config import without
@@ -91,3 +92,24 @@ def test_of_a_list_that_was_not_read_nothing_is_made_up() -> None:
     container = after.container(CTID)
     assert container is not None
     assert container.state is State.STOPPED
+
+
+def test_a_power_cut_may_leave_names_without_what_was_written_under_them() -> None:
+    world = World.of(node("yes", listed=False))
+    hn1 = world.nodes["hn1"]
+    config = f"/etc/vz/conf/{CTID}.conf"
+    before = hn1.text(config)
+    hn1.put("/etc/vz/synced", File("old", 0o600))
+    hn1.put("/run/vzplan/note", File("a note", 0o600))
+    world.sync(hn1)
+    hn1.move("/etc/vz/synced", "/etc/vz/moved")  # what is in it was synced under its former name
+    hn1.put("/etc/vz/new", File("new", 0o640))
+    hn1.put("/run/vzplan/later", File("another", 0o600))
+    hn1.put(config, File("changed", 0o644))
+    happened_to_be_torn(hn1, but="/run/vzplan")
+    reboot(world, hn1)
+    assert "/etc/vz/synced" not in hn1.tree
+    assert hn1.text("/etc/vz/moved") == "old"
+    assert hn1.tree["/etc/vz/new"] == File("", 0o640)
+    assert (hn1.text("/run/vzplan/note"), hn1.text("/run/vzplan/later")) == ("a note", "another")
+    assert hn1.text(config) == before

@@ -27,6 +27,6 @@ while :; do
     count=$((count + 1))
     echo "$count" >>/counter
     echo "$count $token" >>/tokens
-    $b sync /counter
+    $b sync /counter /tokens
     $b usleep 200000 # often enough to see who counts; and it is to cost the nodes little
 done
