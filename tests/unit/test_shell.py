@@ -880,6 +880,9 @@ def test_the_lock_holder_outlives_its_session_and_settling_until_it_is_released(
     ended.append(pid)
     assert lock.read_text() == f"{pid}\n"
     assert not list(here.tmp.glob(".vzplan-*"))
+    wait_until(
+        lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
+    )  # it has heard "go", whose pipe it had open
     held = {str(p.readlink()) for p in Path(f"/proc/{pid}/fd").iterdir()}
     assert held == {"/dev/null"}, "it holds the run's lock or the session's pipes"
     assert run(owned, "hold-lock", CTID, here.tmp) == Exited(0)
