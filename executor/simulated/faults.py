@@ -190,9 +190,9 @@ def _second_run(scene: Scene) -> None:
     record = f"{OWNERS}/{scene.ctid}"
     if record not in scene.here.tree:
         if OWNERS not in scene.here.tree:
-            _by_another(scene.here, OWNERS, Dir(0o700))
+            scene.here.put_lasting(OWNERS, Dir(0o700))
         made = File(f"{OTHER_RUN} elsewhere", 0o600)
-        _by_another(scene.here, record, made)
+        scene.here.put_lasting(record, made)
         scene.world.others |= {(scene.here.name, record, made)}
 
 
@@ -212,15 +212,8 @@ def _another_makes_it(scene: Scene) -> None:
         return
     path, thing = scene.makes
     if path not in node.tree and path.rpartition("/")[0] in node.tree:
-        _by_another(node, path, thing)
+        node.put_lasting(path, thing)
         scene.world.others |= {(node.name, path, thing)}
-
-
-def _by_another(node: NodeState, path: str, thing: Thing) -> None:
-    """It is there, and on the disk; what is not synced of all else stays so."""
-    synced = node.disk is node.tree
-    node.put(path, thing)
-    node.disk = node.tree if synced else node.disk.put(path, thing)
 
 
 class Kind(NamedTuple):

@@ -137,6 +137,12 @@ class NodeState:
         """Make or replace what is at ``path``; volatile until ``sync``."""
         self.tree = self.tree.put(path, thing)
 
+    def put_lasting(self, path: str, thing: Thing) -> None:
+        """The same, and it is on the disk; what is not synced of all else stays so."""
+        synced = self.disk is self.tree
+        self.put(path, thing)
+        self.disk = self.tree if synced else self.disk.put(path, thing)
+
     def drop(self, path: str) -> None:
         """Remove what is at ``path`` and everything below it."""
         self.tree = self.tree.drop(path)
@@ -289,10 +295,8 @@ class World:
         """What lies on a disk that was mounted there is in the node's tree, and on disk."""
         if DUMP_PLACE not in point:
             return
-        synced = node.disk is node.tree
         for name, thing in self.luns[lun].dumps:
-            node.put(f"{point}/{name}", thing)
-            node.disk = node.tree if synced else node.disk.put(f"{point}/{name}", thing)
+            node.put_lasting(f"{point}/{name}", thing)
 
     def keep_dumps(self, node: NodeState, lun: str, point: str, tree: Tree) -> None:
         """What of ``tree`` is on a disk that is mounted there no longer is on that, and not in the node's tree."""

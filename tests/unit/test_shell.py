@@ -880,9 +880,8 @@ def test_the_lock_holder_outlives_its_session_and_settling_until_it_is_released(
     ended.append(pid)
     assert lock.read_text() == f"{pid}\n"
     assert not list(here.tmp.glob(".vzplan-*"))
-    wait_until(
-        lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
-    )  # it has heard "go", whose pipe it had open
+    # Until then it has the pipe open in which it hears that it may go on.
+    wait_until(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n")
     held = {str(p.readlink()) for p in Path(f"/proc/{pid}/fd").iterdir()}
     assert held == {"/dev/null"}, "it holds the run's lock or the session's pipes"
     assert run(owned, "hold-lock", CTID, here.tmp) == Exited(0)

@@ -69,9 +69,7 @@ class Here(NamedTuple):
 
     def put_whole(self, path: str, file: File) -> None:
         """A new file that is synced as soon as it is there; nothing else is."""
-        synced = self.node.disk is self.node.tree
-        self.node.put(path, file)
-        self.node.disk = self.node.tree if synced else self.node.disk.put(path, file)
+        self.node.put_lasting(path, file)
 
     def sync(self) -> Generator[None, None, None]:
         """``sync``: what was done so far would survive a power cut."""
