@@ -93,10 +93,15 @@ def _lock(at: Situation) -> list[Finding]:
     lock = next((entry for entry in side.facts.locks if entry.ctid == at.ctid), None)
     if lock is None or lock.alive is Known.NO:
         return []
-    said, remedy = "is held by a live process", "wait until that vzctl has ended, then try again"
+    file = f"{side.lockdir}/{at.ctid}.lck"
+    said = "is held by a live process"
+    remedy = (
+        f"wait until that vzctl has ended, then try again; if the process in {file} is something else "
+        "(a power cut left the file), remove it"
+    )
     if lock.alive is Known.UNKNOWN:
         said = "may be held: its process is not known"
-        remedy = f"if no vzctl is at work on {at.ctid}, remove {side.lockdir}/{at.ctid}.lck, then try again"
+        remedy = f"if no vzctl is at work on {at.ctid}, remove {file}, then try again"
     return [error("locked", f"{side.node}:{at.ctid}", f"vzctl's lock {said}", remedy)]
 
 

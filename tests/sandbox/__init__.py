@@ -10,6 +10,7 @@ from tests.sandbox.nodes import (
     make_busy,
     restore_network,
     tree_hash,
+    until,
     why_not,
 )
 from tests.sandbox.supervisor import SandboxError
@@ -25,5 +26,6 @@ __all__ = [
     "make_busy",
     "restore_network",
     "tree_hash",
+    "until",
     "why_not",
 ]

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +46,8 @@ SAID_TWICE: Final = "trusted.SGI_ACL_"
 """How the names begin under which xfs lists ACLs once more."""
 HOLDER: Final = "sleep 2147483647"
 BUSY: Final = "sleep 2147483646"
+NEVER_S: Final = 120
+"""What has not come after so long will not come, on the slowest machine."""
 
 
 def why_not() -> str | None:
@@ -272,11 +274,22 @@ def make_busy(node: Node, path: str) -> int:
 def end_busy(node: Node, pid: int) -> None:
     """End what ``make_busy`` started; returns once it stands nowhere."""
     node.sh(f"kill -s KILL {pid}")
-    deadline = time.monotonic() + 10
-    while node.sh(f"readlink /proc/{pid}/cwd", check=False):
+    until(lambda: not node.sh(f"readlink /proc/{pid}/cwd", check=False), node)
+
+
+def until(true: Callable[[], bool], *seen_from: Node) -> None:
+    """Wait for what nobody announces, on these nodes.
+
+    Raises:
+        SandboxError: it does not come; says what goes on there. Only for what will never come: no test is about time.
+    """
+    deadline = time.monotonic() + NEVER_S
+    while not true():
         if time.monotonic() > deadline:
-            raise SandboxError(f"{node.name}: process {pid} does not end")
-        time.sleep(0.01)  # it is not this process's child: there is nothing to wait for
+            look = "vzlist -a; ls -l /vz/lock; head /vz/lock/*; ps -eo pid,stat,args; cat /proc/self/mounts"
+            there = [f"{node.name}:\n{node.sh(look, check=False)}" for node in seen_from if node.pid]
+            raise SandboxError("\n".join([f"it did not come in {NEVER_S} s", *there]))
+        time.sleep(0.02)
 
 
 def counter(node: Node, path: str) -> list[int]:
@@ -289,10 +302,8 @@ def counter(node: Node, path: str) -> list[int]:
 
 def assert_counts_on(node: Node, path: str) -> None:
     """All that it has counted is there, once, and it goes on from there."""
-    seen, deadline = counter(node, path), time.monotonic() + 15
-    while len(counter(node, path)) <= len(seen):
-        assert time.monotonic() < deadline, "the container does not count on"
-        time.sleep(0.02)
+    seen = counter(node, path)
+    until(lambda: len(counter(node, path)) > len(seen), node)
     numbers = counter(node, path)
     assert numbers == list(range(1, len(numbers) + 1))
 

@@ -403,11 +403,23 @@ def _become_init(
             "DISK": f"/dev/loop{devices['vda1'][1]}",
             "DEVICES": table,
             "SHARED": " ".join(shared),
+            "LAST_PID": str(_last_pid(home / "boots")),
         }
         os.execve("/bin/sh", ["sh", str(home / "seed/usr/lib/node/boot.sh")], environment)
     except BaseException:  # noqa: BLE001 # a forked copy of the supervisor must never go on as one
         os.write(console, traceback.format_exc().encode())
         os._exit(1)
+
+
+def _last_pid(boots: Path) -> int:
+    """After which number the next boot's processes begin, which ``boots`` counts: each boot's in a range of its own.
+
+    Else each would give the same numbers to the same processes, in the same order, and a lock that names one would
+    always seem to be held after a power cut: vzctl looks only whether there is a process with that number.
+    """
+    count = int(boots.read_text()) + 1 if boots.exists() else 1
+    population.write(boots, str(count))
+    return 1000 + count * 2000 % 30000
 
 
 def _namespace(kind: str) -> str:

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -24,6 +23,7 @@ from tests.sandbox import (
     make_busy,
     restore_network,
     tree_hash,
+    until,
 )
 from tests.sandbox.driving import CTID, PRIVATE, Driver, Hooks, changes
 from tests.sandbox.nodes import REPOSITORY, assert_counts_on
@@ -225,10 +225,7 @@ def test_what_still_stands_still_can_be_dealt_with_by_hand_as_the_docs_say(
         box.hn1.sh(command)
         assert driver.recover(run).outcome is Outcome.UNWOUND
         counted = len(tokens(box.hn1))  # written after the counter, so that is no help here
-        deadline = time.monotonic() + 15
-        while len(tokens(box.hn1)) <= counted:
-            assert time.monotonic() < deadline, "the container does not count on"
-            time.sleep(0.02)
+        until(lambda: len(tokens(box.hn1)) > counted, box.hn1)
         assert (tokens(box.hn1)[-1][1] == token) is keeps
         assert leftovers(box) == []
 
@@ -283,10 +280,7 @@ def _cut_while_copying(box: Sandbox, *, comes_back: bool) -> tuple[Hooks, thread
     box.hn1.sh(switch("rsync-slow"))
 
     def cut() -> None:
-        deadline = time.monotonic() + 60
-        while not box.hn2.sh(f"ls -A {PRIVATE} 2>/dev/null || true"):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: bool(box.hn2.sh(f"ls -A {PRIVATE} 2>/dev/null || true")), box.hn2)
         cut_network(box.hn2)
         if comes_back:
             restore_network(box.hn2)

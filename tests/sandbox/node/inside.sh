@@ -1,6 +1,7 @@
 #!/bin/sh
 # The second half of a node's start, inside its own root: lets go of the machine, then waits as the node's init.
 set -e
+echo "$LAST_PID" >/proc/sys/kernel/ns_last_pid
 # Devices that both nodes see stay open here: their loop devices live as long as this process.
 descriptor=5
 for name in $SHARED; do
