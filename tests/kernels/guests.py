@@ -1,7 +1,9 @@
 """Two hardware nodes with a kernel each: guests of QEMU, which see the same disks.
 
 A power cut is the end of a guest's process: what its kernel had not yet given to its disks is lost, as on a machine.
-The guests end with the process that started them, however that ends.
+What the disks have been given is kept, also what they were not told to flush: not modelled are a disk that forgets what
+is in a cache of its own, and a sector that is half written. The guests end with the process that started them, however
+that ends.
 """
 
 from __future__ import annotations

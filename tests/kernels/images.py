@@ -15,7 +15,7 @@ from typing import Final
 HERE: Final = Path(__file__).parent
 RECIPE: Final = HERE / "image"
 CACHE: Final = HERE.parents[1] / ".cache/kernels"
-PROGRAMS: Final = ("qemu-system-x86_64", "qemu-img", "mke2fs", "ssh", "ssh-keygen")
+PROGRAMS: Final = ("qemu-system-x86_64", "qemu-img", "mke2fs", "dumpe2fs", "ssh", "ssh-keygen")
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import pytest
 from executor import verbs
 from planner.plan import Outcome, What
 from planner.verbs import VERBS
-from tests.kernels.disks import PRIVATE
+from tests.kernels.disks import CTID, LUN, PRIVATE, SPARE
 from tests.kernels.report import note
-from tests.kernels.watched import Watching, World, read_before
+from tests.kernels.watched import Watching, World, assert_counts_on, read_before
 from tests.sandbox.nodes import BUSY
 from tests.sandbox.supervisor import SandboxError
 
@@ -23,16 +23,28 @@ NO_PROOF = {
     "mount-device": "dirty() { return 1; }",
 }
 ONLY_NAMES = {
-    "see-mounted": "exit 0",
-    "prove-released": "exit 0",
     # What the source calls it, and no look at what that is.
-    "mount-device": 'same_disk() { :; }; [ "$(uname -n)" = hn1 ] || { shift; set -- /dev/sda1 "$@"; }',
+    **dict.fromkeys(
+        VERBS,
+        """same_disk() { :; }
+if [ "$(uname -n)" = hn2 ]; then
+    for word; do
+        shift
+        case $word in /dev/*) word=/dev/sda1 ;; esac # as hn1 calls the disk of 123
+        set -- "$@" "$word"
+    done
+fi""",
+    ),
+    **dict.fromkeys(("see-mounted", "prove-released"), "exit 0"),
 }
 BLIND = 'blockdev() { [ "$1" = --flushbufs ] || command blockdev "$@"; }'
 NO_FLUSH = {  # in none: one that flushes later would have what is mounted by then read anew, in part
     **dict.fromkeys(VERBS, BLIND),
     **dict.fromkeys(("prove-released", "mount-device"), BLIND + "; dirty() { return 1; }"),
 }
+NO_SYNC = """sync() { :; }
+dd() { case " $* " in *" if="*) command dd "$@" ;; *" oflag=append "*) cat >>"${1#of=}" ;; *) cat >"${1#of=}" ;; esac; }
+"""
 NO_FENCE = dict.fromkeys(("fence", "rename-file"), '[ "$(uname -n)" != hn1 ] || exit 0')
 
 
@@ -61,10 +73,27 @@ def test_a_release_that_is_not_proved_is_seen_as_a_disk_mounted_twice(tmp_path: 
 def test_a_name_that_is_trusted_is_seen_as_another_disk_mounted(tmp_path: Path) -> None:
     with ExitStack() as stack:
         world = World.new(stack, "d2", tmp_path)
-        world.apply(Watching(box=world.box))
+        device = SPARE.seen_as("hn1")  # where 123 was once, as far as its content goes
+        world.box.hn1.sh(f"mount {device} /mnt && cp -a {PRIVATE}/. /mnt && umount /mnt")
+        assert_counts_on(world.box.hn1)
+
+        def trust_it_too() -> None:
+            """The hooks at the destination go by that name, as they would by a config that was carried over."""
+            line = f'VE_DEVICE="{LUN.seen_as("hn1")}"'
+            world.box.hn2.sh(f"sed -i 's,^VE_DEVICE=.*,{line},' /etc/vz/conf/{CTID}.conf*")
+
+        hooks = {(What.DO, "bring-up"): trust_it_too}
+        stop, _ = world.apply(Watching(hooks, box=world.box))
+        print(stop)
         with pytest.raises(AssertionError, match=r"hn2=.*'spare'.* are mounted"):
             world.assert_found(moved=True)
-        note("canary", "d2 that trusts names", "seen: another disk mounted")
+        with pytest.raises(AssertionError, match="has lost what it had on its disk"):
+            world.assert_counted(world.box.hn2)
+        note(
+            "canary",
+            "d2 that trusts names, an old copy of 123 on another disk",
+            "seen: lost writes, another disk",
+        )
 
 
 @pytest.mark.usefixtures("_instead")
@@ -96,3 +125,19 @@ def test_a_source_that_may_start_again_is_seen_to_run_beside_the_destination(tmp
         with pytest.raises(AssertionError, match="it runs on both nodes"):
             world.apply(Watching(hooks, box=world.box))
         note("canary", "d2 with a source that may start again", "seen: it runs twice")
+
+
+@pytest.mark.usefixtures("_instead")
+@pytest.mark.parametrize("_instead", [dict.fromkeys(VERBS, NO_SYNC)], indirect=True, ids=["no-sync"])
+def test_what_no_verb_has_put_on_the_disk_is_lost_with_the_power(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrapper = verbs.wrapper()  # whose log would put all that came before it on the disk
+    monkeypatch.setattr(verbs, "wrapper", lambda: NO_SYNC + wrapper)
+    with ExitStack() as stack:
+        world = World.new(stack, "d2", tmp_path)
+        world.box.hn1.sh("mount -o remount,commit=600 /")  # of itself it would do so within 5 seconds
+        hooks = {(What.DO, "ensure-up"): partial(world.box.reboot, "hn1")}
+        with pytest.raises(AssertionError, match="it runs on both nodes"):
+            world.apply(Watching(hooks, box=world.box))
+        note("canary", "d2 whose verbs sync nothing, and hn1 loses power", "seen: it runs twice")

@@ -13,7 +13,7 @@ from planner.plan import Outcome, What
 from tests.kernels.guests import LINK, Guests
 from tests.kernels.qemu import Guest
 from tests.kernels.report import note
-from tests.kernels.watched import Watching, World
+from tests.kernels.watched import IN_THE_PIVOT, Watching, World, in_the_pivot, struck
 from tests.sandbox.test_power_and_network import END
 
 
@@ -100,4 +100,25 @@ def test_what_cannot_be_reached_is_ended_with_once_it_can(cut: Cut, tmp_path: Pa
         world.assert_ended(after, END[cut.moved])
         cables = [f"controller to {name}" for name in cut.outer] + (["node to node"] if cut.link else [])
         told = f"{cut.way}: {' and '.join(cables)}, before {cut.step}"
-        note("network", told, f"{stop.outcome.value}, then {after.outcome.value}")
+        note("network", told, f"{stop.outcome.value}, then {after.outcome.value}", world.frozen_s(run))
+
+
+@pytest.mark.parametrize("moment", ["waits", "returns"])
+def test_a_pivot_whose_answer_nobody_hears_goes_forward_once_it_can_be_asked(
+    moment: str, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        world = World.new(stack, "d2", tmp_path)
+        hn2 = world.box.hn2
+
+        def pull() -> None:
+            hn2.sh("rm /run/faults/vzctl-*")  # whoever comes next does not wait there
+            hn2.cut("outer")
+
+        stop, run = struck(world, "bring-up", in_the_pivot(hn2, moment), pull)
+        assert stop.outcome is Outcome.IN_DOUBT, stop
+        hn2.mend("outer")
+        after = world.recover(run)
+        world.assert_ended(after, Outcome.MIGRATED)
+        told = f"d2: controller to hn2, in the pivot, as vzctl {IN_THE_PIVOT[moment]} it"
+        note("network", told, f"{stop.outcome.value}, then {after.outcome.value}", world.frozen_s(run))

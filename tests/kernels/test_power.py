@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import pytest
 
 from cli.exit_codes import OF_OUTCOME
 from executor.journal import list_runs
-from planner.plan import Outcome, Stop, What, Zone
-from tests.kernels.disks import NAMES
+from planner.plan import Outcome, What, Zone
+from tests.kernels.disks import LUN, NAMES
 from tests.kernels.guests import Guests
-from tests.kernels.qemu import ANSWER_S, Guest
+from tests.kernels.qemu import Guest
 from tests.kernels.report import note
-from tests.kernels.watched import Impatient, Watching, World, tokens
-from tests.sandbox.test_power_and_network import AWAYS, END, ZONES, Away, is_noticed
+from tests.kernels.watched import (
+    IN_THE_PIVOT,
+    NONE,
+    Impatient,
+    Watching,
+    World,
+    comes_true,
+    in_the_pivot,
+    struck,
+    tokens,
+)
+from tests.sandbox.test_power_and_network import ALL_AWAYS, AWAYS, END, ZONES, Away, is_noticed
 
 
 @pytest.fixture
@@ -31,49 +38,72 @@ def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("planner.saga.PATIENCE_S", (0,))
 
 
-@pytest.mark.smoke
+LATER: Final = [away for away in ALL_AWAYS if away.way == "d2"]
+"""By recover alone, without the operator's word."""
+
+
 @pytest.mark.usefixtures("_no_patience")
-@pytest.mark.parametrize("step", ["hide-config"])
-def test_a_source_that_is_back_later_is_ended_with_by_recover(step: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "away",
+    [
+        pytest.param(
+            away,
+            id=f"{away.name}-{away.step}",
+            marks=[pytest.mark.smoke] if away.step == "hide-config" else [],
+        )
+        for away in LATER
+    ],
+)
+def test_a_node_that_is_back_later_is_ended_with_by_recover(away: Away, tmp_path: Path) -> None:
     with ExitStack() as stack:
-        world = World.new(stack, "d2", tmp_path)
+        world = World.new(stack, away.way, tmp_path)
         box = world.box
-        watch = Watching({(What.DO, step): partial(box.power_cut, "hn1")}, box=box)
+        watch = Watching({(What.DO, away.step): partial(box.power_cut, away.name)}, box=box)
         stop, run = world.apply(watch)
-        assert stop.outcome is Outcome.IN_DOUBT, stop
-        box.boot("hn1")
-        stop = world.recover(run)
-        world.assert_ended(stop, Outcome.UNWOUND)
-        note("power", f"d2: hn1 before {step}, back after the run has given up; recover", stop.outcome.value)
+        assert stop.outcome is away.ends, stop
+        box.boot(away.name)
+        after = world.recover(run)
+        world.assert_ended(after, END[away.moved])
+        told = f"{away.way}: {away.name} before {away.step}, back after the run has given up; recover"
+        note("power", told, f"{stop.outcome.value}, then {after.outcome.value}", world.frozen_s(run))
+
+
+class Cut(NamedTuple):
+    """Who loses power before which steps, each in a move of its own.
+
+    ``unclean``: the disk that it had mounted, once 123 is on another: as it was when the power went.
+    """
+
+    way: str
+    name: str
+    steps: tuple[str, ...]
+    unclean: frozenset[str] = frozenset()
 
 
 CUTS: Final = [
-    ("d2", "hn1", ZONES),
-    ("d2", "hn2", ZONES),
-    ("a", "hn1", ("copy-1", "hide-config")),
-    ("a", "hn2", ("copy-last", "bring-up", "retire-private")),
-    ("b", "hn2", ("copy-last", "bring-up")),
-    ("c", "hn1", ("copy-last", "bring-up")),
-    ("d1", "hn2", ("copy-last", "ensure-up")),
+    Cut("d2", "hn1", ZONES),
+    Cut("d2", "hn2", ZONES),
+    Cut("a", "hn1", ("copy-1", "hide-config")),
+    Cut("a", "hn2", ("copy-last", "bring-up", "retire-private")),
+    Cut("b", "hn2", ("copy-last", "bring-up")),
+    Cut("c", "hn1", ("copy-last", "bring-up"), unclean=frozenset({LUN.name})),
+    Cut("d1", "hn2", ("copy-last", "ensure-up")),
 ]
 
 
-@pytest.mark.parametrize(("way", "name", "only"), CUTS, ids=[f"{way}-{name}" for way, name, _ in CUTS])
-def test_a_node_that_is_back_at_once_keeps_no_run_from_its_end(
-    way: str, name: str, only: tuple[str, ...], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("cut", CUTS, ids=[f"{cut.way}-{cut.name}" for cut in CUTS])
+def test_a_node_that_is_back_at_once_keeps_no_run_from_its_end(cut: Cut, tmp_path: Path) -> None:
+    way, name = cut.way, cut.name
     with ExitStack() as stack:
         world = World.new(stack, way, tmp_path)
         steps = world.steps
         ids = [step.id for step in steps]
-        for at in map(ids.index, only):
+        for at in map(ids.index, cut.steps):
             watch = Watching({(What.DO, ids[at]): partial(world.box.reboot, name)}, box=world.box)
             stop, run = world.apply(watch)
             print(f"{name} before {ids[at]}: {stop}\n  {watch.moves}")
             moved = not is_noticed(steps, at, name)
-            # What was copied from stays as it was when the power went, with what is to be recovered.
-            left = frozenset({"lun"}) if moved and (way, name) == ("c", "hn1") else frozenset()
-            world.assert_ended(stop, END[moved], unclean=left)
+            world.assert_ended(stop, END[moved], unclean=cut.unclean if moved else NONE)
             note(
                 "power",
                 f"{way}: {name} before {ids[at]}, back at once",
@@ -88,35 +118,6 @@ def test_a_node_that_is_back_at_once_keeps_no_run_from_its_end(
 # --- in the middle of a command -------------------------------------------------------------------------------------
 
 
-def struck(
-    world: World, step: str, sign: Callable[[], object], name: str, *, online: bool = False
-) -> tuple[Stop, str]:
-    """Move 123; ``name`` loses power while ``step`` is under way, once ``sign`` has returned, and boots at once."""
-    watch = Watching(box=world.box)
-
-    def strike() -> None:
-        sign()
-        with watch.striking:
-            world.box.reboot(name)
-
-    with ThreadPoolExecutor() as pool:
-        striking: list[Future[None]] = []
-        watch.hooks = {(What.DO, step): lambda: striking.append(pool.submit(strike))}
-        stop, run = world.apply(watch, online=online)
-        striking[0].result()
-    came_of_it = [status for what, at, status in watch.moves if (what, at) == (What.DO, step)]
-    assert came_of_it[0] != 0, watch.moves  # its answer was lost, or its other end
-    return stop, run
-
-
-def comes_true(guest: Guest, question: str) -> None:
-    """Until a script says something. Asked again and again: others, who look at the guest, wait for each answer."""
-    until = time.monotonic() + ANSWER_S
-    while not guest.sh(question, check=False):
-        assert time.monotonic() < until, question
-        time.sleep(0.02)  # nothing in a guest tells of it
-
-
 def runs(guest: Guest, program: str) -> None:
     """Until such a process is there."""
     comes_true(guest, f"cat /proc/[0-9]*/comm 2>/dev/null | grep -x {program}")
@@ -126,12 +127,10 @@ def runs(guest: Guest, program: str) -> None:
 def test_a_pivot_that_loses_power_after_its_mark_goes_forward(moment: str, tmp_path: Path) -> None:
     with ExitStack() as stack:
         world = World.new(stack, "d2", tmp_path)
-        hn2, pipe = world.box.hn2, f"/run/faults/vzctl-start-{moment}"
-        # vzctl says there that it is about to start, or has.
-        hn2.sh(f"mkfifo {pipe}; head -n 1 {pipe} </dev/null >/run/faults/said 2>/dev/null &")
-        stop, run = struck(world, "bring-up", lambda: comes_true(hn2, "cat /run/faults/said"), "hn2")
+        sign = in_the_pivot(world.box.hn2, moment)
+        stop, run = struck(world, "bring-up", sign, partial(world.box.reboot, "hn2"))
         world.assert_ended(stop, Outcome.MIGRATED)
-        told = f"d2: hn2 in the pivot, as vzctl {'has started' if moment == 'returns' else 'is to start'} it"
+        told = f"d2: hn2 in the pivot, as vzctl {IN_THE_PIVOT[moment]} it"
         note("power", told, stop.outcome.value, world.frozen_s(run))
 
 
@@ -140,19 +139,22 @@ def test_a_copy_that_loses_power_is_taken_back(tmp_path: Path) -> None:
         world = World.new(stack, "a", tmp_path)
         world = world.written_since("dd if=/dev/urandom of=large bs=1M count=20 2>/dev/null")
         world.box.hn1.sh("touch /run/faults/rsync-slow")
-        stop, _ = struck(world, "copy-1", lambda: runs(world.box.hn2, "rsync"), "hn2")
+        box = world.box
+        stop, run = struck(world, "copy-1", lambda: runs(box.hn2, "rsync"), partial(box.reboot, "hn2"))
         world.assert_ended(stop, Outcome.UNWOUND)
-        note("power", "a: hn2 in the middle of copy-1, back at once", stop.outcome.value)
+        told = "a: hn2 in the middle of copy-1, back at once"
+        note("power", told, stop.outcome.value, world.frozen_s(run))
 
 
 def test_a_dump_that_loses_power_is_not_taken_for_one(tmp_path: Path) -> None:
     with ExitStack() as stack:
         world = World.new(stack, "d2", tmp_path)
-        stop, run = struck(world, "suspend", lambda: runs(world.box.hn1, "criu"), "hn1", online=True)
+        box = world.box
+        dumps = partial(runs, box.hn1, "criu")
+        stop, run = struck(world, "suspend", dumps, partial(box.reboot, "hn1"), online=True)
         world.assert_ended(stop, Outcome.UNWOUND)
-        note(
-            "power", "d2 online: hn1 while CRIU dumps, back at once", stop.outcome.value, world.frozen_s(run)
-        )
+        told = "d2 online: hn1 while CRIU dumps, back at once"
+        note("power", told, stop.outcome.value, world.frozen_s(run))
 
 
 # --- with its memory ------------------------------------------------------------------------------------------------
@@ -178,7 +180,7 @@ def test_a_dump_outlives_the_loss_of_power_and_is_taken_up_where_it_was_made(
 
 
 @pytest.mark.usefixtures("_no_patience")
-@pytest.mark.parametrize("away", AWAYS[1::3], ids=lambda away: f"{away.way}-{away.name}-{away.step}")
+@pytest.mark.parametrize("away", AWAYS, ids=lambda away: f"{away.way}-{away.name}-{away.step}")
 def test_a_node_without_power_is_passed_by_the_operators_word_and_ended_with_once_it_is_back(
     away: Away, tmp_path: Path
 ) -> None:
@@ -193,8 +195,11 @@ def test_a_node_without_power_is_passed_by_the_operators_word_and_ended_with_onc
         box.boot(away.name)
         after = world.recover(run)
         world.assert_ended(after, END[away.moved])
+        assert world.recover(run).outcome is after.outcome  # once more changes nothing (I10)
+        world.assert_ended(after, END[away.moved])
         told = f"{away.way}: {away.name} before {away.step}, stays off; --node-is-off; back, and recover"
-        note("power", told, f"{away.ends.value}, then {stop.outcome.value}, then {after.outcome.value}")
+        outcomes = f"{away.ends.value}, then {stop.outcome.value}, then {after.outcome.value}"
+        note("power", told, outcomes, world.frozen_s(run))
 
 
 # --- all at once ----------------------------------------------------------------------------------------------------
@@ -223,14 +228,15 @@ def test_a_controller_and_both_nodes_that_go_down_together_leave_the_rest_to_one
             stop = world.recover(run)
             print(f"both before {step.id}: {stop}")
             world.assert_ended(stop, END[step.zone is Zone.RETIRE])
-            note("power", f"d2: both, and the controller dies, before {step.id}; recover", stop.outcome.value)
+            told = f"d2: both, and the controller dies, before {step.id}; recover"
+            note("power", told, stop.outcome.value, world.frozen_s(run))
             if step.zone is Zone.RETIRE:
                 stack.close()
                 world = World.new(stack, "d2", tmp_path)
 
 
 @pytest.mark.parametrize(("step", "moved"), [("hide-config", False), ("ensure-up", True)])
-def test_a_controller_that_runs_on_a_node_is_lost_with_it_and_another_adopts_its_run(
+def test_a_controller_that_is_lost_with_a_node_and_its_journal_too_has_its_run_adopted_by_another(
     step: str, moved: bool, tmp_path: Path
 ) -> None:
     with ExitStack() as stack:
@@ -251,5 +257,5 @@ def test_a_controller_that_runs_on_a_node_is_lost_with_it_and_another_adopts_its
         stop = world.recover(run)
         assert adopted.returncode == OF_OUTCOME[stop.outcome], adopted.stdout + adopted.stderr
         world.assert_ended(stop, END[moved])
-        told = f"d2: hn1, on which the controller runs, before {step}; another adopts the run from hn2"
-        note("power", told, stop.outcome.value)
+        told = f"d2: hn1, and the controller with its journal, before {step}; another adopts the run from hn2"
+        note("power", told, stop.outcome.value, world.frozen_s(run))

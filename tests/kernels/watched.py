@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from planner.plan import Outcome, Step, Stop, What
 from tests.kernels import snapshots
 from tests.kernels.disks import BLOCK_BYTES, CTID, LUN, LUNS, POOL, PRIVATE, SPARE, START_BYTES, Lun
 from tests.kernels.guests import WORLDS, Guests
-from tests.kernels.qemu import NOTHING, Guest, Seen
+from tests.kernels.qemu import ANSWER_S, NOTHING, Guest, Seen
 from tests.sandbox.beside import same_move
 from tests.sandbox.driving import Driver, Hooks, changes
 from tests.sandbox.nodes import LOOK_FOR_LEFTOVERS
@@ -123,11 +123,26 @@ def tokens(guest: Guest) -> list[tuple[int, str]]:
 
 def assert_counts_on(guest: Guest) -> None:
     """All that it has counted is there, once, and it goes on from there."""
-    seen, deadline = counter(guest), time.monotonic() + 60
+    seen, deadline = counter(guest), time.monotonic() + ANSWER_S
     while len(counter(guest)) <= len(seen):
         assert time.monotonic() < deadline, "the container does not count on"
     numbers = counter(guest)
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def comes_true(guest: Guest, question: str) -> None:
+    """Until a script says something. Asked again and again: others, who look at the guest, wait for each answer."""
+    until = time.monotonic() + ANSWER_S
+    while not guest.sh(question, check=False):
+        assert time.monotonic() < until, question
+        time.sleep(0.02)  # nothing in a guest tells of it
+
+
+def in_the_pivot(guest: Guest, moment: str) -> Callable[[], None]:
+    """A sign for ``struck``: vzctl "waits", about to start 123 there, or "returns", having started it."""
+    pipe = f"/run/faults/vzctl-start-{moment}"
+    guest.sh(f"mkfifo {pipe}; head -n 1 {pipe} </dev/null >/run/faults/said 2>/dev/null &")
+    return lambda: comes_true(guest, "cat /run/faults/said")
 
 
 def leftovers(guest: Guest) -> list[str]:
@@ -177,6 +192,8 @@ class Impatient(Driver):
 
 
 NONE: Final[frozenset[str]] = frozenset()
+IN_THE_PIVOT: Final = {"waits": "is to start", "returns": "has started"}
+"""What vzctl does at the moments of ``in_the_pivot``."""
 
 
 class First(NamedTuple):
@@ -267,6 +284,13 @@ class World:
         assert stop.outcome is outcome, stop
         self.assert_found(moved=outcome is Outcome.MIGRATED, unclean=unclean)
 
+    def assert_counted(self, here: Guest) -> None:
+        """It counts on there, and nothing is missing of what was ever seen on its disk."""
+        assert_counts_on(here)
+        known = {f"{number} {token}" for number, token in tokens(here)}
+        lost = set().union(*(guest.kept for guest in self.box.nodes)) - known
+        assert not lost, f"it has lost what it had on its disk: {sorted(lost)}"
+
     def assert_found(self, *, moved: bool, unclean: frozenset[str] = NONE) -> None:
         """The same, past what vzplan says of it; ``unclean``: LUNs that nobody has, whose node lost power with them."""
         here, gone = self.box.nodes[::-1] if moved else self.box.nodes
@@ -280,10 +304,7 @@ class World:
         assert {guest.name: leftovers(guest) for guest in self.box.nodes} == {here.name: [], gone.name: []}
         assert content(here) == self.first.hash, "another content"
         if runs:
-            assert_counts_on(here)
-            known = {f"{number} {token}" for number, token in tokens(here)}
-            lost = set().union(*(guest.kept for guest in self.box.nodes)) - known
-            assert not lost, f"it has lost what it had on its disk: {sorted(lost)}"
+            self.assert_counted(here)
         else:
             assert counter(here) == []
         after = over_boots(self.driver.facts())
@@ -291,3 +312,29 @@ class World:
             assert "\n".join(changes(self.first.facts, after)) == ""
             return
         assert_it_alone_moved(self.first.facts, after, gone.name, here.name, self.state)
+
+
+def struck(
+    world: World,
+    step: str,
+    sign: Callable[[], object],
+    strike: Callable[[], object],
+    *,
+    online: bool = False,
+) -> tuple[Stop, str]:
+    """Move 123; while ``step`` is under way, once ``sign`` has returned, ``strike`` is called: its answer is lost."""
+    watch = Watching(box=world.box)
+
+    def once_seen() -> None:
+        sign()
+        with watch.striking:
+            strike()
+
+    with ThreadPoolExecutor() as pool:
+        striking: list[Future[None]] = []
+        watch.hooks = {(What.DO, step): lambda: striking.append(pool.submit(once_seen))}
+        stop, run = world.apply(watch, online=online)
+        striking[0].result()
+    came_of_it = [status for what, at, status in watch.moves if (what, at) == (What.DO, step)]
+    assert came_of_it[0] != 0, watch.moves  # its answer was lost, or its other end
+    return stop, run

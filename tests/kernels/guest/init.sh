@@ -5,6 +5,8 @@ LC_ALL=C
 HOME=/root
 export PATH LC_ALL HOME
 mount -t proc proc /proc
+# Else each boot gives its processes the same numbers, and a lock that a power cut left seems to be held.
+echo $(($(date +%s) * 37 % 30000 + 1000)) >/proc/sys/kernel/ns_last_pid
 mount -t sysfs sys /sys
 mount -t tmpfs -o mode=755 run /run
 mount -t tmpfs -o mode=1777 tmp /tmp
