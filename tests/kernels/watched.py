@@ -259,7 +259,7 @@ class World:
                 assert dirty_on_disk(self.box) == frozenset()
 
             hooks[What.DO, "mount-destination"] = nobody_has_it
-        stop, watch, run = same_move(self.driver, flags, watch=Watching(hooks, box=self.box))
+        stop, watch, run, _ = same_move(self.driver, flags, watch=Watching(hooks, box=self.box))
         assert not watch.hooks, "it was not looked at"
         assert {what for what, *_ in watch.moves} == {What.DO}, (stop, watch.moves)
         return stop, run

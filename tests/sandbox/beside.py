@@ -41,18 +41,19 @@ def same_move(
     *,
     stubborn: tuple[str, ...] = (),
     watch: Telling | None = None,
-) -> tuple[Stop, Telling, str]:
+) -> tuple[Stop, Telling, str, dict[str, NodeFacts]]:
     """Move 123 here and there, from hn1 to hn2; ``stubborn``: what fails on simulated hn2 (``executor.simulated``).
 
-    And the name of the run here; ``watch`` instead of one with these ``hooks``.
+    And the name of the run here, and the facts afterwards; ``watch`` instead of one with these ``hooks``.
     """
     request = driver.look(options=options)
     site = simulated(request, driver.state / "nodes")
     site.world.nodes["hn2"].stubborn = frozenset(stubborn)
     told, journal = Telling(), MemoryJournal(Opened("run", make_plan(request)))
     expected = control.apply(request, site, journal, control="x", signals=Signals(), watch=told)
-    stop, seen, run = driver.apply(hooks, options=options, watch=watch)
+    stop, seen, run = driver.apply(hooks, looked=request, watch=watch)
     assert (stop.outcome, seen.moves) == (expected.outcome, told.moves), (stop, expected)
-    left = changes(comparable(site.facts(*NAMES)), comparable(driver.facts()))
+    after = driver.facts()
+    left = changes(comparable(site.facts(*NAMES)), comparable(after))
     assert "\n".join(left) == ""
-    return stop, seen, run
+    return stop, seen, run, after

@@ -105,9 +105,14 @@ class Driver:
         source: str = "hn1",
         destination: str = "hn2",
         watch: Telling | None = None,
+        looked: Request | None = None,
     ) -> tuple[Stop, Telling, str]:
-        """Move 123 in this process; the run's name is for ``recover``. ``watch`` may have the hooks instead."""
-        request, watch = self.look(source, destination, options), watch or Telling(hooks or {})
+        """Move 123 in this process; the run's name is for ``recover``. ``watch`` may have the hooks instead.
+
+        ``looked``: what was gathered for just this move a moment ago.
+        """
+        request = looked or self.look(source, destination, options)
+        watch = watch or Telling(hooks or {})
         plan, run, site = make_plan(request), new_run_id(), self.site()
         assert plan.runnable, plan.findings
         try:

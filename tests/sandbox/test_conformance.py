@@ -32,7 +32,7 @@ def test_the_same_failure_takes_the_same_moves(
     with in_state(way, State.RUNNING) as box:
         box.hn2.sh(f"mkdir -p /run/faults; touch /run/faults/vzctl-{fault}-fails")
         driver = Driver(box, tmp_path)
-        stop, watch, _ = same_move(driver, kept(box, how, WAYS[way].there), stubborn=("start",))
+        stop, watch, *_ = same_move(driver, kept(box, how, WAYS[way].there), stubborn=("start",))
         assert stop.outcome is Outcome.UNWOUND
         failed = [at for what, at, status in watch.moves if what is What.DO and status != 0]
         assert failed == [step], watch.moves

@@ -127,17 +127,16 @@ def test_a_container_moves_with_all_that_it_has_and_back(
         driver, flags = Driver(box, tmp_path), WAYS[way]
         before, hash_before, memory_before = driver.facts(), content(box.hn1), memory(box.hn1)
         assert (memory_before != "") == (state is State.SUSPENDED)
-        assert driver.plan(options=flags.there).way == way
         seen: list[list[int]] = []
         # When the config is hidden the container is down, and its files are all there is of it.
         hook = {
             (What.DO, "hide-config"): lambda: seen.append([] if way == "d2" else counter(box.hn1, PRIVATE))
         }
-        stop, watch, _ = same_move(driver, flags.there, hook)
+        stop, watch, run, after = same_move(driver, flags.there, hook)
         assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
         assert {what for what, *_ in watch.moves} == {What.DO}
+        assert read_journal(driver.state, run).plan.way == way
 
-        after = driver.facts()
         assert content(box.hn2) == hash_before
         assert holes_stay_holes(box.hn2)
         assert (memory(box.hn1), memory(box.hn2)) == ("", memory_before)
@@ -227,16 +226,17 @@ def test_a_container_keeps_its_memory_when_it_is_moved_online_and_back(
         ):
             options = kept(box, how, flag, carrier)
             if node is box.hn2:
-                stop, watch, _ = same_move(driver, options)
+                stop, watch, _, facts = same_move(driver, options)
             else:
                 stop, watch, _ = driver.apply(options=options, source=ends[0], destination=ends[1])
+                facts = driver.facts()
             assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
             assert {what for what, *_ in watch.moves} == {What.DO}
             done = {at for _, at, _ in watch.moves}
             assert ("freeze" in done) is ("staged" in how)
             assert ("copy-dump" in done) is not by_device
             assert content(node) == hash_before
-            moved = driver.facts()[ends[1]].container(CTID)
+            moved = facts[ends[1]].container(CTID)
             assert moved is not None
             assert moved.state is State.RUNNING
             # Not started anew, without a gap, and without a number twice; and it counts on.
