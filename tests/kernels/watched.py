@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -20,10 +19,10 @@ from planner.plan import Outcome, Step, Stop, What
 from tests.kernels import snapshots
 from tests.kernels.disks import BLOCK_BYTES, CTID, LUN, LUNS, POOL, PRIVATE, SPARE, START_BYTES, Lun
 from tests.kernels.guests import WORLDS, Guests
-from tests.kernels.qemu import ANSWER_S, NOTHING, Guest, Seen
+from tests.kernels.qemu import NOTHING, Guest, Seen
 from tests.sandbox.beside import same_move
 from tests.sandbox.driving import Driver, Hooks, changes
-from tests.sandbox.nodes import LOOK_FOR_LEFTOVERS
+from tests.sandbox.nodes import LOOK_FOR_LEFTOVERS, until
 from tests.sandbox.watched import Guarding, assert_it_alone_moved, over_boots
 
 
@@ -123,19 +122,15 @@ def tokens(guest: Guest) -> list[tuple[int, str]]:
 
 def assert_counts_on(guest: Guest) -> None:
     """All that it has counted is there, once, and it goes on from there."""
-    seen, deadline = counter(guest), time.monotonic() + ANSWER_S
-    while len(counter(guest)) <= len(seen):
-        assert time.monotonic() < deadline, "the container does not count on"
+    seen = counter(guest)
+    until(lambda: len(counter(guest)) > len(seen))
     numbers = counter(guest)
     assert numbers == list(range(1, len(numbers) + 1))
 
 
 def comes_true(guest: Guest, question: str) -> None:
     """Until a script says something. Asked again and again: others, who look at the guest, wait for each answer."""
-    until = time.monotonic() + ANSWER_S
-    while not guest.sh(question, check=False):
-        assert time.monotonic() < until, question
-        time.sleep(0.02)  # nothing in a guest tells of it
+    until(lambda: bool(guest.sh(question, check=False)))
 
 
 def in_the_pivot(guest: Guest, moment: str) -> Callable[[], None]:

@@ -919,8 +919,7 @@ def test_a_lock_that_is_asked_for_twice_in_vain_leaves_no_holder(
         assert fails(run(owned, "hold-lock", CTID, here.tmp), f"held by process {os.getpid()}")
         ended.append(here.holder)
     assert run(owned, "release-lock", CTID, here.tmp) == Exited(0)
-    time.sleep(1)
-    assert [pid for pid in ended if not is_gone(pid)] == []
+    wait_until_gone(*ended)
 
 
 @pytest.mark.parametrize("stale", [f"{NOBODY}\n", f"{NOBODY}\nstarting\n", ""])
