@@ -175,8 +175,13 @@ FROZEN: Final = 3
 SIZES_MB: Final = (64, 4096)
 
 
+AS_BY_ITSELF: Final = "KexAlgorithms=+curve25519-sha256"
+"""What ssh agrees on without the sandbox's config: to add what it knows already changes nothing."""
+
+
 def _move(box: Sandbox) -> tuple[str, ...]:
-    return ("apply", str(CTID), "hn2", "--from", "hn1", "--ssh", f"-F {box.ssh_config}", "--yes")
+    ssh = f"-F {box.ssh_config} -o {AS_BY_ITSELF}"
+    return ("apply", str(CTID), "hn2", "--from", "hn1", "--ssh", ssh, "--yes")
 
 
 def _naively(box: Sandbox, source: str, destination: str, device: str) -> float:
@@ -185,7 +190,7 @@ def _naively(box: Sandbox, source: str, destination: str, device: str) -> float:
     for where, command in NAIVE:
         script = command.format(ctid=CTID, device=device)
         done = subprocess.run(
-            ["ssh", "-F", str(box.ssh_config), nodes[where], script],
+            ["ssh", "-F", str(box.ssh_config), "-o", AS_BY_ITSELF, nodes[where], script],
             input=config if script.startswith("cat >") else "",
             capture_output=True,
             text=True,
