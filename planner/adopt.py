@@ -48,15 +48,10 @@ def outrun(plan: Plan, entries: Sequence[Entry], logs: Logs) -> tuple[str, int, 
     Such a journal was cut, is an old copy, or was made anew while that node could not be asked, or while the controller
     before was still at work. That may have ended the run since on a node (empty ``logs``), which then knows of none.
     """
-    known = known_commands(moves(plan), entries)
-    made_from = {
-        node for entry in entries if isinstance(entry, Adopted) for node, logged in entry.logged if logged
-    }
-    given_up = _given_up(plan, entries)
+    known, kept = known_commands(moves(plan), entries), kept_by(plan, entries)
     for node in plan.nodes:
         given = commands(logs.get(node) or ())
-        ended_since = node in made_from and logs.get(node) == () and node not in given_up
-        if given > known[node] or ended_since:
+        if given > known[node] or (node in kept and logs.get(node) == ()):
             return node, given, known[node]
     return None
 
@@ -76,6 +71,14 @@ def known_commands(moves: Moves, entries: Sequence[Entry]) -> Counter[str]:
         if isinstance(entry, Adopted):
             known += Counter(dict(entry.logged))
     return known
+
+
+def kept_by(plan: Plan, entries: Sequence[Entry]) -> set[str]:
+    """Nodes that a journal was made from, and that it has not itself made forget the run since."""
+    made_from = {
+        node for entry in entries if isinstance(entry, Adopted) for node, logged in entry.logged if logged
+    }
+    return made_from - _given_up(plan, entries)
 
 
 def _given_up(plan: Plan, entries: Sequence[Entry]) -> set[str]:

@@ -6,12 +6,13 @@ a reason that stands beside it: a key that says too little hides what it was mad
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from executor.simulated.faults import Then
-from planner.adopt import known_commands
+from planner.adopt import kept_by, known_commands
 from planner.plan import Exited, Lost, What
 from planner.saga import Pivot
 
@@ -24,6 +25,12 @@ def moment_key(trial: Trial) -> tuple[Hashable, ...]:
 
     Left out: how often each move went out (it only names places), how it ended so far, and what is armed.
     """
+    # Where two were at work, what nodes were given tells who gives up.
+    return (*_stand(trial), logs_key(trial) if trial.awake else None)
+
+
+def _stand(trial: Trial) -> tuple[Hashable, ...]:
+    """All but what the nodes' logs say."""
     return (
         *trial.world.key(),
         trial.view.key(),
@@ -32,8 +39,6 @@ def moment_key(trial: Trial) -> tuple[Hashable, ...]:
         frozenset(trial.compared),
         (trial.sleeper.serial, trial.moves_slept) if trial.sleeper is not None else None,
         trial.broken(),
-        # Where two were at work, what nodes were given tells who gives up.
-        logs_key(trial) if trial.awake else None,
     )
 
 
@@ -57,10 +62,27 @@ def logs_key(trial: Trial) -> Hashable:
 def rest_key(trial: Trial) -> tuple[Hashable, ...]:
     """Of a moment after which no fault comes any more: all that is left of the run.
 
-    What the nodes' logs say matters only to who adopts the run: once its journal is lost, and before it is taken up.
+    What the nodes' logs say matters only to who adopts the run: once its journal is lost, and before it is taken up;
+    and where two were at work, if one is told to.
     """
     logs = trial.world.logged if trial.then is Then.ADOPT else ()
-    return (*moment_key(trial), trial.after_this, trial.then, trial.awake, logs)
+    beside = _beside_key(trial) if trial.awake else None
+    return (*_stand(trial), trial.after_this, trial.then, beside, logs)
+
+
+def _beside_key(trial: Trial) -> Hashable:
+    """Of a controller after another one was at work, too: whether it will be told to adopt the run anew, from what.
+
+    It will not be if no node was given more than its journal knows, nothing of the other one is on its way, and each
+    node that the journal was made from still knows the run: from here on both count the same commands.
+    """
+    known = known_commands(trial.moves, trial.entries)
+    begun = Counter(at for at, said in trial.world.logged if said.startswith("began "))
+    ahead = any(begun[node] > known[node] for node in trial.plan.nodes)
+    kept = kept_by(trial.plan, trial.entries)
+    if not (ahead or trial.world.late or any(not trial.known_at(node) for node in kept)):
+        return frozenset(kept)
+    return (frozenset(kept), logs_key(trial))
 
 
 def _past_key(trial: Trial) -> tuple[Hashable, ...]:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import gc
 import os
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import accumulate, pairwise
 from typing import Final
 
 from msgspec import Struct, field
@@ -189,7 +191,7 @@ def _share(moments: Sequence[Snapshot], rests: Rests, workers: int | None, repor
     """Play all of them, in so many processes, and join what they found in the order of the parts."""
     workers = min(workers or len(os.sched_getaffinity(0)), PARTS)
     work: list[Callable[[], Report]] = [
-        partial(_play_all, moments[part::PARTS], rests.copy(), Report()) for part in range(PARTS)
+        partial(_play_all, part, rests.copy(), Report()) for part in _parts(moments)
     ]
     if workers == 1:
         found = [each() for each in work]
@@ -200,6 +202,13 @@ def _share(moments: Sequence[Snapshot], rests: Rests, workers: int | None, repor
         found = shared(work)
     for each in found:
         report.join(each)
+
+
+def _parts(moments: Sequence[Snapshot]) -> list[Sequence[Snapshot]]:
+    """As much to play in each; moments that are near each other stay together, since their futures are alike."""
+    ends = list(accumulate(len(faults(moment.effects)) for moment in moments))
+    cuts = [bisect(ends, part * ends[-1] // PARTS) if ends else 0 for part in range(1, PARTS)]
+    return [moments[start:end] for start, end in pairwise([0, *cuts, len(moments)])]
 
 
 def _shrunk(start: Trial, violation: Violation) -> Violation:

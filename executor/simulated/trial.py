@@ -337,6 +337,10 @@ class Trial:
                 logs[name] = tuple(said for at, said in self.world.logged if at == name)
         return logs
 
+    def known_at(self, name: str) -> bool:
+        """Whether a node has all that says that the run is on it: its folder with the record."""
+        return f"{HOME}/{RUN}/record" in self.world.nodes[name].tree
+
     def _outrun(self, move: Run) -> bool:
         """Whether a node that has settled turns out to know more; asked before the first command to each (control)."""
         if not first_to(move, self.compared):
@@ -423,8 +427,7 @@ class Trial:
 
     def _compare(self) -> None:
         """No fault comes any more: the rest may be that of another trial, and others' may be that of this one."""
-        # Where two controllers were at work, what nodes were given tells the rest, too (``_outrun``): none is like it.
-        if self.rests is None or self.sleeper is not None or self.awake:
+        if self.rests is None or self.sleeper is not None:  # what a sleeper knows is no one else's
             return
         key = self.rests.key(self)
         if self.after is None and self.hit is not None:

@@ -78,7 +78,7 @@ class Doubting(Rests):
 
 
 @pytest.mark.parametrize(
-    "after", ["", "hide-config:lost-after", "enable:journal-lost-after", "lock-hn2:off-after"]
+    "after", ["", "hide-config:lost-after", "enable:journal-lost-after", "lock-hn2:off-after", *SLEEPS]
 )
 def test_moments_that_are_taken_for_the_same_go_on_alike(after: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explore, "Rests", Doubting)
