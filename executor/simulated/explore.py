@@ -25,7 +25,9 @@ from executor.simulated.alike import logs_key, moment_key
 from executor.simulated.cells import Cell
 from executor.simulated.faults import NO_FAULT, Dies, Fault, Then, fault, faults
 from executor.simulated.loading import Truth
-from executor.simulated.trial import OPEN_ENDS, Armed, Rests, Snapshot, Trial, Violation, schedule
+from executor.simulated.rests import Rests
+from executor.simulated.schedules import Armed, Violation, schedule
+from executor.simulated.trial import OPEN_ENDS, Snapshot, Trial
 from executor.simulated.world import World
 from planner.make import make_plan
 from planner.model import Request

@@ -1,9 +1,4 @@
-"""One schedule, played: the production engine walks a plan over simulated nodes while a few faults are armed.
-
-A schedule is a line of text, ``PLACE:FAULT`` joined by `` + ``. A place is a step's id (its do), ``undo/STEP``,
-``probe/STEP`` or ``settle/NODE``, with ``#2`` for the second time it goes out. ``STEP:wish`` is a wish to unwind
-that arrives just before that step.
-"""
+"""One schedule, played: the production engine walks a plan over simulated nodes while a few faults are armed."""
 
 from __future__ import annotations
 
@@ -17,7 +12,7 @@ from executor.engine import first_to, walk
 from executor.node import NodeOutcome
 from executor.simulated.alike import rest_key
 from executor.simulated.boot import power_back
-from executor.simulated.faults import Dies, Fault, Scene, Then, fault
+from executor.simulated.faults import Dies, Fault, Scene, Then
 from executor.simulated.invariants import (
     AT_THE_END,
     broken,
@@ -27,6 +22,8 @@ from executor.simulated.invariants import (
     i11_recover_ends_it,
 )
 from executor.simulated.node import SimulatedNode
+from executor.simulated.rests import Moment, Rests, SameFutureError
+from executor.simulated.schedules import Armed, Violation
 from executor.simulated.twins.here import HOME
 from executor.simulated.view import View
 from executor.simulated.world import World
@@ -62,25 +59,12 @@ OPEN_ENDS: Final = frozenset(
 )
 """What a person answers with ``vzplan recover``."""
 
-WISH: Final = "wish"
-
 STALLED_S: Final = 300
 """After which a copy that makes no progress gives up."""
 
 
 class ControllerGoneError(Exception):
     """The controller ends here: it was killed, or could not write its journal."""
-
-
-class Armed(NamedTuple):
-    """A fault at its place; ``fault`` None: the wish to unwind."""
-
-    place: str
-    fault: Fault | None
-
-    def __str__(self) -> str:
-        """As it stands in a schedule."""
-        return f"{self.place}:{self.fault.name if self.fault else WISH}"
 
 
 class Snapshot(NamedTuple):
@@ -93,36 +77,6 @@ class Snapshot(NamedTuple):
     place: str
     effects: int
     told: bool
-
-
-class Violation(NamedTuple):
-    """An invariant that did not hold: its name, the schedule as a line that can be pasted, what was seen."""
-
-    invariant: str
-    schedule: str
-    seen: str
-
-    def __str__(self) -> str:
-        """One line for a person."""
-        return f'{self.invariant}: schedule("{self.schedule}"): {self.seen}'
-
-
-def schedule(line: str) -> tuple[Armed, ...]:
-    """The faults of a schedule's line.
-
-    Raises:
-        ValueError: it has no ``PLACE:FAULT``, or no such fault is known.
-    """
-    armed = []
-    for word in line.split(" + ") if line else ():
-        place, colon, name = word.rpartition(":")
-        if not colon:
-            raise ValueError(f"{word!r} is not PLACE:FAULT")
-        try:
-            armed.append(Armed(place, None if name == WISH else fault(name)))
-        except KeyError as error:
-            raise ValueError(str(error)) from None
-    return tuple(armed)
 
 
 class Sleeper(NamedTuple):
@@ -148,60 +102,6 @@ class After(Enum):
     RECOVER = "recover"  # all is mended, and a person recovers
     JUDGE = "judge"  # it was a recovery that nothing stood in the way of: it must have ended the run
     NOTHING = "nothing"  # enough of it
-
-
-class Rest(NamedTuple):
-    """How a trial went on from some moment, and what was found there."""
-
-    outcomes: tuple[Outcome, ...]
-    violations: tuple[Violation, ...]
-    down_s: int
-
-
-class Moment(NamedTuple):
-    """A moment of a trial that others may come to as well."""
-
-    key: tuple[int, ...]
-    outcomes: int  # how many there were before it
-    down_s: int  # until then
-
-
-class Rests:
-    """What an exploration remembers: from each moment after the last fault, how it went on."""
-
-    def __init__(self) -> None:
-        """Nothing yet."""
-        self._numbers: dict[Hashable, int] = {}
-        self._rests: dict[tuple[int, ...], Rest] = {}
-
-    def copy(self) -> Rests:
-        """The same memory; what is added to one is not known to the other."""
-        twin = Rests()
-        twin._numbers, twin._rests = dict(self._numbers), dict(self._rests)
-        return twin
-
-    def key(self, trial: Trial) -> tuple[int, ...]:
-        """Of the moment at which ``trial`` is. Numbers: there are many combinations of few different parts."""
-        numbers = self._numbers
-        return tuple([numbers.setdefault(part, len(numbers)) for part in rest_key(trial)])
-
-    def get(self, key: tuple[int, ...]) -> Rest | None:
-        """How it went on there, if that is known."""
-        return self._rests.get(key)
-
-    def put(self, moment: Moment, trial: Trial) -> None:
-        """Remember how ``trial`` went on from ``moment``, before which nothing had been found."""
-        outcomes, down_s = tuple(trial.outcomes[moment.outcomes :]), trial.down_s - moment.down_s
-        self._rests[moment.key] = Rest(outcomes, tuple(trial.violations), down_s)
-
-
-class SameFutureError(Exception):
-    """Another trial came to a moment with the same future; how that went on is known."""
-
-    def __init__(self, rest: Rest) -> None:
-        """``rest``: how it went on."""
-        super().__init__()
-        self.rest = rest
 
 
 class Trial:

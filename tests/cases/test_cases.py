@@ -19,7 +19,8 @@ from msgspec import Struct, structs
 
 from cli.output import plan_text
 from executor.facts_files import read_world
-from executor.simulated.trial import OPEN_ENDS, Trial, schedule
+from executor.simulated.schedules import schedule
+from executor.simulated.trial import OPEN_ENDS, Trial
 from executor.simulated.world import World
 from planner.make import make_plan
 from planner.model import Options, Request
@@ -48,7 +49,7 @@ DOWN: Final[dict[str, Callable[[Request], Request]]] = {"mounted": mounted, "sto
 
 
 class Schedule(Struct, frozen=True, forbid_unknown_fields=True):
-    """One schedule (see executor/simulated/trial.py), and what must come of it; an empty line: nothing fails.
+    """One schedule (see executor/simulated/schedules.py), and what must come of it; an empty line: nothing fails.
 
     ``ends``: how it ends, and after that, if it ends open, each recovery. ``proved``: places, each of them proved
     (its exit status was 0), and before the next one goes out for the first time. ``never``: places that never go

@@ -12,7 +12,7 @@ import pytest
 
 from executor.journal import Journal
 from executor.simulated.explore import run_schedule, single_faults, start_of
-from executor.simulated.trial import schedule
+from executor.simulated.schedules import schedule
 from planner.make import make_plan
 from planner.plan import Began, Opened, What
 from tests.exhaustive import bugs, durable

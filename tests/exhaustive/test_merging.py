@@ -10,7 +10,9 @@ import pytest
 from executor.simulated import explore
 from executor.simulated.explore import Report, single_faults, start_of
 from executor.simulated.faults import NO_FAULT
-from executor.simulated.trial import Armed, Moment, Rest, Rests, Trial, schedule
+from executor.simulated.rests import Moment, Rest, Rests
+from executor.simulated.schedules import Armed, schedule
+from executor.simulated.trial import Trial
 from planner.make import make_plan
 from tests.exhaustive.bugs import BUGS
 from tests.worlds import WORLDS

@@ -17,7 +17,8 @@ from executor.brief import packed, unpacked
 from executor.simulated.explore import Report, _borders, start_of
 from executor.simulated.faults import faults
 from executor.simulated.loading import Truth
-from executor.simulated.trial import Armed, Trial
+from executor.simulated.schedules import Armed
+from executor.simulated.trial import Trial
 from executor.simulated.verify import NotSimulatedError, _succeeds
 from planner.codec import decode_entry, decode_facts, decode_plan, encode, pretty
 from planner.findings import Finding, Severity

@@ -134,6 +134,7 @@ HALVES: Final = (
     if SOAK
     else [("b", State.STOPPED), ("d2", "online-by-device"), ("c", "staged")]
 )
+UNDONE: Final = HALVES if SOAK else [("d2", State.RUNNING)]
 SYNCS: Final = range(1, 5)
 """At its first one, then at its second one, and so on until it ends by itself."""
 
@@ -239,20 +240,39 @@ def test_a_verb_does_to_real_nodes_what_its_twin_does_to_simulated_ones(
             nodes.run(command)
 
 
+def killed_at_each_sync(nodes: Both, commands: Iterator[Command], patch: pytest.MonkeyPatch) -> int:
+    """Each is killed at its first sync, then at its second one, until it ends by itself; how many were killed."""
+    killed = 0
+    for command in commands:
+        for sync in SYNCS if command.argv[0] not in AT_ONCE else ():
+            if not nodes.run_killed_at(sync, command, patch):
+                break
+            killed += 1
+        else:
+            nodes.run(command)
+    return killed
+
+
 @pytest.mark.parametrize(("way", "state"), HALVES, ids=[f"{way}-{state}" for way, state in HALVES])
 def test_a_verb_that_was_killed_at_a_sync_has_done_what_its_twin_has(
     way: str, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed = 0
     with both(way, state, tmp_path) as nodes:
-        for step in nodes.plan.steps:
-            for sync in SYNCS if step.do.argv[0] not in AT_ONCE else ():
-                if not nodes.run_killed_at(sync, step.do, monkeypatch):
-                    break
-                killed += 1
-            else:
-                nodes.run(step.do)
+        killed = killed_at_each_sync(nodes, (step.do for step in nodes.plan.steps), monkeypatch)
     assert killed > len(nodes.plan.steps) * 3 // 4
+
+
+@pytest.mark.parametrize(("way", "state"), UNDONE, ids=[f"{way}-{state}" for way, state in UNDONE])
+def test_an_undo_that_was_killed_at_a_sync_has_done_what_its_twin_has(
+    way: str, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with both(way, state, tmp_path) as nodes:
+        steps = up_to_the_pivot(nodes.plan)[:-1]
+        for step in steps:
+            nodes.run(step.do)
+        undos = [command for step in reversed(steps) for command in undo(step)]
+        killed = killed_at_each_sync(nodes, iter(undos), monkeypatch)
+    assert killed > len(undos) // 2
 
 
 def test_a_container_that_was_mounted_by_hand_without_its_device_gets_it_back(tmp_path: Path) -> None:
