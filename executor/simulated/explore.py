@@ -168,13 +168,16 @@ def _play(moment: Snapshot, rests: Rests | None, report: Report) -> None:
     control = moment.trial.fork((Armed(moment.place, NO_FAULT),))
     control.rests = rests
     control.run()
-    for each in faults(moment.effects):
-        if moment.told and each.kind.then is not Then.ADOPT:
-            continue
+    for each in _faults_at(moment):
         trial = moment.trial.fork((Armed(moment.place, each),))
         trial.rests = rests
         trial.run()
         report.add(trial, each, moment.effects, changed=trial.after != control.after)
+
+
+def _faults_at(moment: Snapshot) -> list[Fault]:
+    """Every failure that is to be tried there."""
+    return [f for f in faults(moment.effects) if not moment.told or f.kind.then is Then.ADOPT]
 
 
 def _thirds(second: list[Snapshot], seen: set[Hashable], report: Report) -> list[Snapshot]:
@@ -208,7 +211,7 @@ def _share(moments: Sequence[Snapshot], rests: Rests, workers: int | None, repor
 
 def _parts(moments: Sequence[Snapshot]) -> list[Sequence[Snapshot]]:
     """As much to play in each; moments that are near each other stay together, since their futures are alike."""
-    ends = list(accumulate(len(faults(moment.effects)) for moment in moments))
+    ends = list(accumulate(len(_faults_at(moment)) for moment in moments))
     cuts = [bisect(ends, part * ends[-1] // PARTS) if ends else 0 for part in range(1, PARTS)]
     return [moments[start:end] for start, end in pairwise([0, *cuts, len(moments)])]
 
