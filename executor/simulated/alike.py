@@ -39,6 +39,7 @@ def _stand(trial: Trial) -> tuple[Hashable, ...]:
         frozenset(trial.compared),
         (trial.sleeper.serial, trial.moves_slept) if trial.sleeper is not None else None,
         trial.broken(),
+        trial.then,
     )
 
 
@@ -67,7 +68,7 @@ def rest_key(trial: Trial) -> tuple[Hashable, ...]:
     """
     logs = trial.world.logged if trial.then is Then.ADOPT else ()
     beside = _beside_key(trial) if trial.awake else None
-    return (*_stand(trial), trial.after_this, trial.then, beside, logs)
+    return (*_stand(trial), trial.after_this, beside, logs)
 
 
 def _beside_key(trial: Trial) -> Hashable:

@@ -470,10 +470,16 @@ def _as_planned(view: View) -> str | None:
     left = sorted(node.tree.keys() - wanted - _not_ours_to_judge(view, node.name))
     if left:
         return f"{left[0]} is left on {view.destination}"
+    odd = _not_brought_along(view, scripts, hooks)
+    if odd is not None:
+        return f"{odd} on {view.destination} is missing, or is not what it was on {view.source}"
     gone = frozenset(path for path, _ in view.own) | ({view.dump} if memory else set())
     if not view.plan.asked.options.remove_area:
         area = view.private(view.source)
-        gone = frozenset(p for p in gone if p != area and not p.startswith(area + "/"))
+        kept = frozenset(p for p in gone if p == area or p.startswith(area + "/"))
+        if not old.tree.keys() >= kept:
+            return f"{area} on {view.source} was to be kept, and is gone"
+        gone -= kept
     left = sorted(
         p
         for p in old.tree.keys() - (was.nodes[view.source].tree.keys() - gone)
@@ -491,6 +497,23 @@ def _as_planned(view: View) -> str | None:
     return _still_held(view)
 
 
+def _not_brought_along(view: View, scripts: set[str], hooks: set[str]) -> str | None:
+    """Of the config only who may read it is looked at here: what is in it is the plan's."""
+    there, was = view.world.nodes[view.destination].tree, view.was.tree
+    missing = sorted((scripts | hooks | {view.private(view.destination)}) - there.keys())
+    changed = sorted(
+        path
+        for path in scripts & there.keys()
+        if was[path] != there[path]
+        and not (path == vz.config_path(view.ctid) and _mode(was[path]) == _mode(there[path]))
+    )
+    return next(iter(missing + changed), None)
+
+
+def _mode(thing: Thing) -> int | None:
+    return thing.mode if isinstance(thing, File) else None
+
+
 def _still_held(view: View) -> str | None:
     """Locks and mounts that the run has left behind."""
     node, old, was = view.world.nodes[view.destination], view.world.nodes[view.source], view.start
@@ -500,9 +523,24 @@ def _still_held(view: View) -> str | None:
         held = [mount.point for mount in each.mounts if DUMP_PLACE in mount.point]
         if held:
             return f"{held[0]} is still mounted on {each.name}"
+        odd = None if each.boots or each.name in view.world.meddled else _others_differ(view, each)
+        if odd is not None:
+            return f"{odd} on {each.name} is not as it was"
     if old.lun_at(view.private(view.source)) is not None:
         return f"{view.private(view.source)} is still mounted on {view.source}"
     return _dump_left(view)
+
+
+def _others_differ(view: View, node: NodeState) -> str | None:
+    """Of a node that never booted: other containers, and what is mounted elsewhere than where this one is."""
+    was, own = view.start.nodes[node.name], {view.private(node.name)}
+    for ctid in sorted(
+        (was.running.keys() | node.running.keys() | was.roots.keys() | node.roots.keys()) - {view.ctid}
+    ):
+        if (was.running.get(ctid), was.roots.get(ctid)) != (node.running.get(ctid), node.roots.get(ctid)):
+            return f"container {ctid}"
+    mounts = {m for m in was.mounts if m.point not in own} ^ {m for m in node.mounts if m.point not in own}
+    return min((f"what is mounted at {m.point}" for m in mounts), default=None)
 
 
 def _luns_differ(view: View) -> str | None:

@@ -42,11 +42,15 @@ def shared(work: list[Callable[[], T]]) -> list[T]:
 
 def _forked(task: Callable[[], object]) -> _Helper:
     reads, writes = os.pipe()
-    pid = os.fork()
+    parent, pid = os.getpid(), os.fork()
     if pid != 0:
         os.close(writes)
         return _Helper(pid, os.fdopen(reads, "rb"))
     try:
+        signal.signal(signal.SIGALRM, lambda *_: None if os.getppid() == parent else os._exit(1))
+        signal.setitimer(
+            signal.ITIMER_REAL, 1, 1
+        )  # whoever was killed takes nothing along; this one sees to that
         os.close(reads)
         with os.fdopen(writes, "wb") as pipe:
             pickle.dump(task(), pipe, pickle.HIGHEST_PROTOCOL)

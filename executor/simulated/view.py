@@ -12,7 +12,7 @@ from typing import Final
 
 from executor.simulated import vz
 from executor.simulated.tree import EMPTY, Data, File, Tree
-from executor.simulated.world import NodeState, World
+from executor.simulated.world import FILES, NodeState, World
 from planner.model import CONF_DIR, State
 from planner.parse.config import value
 from planner.plan import (
@@ -76,8 +76,7 @@ class View:
             name: frozenset(
                 (p, t)
                 for p, t in node.tree.items()
-                if not isinstance(t, Data)
-                and p != self.stale[name]
+                if p not in {self.private(name) + FILES, self.stale[name]}
                 and (name != self.source or p not in moves)
             )
             for name, node in self.start.nodes.items()

@@ -18,7 +18,7 @@ from executor import engine, journal
 from executor.simulated import checkpoints, node, trial, vz
 from executor.simulated.loading import OWNERS, Truth
 from executor.simulated.node import SimulatedNode
-from executor.simulated.tree import EMPTY, File
+from executor.simulated.tree import EMPTY, HALF, Data, File
 from executor.simulated.trial import Trial
 from executor.simulated.twins import TWINS, container, files, run, staged, storage
 from executor.simulated.twins.here import DONE, End, Here, Twin
@@ -1181,4 +1181,120 @@ def unmounts_lazily(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
 
     patch.setitem(TWINS, "release-device", release)
     patch.setitem(TWINS, "release-unless-up", release)
+    return plan
+
+
+@noticed("copies-over-another", "a-running", "I5")
+def copies_over_another_containers_files(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The copy goes over the files of the other containers at the destination, too."""
+    real = TWINS["copy-tree"]
+
+    def copy(here: Here, *operands: str) -> Twin:
+        end = yield from real(here, *operands)
+        there, place = here.world.nodes[operands[4]], operands[5]
+        for path, thing in tuple(there.tree.items()):
+            if isinstance(thing, Data) and not path.startswith(place):
+                there.put_lasting(path, HALF)
+                yield
+        return end
+
+    patch.setitem(TWINS, "copy-tree", copy)
+    return plan
+
+
+@noticed("deletes-another", "a-running", "I5")
+def deletes_another_containers_files(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """With the area all containers' files are deleted at the source."""
+    real = TWINS["retire-area"]
+
+    def retire(here: Here, *operands: str) -> Twin:
+        end = yield from real(here, *operands)
+        for path, thing in tuple(here.node.tree.items()):
+            if isinstance(thing, Data):
+                here.node.drop(path)
+                yield
+        yield from here.sync()
+        return end
+
+    patch.setitem(TWINS, "retire-area", retire)
+    return plan
+
+
+@noticed("stops-every-container", "a-running", "I8")
+def stops_every_container(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """All containers of the source are stopped."""
+    real = TWINS["stop-container"]
+
+    def stop(here: Here, ctid: str, *operands: str) -> Twin:
+        for other in sorted(here.node.running.keys() - {int(ctid)}):
+            yield from vz.stop(here.world, here.node, other, skiplock=True)
+        return (yield from real(here, ctid, *operands))
+
+    patch.setitem(TWINS, "stop-container", stop)
+    return plan
+
+
+@noticed("area-not-kept", "a-stopped-area-kept", "I8")
+def area_is_deleted_although_it_was_to_be_kept(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The source's private area goes with the run's folder, whatever ``--remove-area`` says."""
+    real = TWINS["disown"]
+
+    def disown(here: Here, ctid: str) -> Twin:
+        if here.node.name == plan.asked.source and vz.config_path(int(ctid)) not in here.node.tree:
+            here.node.drop(f"/vz/private/{ctid}")
+            yield from here.sync()
+        return (yield from real(here, ctid))
+
+    patch.setitem(TWINS, "disown", disown)
+    return plan
+
+
+@noticed("script-left-behind", "b-running", "I8")
+def script_is_left_behind(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Action scripts are not brought along."""
+    return made_otherwise(patch, plan, ".mount", None)
+
+
+@noticed("script-garbled", "b-running", "I8")
+def script_is_garbled(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Action scripts come with something else in them."""
+    return made_otherwise(patch, plan, ".mount", File("exit 0\n", 0o755))
+
+
+@noticed("config-for-all", "a-running", "I8")
+def config_may_be_written_by_all(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The config that is made at the destination may be written by anybody."""
+    return made_otherwise(patch, plan, "", File("", 0o777))
+
+
+def made_otherwise(patch: pytest.MonkeyPatch, plan: Plan, ending: str, thing: File | None) -> Plan:
+    """``make-file`` makes files whose names end so otherwise: not at all, or with that mode, and that text if any."""
+    real = TWINS["make-file"]
+
+    def make(here: Here, path: str, mode: str) -> Twin:
+        if not path.endswith(ending):
+            return (yield from real(here, path, mode))
+        if thing is None:
+            yield from here.sync()
+            return DONE
+        return (yield from real(here._replace(stdin=thing.text or here.stdin), path, f"{thing.mode:04o}"))
+
+    patch.setitem(TWINS, "make-file", make)
+    return plan
+
+
+@noticed("mount-left", "d2-running", "I8")
+def device_stays_mounted_elsewhere(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """At the destination the device is mounted at another place as well, and stays there."""
+    real = TWINS["ensure-up"]
+
+    def ensure(here: Here, *operands: str) -> Twin:
+        top = here.node.mounted_at(f"/vz/private/{plan.asked.ctid}")
+        left = structs.replace(top, point="/mnt/left") if top is not None else None
+        if left is not None and left not in here.node.mounts:
+            here.node.mounts = (*here.node.mounts, left)
+            yield
+        return (yield from real(here, *operands))
+
+    patch.setitem(TWINS, "ensure-up", ensure)
     return plan
