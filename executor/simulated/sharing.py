@@ -47,10 +47,9 @@ def _forked(task: Callable[[], object]) -> _Helper:
         os.close(writes)
         return _Helper(pid, os.fdopen(reads, "rb"))
     try:
+        # Whoever is killed takes nobody along: this one looks every second whether anybody still waits for it.
         signal.signal(signal.SIGALRM, lambda *_: None if os.getppid() == parent else os._exit(1))
-        signal.setitimer(
-            signal.ITIMER_REAL, 1, 1
-        )  # whoever was killed takes nothing along; this one sees to that
+        signal.setitimer(signal.ITIMER_REAL, 1, 1)
         os.close(reads)
         with os.fdopen(writes, "wb") as pipe:
             pickle.dump(task(), pipe, pickle.HIGHEST_PROTOCOL)

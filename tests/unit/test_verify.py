@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -22,6 +24,7 @@ from planner.model import Known, Lock, Owner, PathKind, State
 from planner.model import Path as Place
 from planner.plan import Outcome
 from planner.verbs import NO, YES
+from tests.exhaustive.bugs import BUGS
 from tests.unit.conftest import Vzplan
 from tests.worlds import NODES, WORLDS, bundled
 
@@ -136,6 +139,39 @@ def test_in_json_the_line_goes_where_it_disturbs_no_program(vzplan: Vzplan) -> N
     assert json.loads(out)["steps"]
     assert err.startswith("verified: ")
     assert vzplan("show", *SAN, "--json", "--no-verify")[2] == ""
+
+
+def test_a_plan_that_does_harm_although_nothing_fails_is_no_lack_of_simulation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bug = BUGS["N07"]
+    request = WORLDS[bug.world]
+    verdict = verify(request, bug.put_in(monkeypatch, make_plan(request)))
+    assert not verdict.holds
+    assert [v.schedule for v in verdict.violations if v.invariant == "I2"][:1] == [""]
+
+
+WORKS_FOR_EVER = """
+import os, time
+from executor.simulated.sharing import shared
+
+def for_ever():
+    print(os.getpid(), flush=True)
+    while True:
+        time.sleep(1)
+
+shared([for_ever, for_ever])
+"""
+
+
+def test_whoever_shares_the_work_of_a_process_that_is_killed_ends_too() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WORKS_FOR_EVER], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert {int(process.stdout.readline()), int(process.stdout.readline())} > {process.pid}
+        process.kill()
+        assert process.stdout.read() == ""  # once nobody has it open any more
 
 
 def test_what_the_simulation_does_not_know_is_not_called_verified(
