@@ -6,7 +6,6 @@ a reason that stands beside it: a key that says too little hides what it was mad
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -43,8 +42,8 @@ def _stand(trial: Trial) -> tuple[Hashable, ...]:
     )
 
 
-def logs_key(trial: Trial) -> Hashable:
-    """What the nodes' own logs say, as far as whoever adopts the run asks, and how much more than the journal knows.
+def logs_key(trial: Trial) -> tuple[Hashable, frozenset[tuple[str, int]]]:
+    """What the nodes' own logs say, as far as whoever adopts the run asks, and of how many more its journal knows.
 
     Of a command it asks whether it was begun; and how it ended only where that tells that a step was taken back.
     """
@@ -77,13 +76,11 @@ def _beside_key(trial: Trial) -> Hashable:
     It will not be if no node was given more than its journal knows, nothing of the other one is on its way, and each
     node that the journal was made from still knows the run: from here on both count the same commands.
     """
-    known = known_commands(trial.moves, trial.entries)
-    begun = Counter(at for at, said in trial.world.logged if said.startswith("began "))
-    ahead = any(begun[node] > known[node] for node in trial.plan.nodes)
-    kept = kept_by(trial.plan, trial.entries)
-    if not (ahead or trial.world.late or any(not trial.known_at(node) for node in kept)):
-        return frozenset(kept)
-    return (frozenset(kept), logs_key(trial))
+    _, more = logs = logs_key(trial)
+    kept = frozenset(kept_by(trial.plan, trial.entries))
+    ahead = any(count < 0 for _, count in more)
+    told = ahead or trial.world.late or not all(map(trial.known_at, kept))
+    return (kept, logs if told else None)
 
 
 def _past_key(trial: Trial) -> tuple[Hashable, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -240,7 +240,7 @@ def test_a_verb_does_to_real_nodes_what_its_twin_does_to_simulated_ones(
             nodes.run(command)
 
 
-def killed_at_each_sync(nodes: Both, commands: Iterator[Command], patch: pytest.MonkeyPatch) -> int:
+def killed_at_each_sync(nodes: Both, commands: Iterable[Command], patch: pytest.MonkeyPatch) -> int:
     """Each is killed at its first sync, then at its second one, until it ends by itself; how many were killed."""
     killed = 0
     for command in commands:
@@ -271,7 +271,7 @@ def test_an_undo_that_was_killed_at_a_sync_has_done_what_its_twin_has(
         for step in steps:
             nodes.run(step.do)
         undos = [command for step in reversed(steps) for command in undo(step)]
-        killed = killed_at_each_sync(nodes, iter(undos), monkeypatch)
+        killed = killed_at_each_sync(nodes, undos, monkeypatch)
     assert killed > len(undos) // 2
 
 

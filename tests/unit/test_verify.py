@@ -18,7 +18,7 @@ from executor.simulated import vz
 from executor.simulated.explore import explore, run_schedule
 from executor.simulated.twins import TWINS
 from executor.simulated.twins.here import End, Here, Twin
-from executor.simulated.verify import NotSimulatedError, Verdict, verify
+from executor.simulated.verify import INVARIANTS, NotSimulatedError, Verdict, verify
 from planner.make import make_plan
 from planner.model import Known, Lock, Owner, PathKind, State
 from planner.model import Path as Place
@@ -151,14 +151,19 @@ def test_a_plan_that_does_harm_although_nothing_fails_is_no_lack_of_simulation(
     assert [v.schedule for v in verdict.violations if v.invariant == "I2"][:1] == [""]
 
 
+def test_the_page_on_the_saga_has_every_invariant() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "saga.md").read_text()
+    assert [name for name, says in INVARIANTS.items() if f"| {name} | {says}" not in page] == []
+
+
 WORKS_FOR_EVER = """
-import os, time
+import os, signal
 from executor.simulated.sharing import shared
 
 def for_ever():
     print(os.getpid(), flush=True)
     while True:
-        time.sleep(1)
+        signal.pause()
 
 shared([for_ever, for_ever])
 """
