@@ -42,14 +42,11 @@ def shared(work: list[Callable[[], T]]) -> list[T]:
 
 def _forked(task: Callable[[], object]) -> _Helper:
     reads, writes = os.pipe()
-    parent, pid = os.getpid(), os.fork()
+    pid = os.fork()
     if pid != 0:
         os.close(writes)
         return _Helper(pid, os.fdopen(reads, "rb"))
     try:
-        # Whoever is killed takes nobody along: this one looks every second whether anybody still waits for it.
-        signal.signal(signal.SIGALRM, lambda *_: None if os.getppid() == parent else os._exit(1))
-        signal.setitimer(signal.ITIMER_REAL, 1, 1)
         os.close(reads)
         with os.fdopen(writes, "wb") as pipe:
             pickle.dump(task(), pipe, pickle.HIGHEST_PROTOCOL)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -154,29 +152,6 @@ def test_a_plan_that_does_harm_although_nothing_fails_is_no_lack_of_simulation(
 def test_the_page_on_the_saga_has_every_invariant() -> None:
     page = (Path(__file__).parents[2] / "docs" / "saga.md").read_text()
     assert [name for name, says in INVARIANTS.items() if f"| {name} | {says}" not in page] == []
-
-
-WORKS_FOR_EVER = """
-import os, signal
-from executor.simulated.sharing import shared
-
-def for_ever():
-    print(os.getpid(), flush=True)
-    while True:
-        signal.pause()
-
-shared([for_ever, for_ever])
-"""
-
-
-def test_whoever_shares_the_work_of_a_process_that_is_killed_ends_too() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", WORKS_FOR_EVER], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert {int(process.stdout.readline()), int(process.stdout.readline())} > {process.pid}
-        process.kill()
-        assert process.stdout.read() == ""  # once nobody has it open any more
 
 
 def test_what_the_simulation_does_not_know_is_not_called_verified(
