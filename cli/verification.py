@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
@@ -42,9 +42,10 @@ def line(verdict: Verdict) -> str:
         what = f"{found} of {verdict.schedules:,} failures break an invariant" if found else ""
         holes = f"{untold} kinds of failure had no effect, and nobody knows why" if untold else ""
         return f"NOT verified: {'; '.join(filter(None, (what, holes)))}; see 'vzplan verify'"
+    killed = sum(verdict.killed.values())
+    waits = f"{verdict.waits:,}" + (f", and {killed:,} that end vzplan itself" if killed else "")
     return (
-        f"verified: {verdict.schedules:,} failures; every one unwinds, completes, or waits for you "
-        f"({verdict.waits:,})"
+        f"verified: {verdict.schedules:,} failures; every one unwinds, completes, or waits for you ({waits})"
     )
 
 
@@ -85,25 +86,34 @@ def report(verdict: Verdict, plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
+NOBODY: Final = "nothing: no node knew of it, it had not begun or was over"
+
+
 def _ends(verdict: Verdict) -> list[str]:
-    """How runs ended, those that took a recover apart."""
-    by_itself: dict[str, int] = {}
-    recovered: dict[str, int] = {}
+    """How runs ended: by themselves, after something stood in the way, after vzplan itself was ended."""
+    by_itself, open_ends, stood, killed = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for ends, count in verdict.outcomes.items():
-        first, _, rest = ends.partition(" > ")
-        into = recovered if rest else by_itself
-        name = rest.rpartition(" > ")[2] or first or "nobody takes it up: no node knows of it"
-        into[name] = into.get(name, 0) + count
-    order = [str(outcome) for outcome in Outcome]
-    lines = [f"  {name:<40}{by_itself[name]:>9,}" for name in sorted(by_itself, key=_rank(order))]
+        first, _, last = ends.partition(" > ")
+        ended = verdict.killed.get(ends, 0)
+        killed[ends.rpartition(" > ")[2] or NOBODY] += ended
+        (stood if last else by_itself)[last.rpartition(" > ")[2] or first] += count - ended
+        open_ends[first] += count - ended if last else 0
+    met = ", ".join(f"{name} {open_ends[name]:,}" for name in sorted(+open_ends, key=_rank))
     return [
-        *lines,
-        *(f"  {f'open, then {n}':<40}{recovered[n]:>9,}" for n in sorted(recovered, key=_rank(order))),
+        *_group("by itself", by_itself),
+        *_group(f"something stood in the way ({met}), then one recover", stood),
+        *_group("vzplan itself was ended, or its journal lost, then one recover", killed),
     ]
 
 
-def _rank(order: list[str]) -> Callable[[str], int]:
-    return lambda name: order.index(name) if name in order else len(order)
+def _group(title: str, ends: Counter[str]) -> list[str]:
+    lines = [f"    {name:<57}{ends[name]:>9,}" for name in sorted(+ends, key=_rank)]
+    return [f"  {title}", *lines] if lines else []
+
+
+def _rank(name: str) -> int:
+    order = [str(outcome) for outcome in Outcome]
+    return order.index(name) if name in order else len(order)
 
 
 def _invariant(name: str, verdict: Verdict) -> str:

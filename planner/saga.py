@@ -40,7 +40,7 @@ from planner.plan import (
     Wish,
     Zone,
 )
-from planner.verbs import MEMORY_LOST, NO, NOT_UP, REFUSED, TAKEN_OVER, UNFIT, VERBS, YES
+from planner.verbs import HALF_UP, MEMORY_LOST, NO, NOT_UP, REFUSED, TAKEN_OVER, UNFIT, VERBS, YES
 
 PAUSES_S: Final = (0, 1, 3)
 """Tries of one move before it counts as failed, and the pause before each (retries are paced)."""
@@ -445,7 +445,7 @@ def _halted(plan: Plan, past: Past, step: Step, undo: Compensation) -> Stop:
     remaining = _remaining(plan, past)
     outcomes = past.failures.get((What.UNDO, step.id), [])
     node, cause = undo.do.node, past.unwinding or "the run could not go on"
-    if node not in past.unsettled and outcomes and _not_up(outcomes[-1]) and node == plan.asked.source:
+    if node not in past.unsettled and outcomes and _does_not_run(outcomes[-1]) and node == plan.asked.source:
         safe = f"{cause}; the data is safe on {node}, released elsewhere"
         because = f"{safe}, but '{undo.title}' did not work: {words(outcomes[-1])}"
         return Stop(Outcome.DOWN, because, remaining)
@@ -490,7 +490,7 @@ def _not_ensured(plan: Plan, past: Past, failed: list[Step]) -> Stop:
     if last.do.node in past.unsettled:
         return Stop(Outcome.IN_DOUBT, _why(past, last), left)
     outcomes = past.failures.get((What.DO, last.id), [])
-    if outcomes and _not_up(outcomes[-1]):
+    if outcomes and _does_not_run(outcomes[-1]):
         return Stop(Outcome.DOWN, _why(past, last), left)
     first = next(step for step in plan.steps if step.ensures)
     if (
@@ -513,8 +513,9 @@ def receivers(command: Command) -> set[str]:
     return {operands[VERBS[verb].operands.index("peer")]} if verb == "copy-tree" else set()
 
 
-def _not_up(outcome: Exited | Lost) -> bool:
-    return isinstance(outcome, Exited) and outcome.status == NOT_UP
+def _does_not_run(outcome: Exited | Lost) -> bool:
+    """Proved by the node itself; it may still be mounted there."""
+    return isinstance(outcome, Exited) and outcome.status in (NOT_UP, HALF_UP)
 
 
 def words(outcome: Exited | Lost) -> str:

@@ -15,6 +15,8 @@ from msgspec import Struct
 
 NOT_UP: Final = 3
 """It did not come up, and it is *proved* that nothing runs and nothing is half mounted here: DOWN, not IN_DOUBT."""
+HALF_UP: Final = 4
+"""It did not come up, and it is *proved* that nothing runs here; but something holds what is mounted: DOWN as well."""
 YES: Final = 10
 NO: Final = 11
 UNPROVED: Final = 12

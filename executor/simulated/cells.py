@@ -65,13 +65,24 @@ SPARED: Final[dict[str, str]] = {
     "will-not-mount-once": "it is mounted already",
     "another-makes-it": "this run has made it already",
 }
-"""Why one of them may pass a verb that could meet it, in one plan; over all bundled worlds each is met somewhere."""
+"""Why one of them may pass a verb that could meet it, in one plan. A test says which are met somewhere."""
+
+_NO_CONFIG: Final = "or it has no config there"
+PEOPLE: Final[dict[str, str]] = {
+    "operator-starts-at-source": f"it is up already, start is forbidden or locked, {_NO_CONFIG}",
+    "operator-stops-at-source": f"it is down already, or locked, {_NO_CONFIG}",
+    "operator-starts-at-destination": f"it is up already, start is forbidden or locked, {_NO_CONFIG}",
+    "operator-stops-at-destination": f"it is down already, or locked, {_NO_CONFIG}",
+    "operator-mounts-at-source": f"it is up already, or locked, {_NO_CONFIG}",
+    "operator-edits-config": "its config has another name by then",
+}
+"""Why what somebody does by hand need not do anything, at any verb; over all bundled worlds each does somewhere."""
 
 
 def without_effect(cell: Cell) -> str | None:
     """Why a failure there need not change anything; None: no reason is known."""
     if cell.kind not in PASSING:
-        return None
+        return PEOPLE.get(cell.kind)
     verbs, why = PASSING[cell.kind]
     return SPARED.get(cell.kind) if cell.verb in verbs else f"{cell.verb} {why}"
 

@@ -1,10 +1,10 @@
 """The explorer: every failure of a plan, at every command, undo, probe and settle, through the production engine.
 
-``explore`` puts every kind of failure at every command of the walk; with two, a second one at every moment that each of
-these leads to; with three, a third one at some of the moments after that. Moments with the same future (world, journal
-and what is still on its way) are tried once. ``single_faults`` is between one and two: what it puts first are the
-plain troubles of ``TRIGGERS`` only. No randomness, no clock: the same plan gives the same report, on any number
-of cores.
+``explore`` puts every kind of failure, and a person's wish to stop, at every command of the walk; with two, a second
+one at every moment that each of these leads to; with three, a third one at some of the moments after that. Moments with
+the same future (world, journal and what is still on its way) are tried once. ``single_faults`` is between one and two:
+what it puts first are the plain troubles of ``TRIGGERS`` only. No randomness, no clock: the same plan gives the same
+report, on any number of cores.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from msgspec import Struct, field
 
 from executor.simulated.alike import logs_key, moment_key
 from executor.simulated.cells import Cell
-from executor.simulated.faults import NO_FAULT, Dies, Fault, Then, fault, faults
+from executor.simulated.faults import NO_FAULT, Fault, Then, fault, faults
 from executor.simulated.loading import Truth
 from executor.simulated.rests import Rests
 from executor.simulated.schedules import Armed, Violation, schedule
@@ -47,6 +47,9 @@ TRIGGERS: Final = (
 PARTS: Final = 2
 """An exploration is cut into so many, each with a memory of its own: what is merged does not depend on the machine."""
 
+A_WISH: Final = None
+"""Ctrl-C, where a failure could stand."""
+
 PAIRS: Final = 2
 
 THIRD: Final = 97
@@ -62,9 +65,14 @@ class Report(Struct):
     moments: int = 0  # places in time at which failures were put
     alike: int = 0  # moments left out since their future is that of another
     down_s: int = 0  # the longest that it was down in a run that ended by itself: pauses and deadlines
-    waits: int = 0  # schedules after which a person has to recover
+    waits: int = (
+        0  # schedules whose end is an open one: something stood in the way, and a person has to recover
+    )
     # How runs ended; "IN_DOUBT > UNWOUND": by one recover.
     outcomes: Counter[str] = field(default_factory=Counter)
+    killed: Counter[str] = field(
+        default_factory=Counter
+    )  # of these, those whose first controller ended before
     cells: dict[Cell, bool] = {}  # each that was met, and whether a fault there ever changed world or outcome
     effects: dict[tuple[What, str], int] = {}  # of each verb that was met: the most that it had
     violations: tuple[Violation, ...] = ()
@@ -75,21 +83,25 @@ class Report(Struct):
         head = f"{self.schedules} schedules ({self.merged} merged) at {self.moments} moments ({self.alike} alike)"
         return "\n".join([f"{head}: {ends}", *map(str, self.violations)])
 
-    def add(self, trial: Trial, hit: Fault, effects: int, *, changed: bool) -> None:
-        """One more schedule was played; ``hit``: its last failure, at a command with so many effects."""
+    def add(self, trial: Trial, hit: Fault | None, effects: int, *, changed: bool) -> None:
+        """One more schedule was played; ``hit``: its last failure (None: a wish), at a command with so many effects."""
         assert trial.hit is not None
-        place = (trial.hit.what, trial.hit.command.argv[0])
-        cell = Cell(*place, hit.kind.name)
-        self.effects[place] = max(effects, self.effects.get(place, 0))
         self.schedules += 1
-        open_end = not trial.outcomes or trial.outcomes[0] in OPEN_ENDS
-        self.waits += open_end or hit.kind.dies is not Dies.NEVER
+        ends = " > ".join(trial.outcomes)
         self.merged += trial.merged
-        self.outcomes[" > ".join(trial.outcomes)] += 1
-        if not open_end:
+        self.outcomes[ends] += 1
+        if trial.cut_short:
+            self.killed[ends] += 1
+        elif trial.outcomes[0] in OPEN_ENDS:
+            self.waits += 1
+        else:
             self.down_s = max(self.down_s, trial.down_s)
-        self.cells[cell] = self.cells.get(cell, False) or changed
         self.violations += tuple(trial.violations)
+        if hit is not None:
+            place = (trial.hit.what, trial.hit.command.argv[0])
+            cell = Cell(*place, hit.kind.name)
+            self.effects[place] = max(effects, self.effects.get(place, 0))
+            self.cells[cell] = self.cells.get(cell, False) or changed
 
     def join(self, other: Report) -> None:
         """Add what another part found."""
@@ -100,6 +112,7 @@ class Report(Struct):
         self.down_s = max(self.down_s, other.down_s)
         self.waits += other.waits
         self.outcomes += other.outcomes
+        self.killed += other.killed
         for cell, changed in other.cells.items():
             self.cells[cell] = self.cells.get(cell, False) or changed
         for place, effects in other.effects.items():
@@ -132,7 +145,7 @@ def explore(
             second = [
                 found
                 for moment in moments
-                for each in faults(moment.effects)
+                for each in (*faults(moment.effects), A_WISH)
                 for found in _borders(moment.trial.fork((Armed(moment.place, each),)), seen, report)
             ]
         _share(second, rests, workers, report)
@@ -172,12 +185,15 @@ def _play(moment: Snapshot, rests: Rests | None, report: Report) -> None:
         trial = moment.trial.fork((Armed(moment.place, each),))
         trial.rests = rests
         trial.run()
-        report.add(trial, each, moment.effects, changed=trial.after != control.after)
+        same = (trial.after, trial.outcomes) == (control.after, control.outcomes)
+        report.add(trial, each, moment.effects, changed=not same)
 
 
-def _faults_at(moment: Snapshot) -> list[Fault]:
-    """Every failure that is to be tried there."""
-    return [f for f in faults(moment.effects) if not moment.told or f.kind.then is Then.ADOPT]
+def _faults_at(moment: Snapshot) -> list[Fault | None]:
+    """Every failure that is to be tried there, and a wish, which asks nothing of what nodes were told."""
+    if moment.told:
+        return [f for f in faults(moment.effects) if f.kind.then is Then.ADOPT]
+    return [*faults(moment.effects), A_WISH]
 
 
 def _thirds(second: list[Snapshot], seen: set[Hashable], report: Report) -> list[Snapshot]:
@@ -185,7 +201,7 @@ def _thirds(second: list[Snapshot], seen: set[Hashable], report: Report) -> list
     found: list[Snapshot] = []
     number = 0
     for moment in second:
-        for each in faults(moment.effects):
+        for each in (*faults(moment.effects), A_WISH):
             number += 1
             if number % THIRD == 0 and not moment.told:
                 found += _borders(moment.trial.fork((Armed(moment.place, each),)), seen, report)
@@ -289,11 +305,8 @@ def _moments(start: Trial, seen: set[Hashable], report: Report) -> Iterator[Snap
     report.violations += tuple(unharmed.violations)
     yield from forward
     for moment in forward:
-        for name in (*TRIGGERS, None):
-            trial = moment.trial.fork((Armed(moment.place, fault(name) if name is not None else None),))
-            yield from _borders(trial, seen, report)
-            if name is None:  # a wish is no failure: nowhere else it is seen how that alone ends
-                report.violations += tuple(trial.violations)
+        for each in (*map(fault, TRIGGERS), A_WISH):
+            yield from _borders(moment.trial.fork((Armed(moment.place, each),)), seen, report)
 
 
 def _borders(trial: Trial, seen: set[Hashable], report: Report) -> list[Snapshot]:

@@ -12,11 +12,17 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from executor.simulated import vz
-from executor.simulated.boot import happened_to_be_torn, happened_to_be_written, lose_power, reboot
+from executor.simulated.boot import (
+    happened_to_be_torn,
+    happened_to_be_written,
+    lose_power,
+    power_back,
+    reboot,
+)
 from executor.simulated.loading import OWNERS
 from executor.simulated.tree import Dir, File, Thing
 from executor.simulated.twins.here import HOME
-from executor.simulated.world import NodeState, World
+from executor.simulated.world import EDIT, NodeState, World
 
 OTHER_RUN: Final = "another-run"
 
@@ -110,6 +116,13 @@ def _names_move(scene: Scene) -> None:
     node.renamed += 1
 
 
+def _both_reboot(scene: Scene) -> None:
+    """One power supply for both."""
+    lose_power(scene.world, scene.here)
+    lose_power(scene.world, scene.peer)
+    power_back(scene.world)
+
+
 def _goes_away(scene: Scene) -> None:
     scene.here.reachable = False
 
@@ -169,6 +182,15 @@ def _no_removals(scene: Scene) -> None:
 
 def _all_will(scene: Scene) -> None:
     scene.here.stubborn = frozenset()
+
+
+def _edits_config(scene: Scene) -> None:
+    """Somebody sets the container's memory by hand, at the source, while its config is there."""
+    node, path = scene.source, vz.config_path(scene.ctid)
+    config = node.tree.get(path)
+    if not node.dark and isinstance(config, File) and config.text is not None and EDIT not in config.text:
+        node.put_lasting(path, File(config.text.rstrip("\n") + "\n" + EDIT, config.mode))
+        scene.world.edited = True
 
 
 def _operator(at: str, does: Callable[..., vz.Effects], **how: bool) -> Action:
@@ -268,6 +290,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("peer-reboot", before=_peer_reboots),
     Kind("peer-reboot-half", each=True, after=_peer_reboots, answer=Answer.LOST),
     Kind("peer-reboot-stays-away", before=_peer_reboots_and_stays_away),
+    Kind("both-reboot", before=_both_reboot),
     Kind("names-move", before=_names_move),
     # the controller
     Kind("killed-before", effects=0, dies=Dies.BEFORE),
@@ -284,6 +307,10 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("reboot-before-forward", before=_reboots, dies=Dies.AFTER, then=Then.FORWARD),
     Kind("reboot-after-forward", after=_reboots, dies=Dies.AFTER, then=Then.FORWARD),
     Kind("peer-reboot-forward", before=_peer_reboots, dies=Dies.AFTER, then=Then.FORWARD),
+    # the controller, and a node with it
+    Kind("reboot-and-killed", after=_reboots, dies=Dies.AFTER),
+    Kind("peer-reboot-and-killed", after=_peer_reboots, dies=Dies.AFTER),
+    Kind("both-reboot-and-killed", after=_both_reboot, dies=Dies.AFTER),
     # the controller's disk
     Kind("journal-lost-before", effects=0, dies=Dies.BEFORE, then=Then.ADOPT),
     Kind("journal-lost-half", each=True, dies=Dies.AFTER, then=Then.ADOPT),
@@ -320,6 +347,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     # [seen] No fence keeps anybody from vzctl mount; a hidden config does. At the destination there is one: a double
     # mount by hand is none of I1, since it is by no step of ours, and by nothing that a node does alone.
     Kind("operator-mounts-at-source", before=_operator("source", vz.mount_root)),
+    Kind("operator-edits-config", before=_edits_config),
     Kind("another-makes-it", before=_another_makes_it),
     Kind("second-run", before=_second_run, after=_second_run_gives_up),
 )

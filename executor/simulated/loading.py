@@ -63,6 +63,7 @@ def load(facts: Sequence[NodeFacts], truth: Truth, writers: frozenset[int] | Non
     world.clock, world.losses, world.late = 1, (), ()
     world.untaken = frozenset()
     world.ran, world.meddled, world.others, world.writers = frozenset(), frozenset(), frozenset(), writers
+    world.edited = False
     luns: dict[str, Lun] = {}
     roots_seen: dict[int, RootSeen] = {}
     for given in facts:

@@ -12,15 +12,15 @@ from executor.engine import first_to, walk
 from executor.node import NodeOutcome
 from executor.simulated.alike import rest_key
 from executor.simulated.boot import power_back
-from executor.simulated.faults import Dies, Fault, Scene, Then
-from executor.simulated.invariants import (
+from executor.simulated.ends import (
     AT_THE_END,
-    broken,
-    i7_intent_before_effect,
     i8_outcome_is_true,
     i10_again_is_nothing,
     i11_recover_ends_it,
+    nobody_knows,
 )
+from executor.simulated.faults import Dies, Fault, Scene, Then
+from executor.simulated.invariants import broken, i7_intent_before_effect
 from executor.simulated.node import SimulatedNode
 from executor.simulated.rests import Moment, Rests, SameFutureError
 from executor.simulated.schedules import Armed, Violation
@@ -125,7 +125,8 @@ class Trial:
         self.violations: list[Violation] = []
         self.down_s = 0  # how long it was down in the first controller's life, by pauses and deadlines
         self.hit: Run | None = None  # the move that the last fault was armed for
-        self.after: tuple[Hashable, ...] | None = None  # the moment that came after it
+        # The moment that came after it, but for what is no effect.
+        self.after: tuple[Hashable, ...] | None = None
         self.acting: Fault | None = None
         self.then = Then.RECOVER
         self.recoveries, self.after_this = 0, After.RECOVER
@@ -137,6 +138,7 @@ class Trial:
         self.compared: set[str] = set()  # nodes of which it is known that the journal knows all
         self.outdated = False  # a node knows more than the journal
         self.moves_slept = 0
+        self.cut_short = False  # the first controller was killed, or could not write its journal
         self.awake = False  # who slept has gone on, and may have ended the run
         self.on_border: Callable[[Trial, str], None] | None = None
         self.on_end: Callable[[int], None] | None = None
@@ -181,7 +183,7 @@ class Trial:
                 self._check(violation.invariant, violation.seen)
         self._wake()
         if self.after is None:
-            self.after = (*self.outcomes, *rest_key(self))
+            self.after = rest_key(self)[1:]
         if self.rests is not None:
             for moment in self.moments:
                 self.rests.put(moment, self)
@@ -211,6 +213,7 @@ class Trial:
         if then is not Then.ADOPT:
             self.restart(forward=then is Then.FORWARD and may_go_forward(self.past))
         elif not self._adopt():
+            self._check("I8", nobody_knows(self.view))
             return False
         self.recoveries += 1
         if not self.armed:
@@ -280,6 +283,7 @@ class Trial:
                 elif not self._adopt():  # as whoever recovers is told to
                     return None
         except ControllerGoneError:
+            self.cut_short = self.cut_short or not (self.outcomes or self.recoveries)
             return None
         self.outcomes.append(stop.outcome)
         late, self.world.late = self.world.late, ()
@@ -331,7 +335,7 @@ class Trial:
             return
         key = self.rests.key(self)
         if self.after is None and self.hit is not None:
-            self.after = key
+            self.after = key[1:]
         rest = self.rests.get(key)
         if rest is not None:
             raise SameFutureError(rest)
@@ -450,7 +454,7 @@ class Trial:
 
     def watch(self, command: Command | None) -> None:
         """After every effect."""
-        self.view.hindered = self.view.hindered or self.view.in_the_way()
+        self.view.look()
         if command is not None:
             self._check("I7", i7_intent_before_effect(self.view, command))
         self._look()
@@ -495,7 +499,9 @@ class _Tapped:
         broken = self.inner.is_broken()
         outcome = self.inner.run(command)
         if isinstance(outcome, Lost):
-            trial.view.hindered = trial.view.hindered or broken
+            if broken:
+                trial.view.hindered = True
+                trial.view.cut_off |= {self.inner.name}
             # A copy ends by itself once nothing moves any more (rsync's --timeout, verbs/copy-tree.sh).
             trial.passes(STALLED_S if command.argv[0] == "copy-tree" else command.deadline_s)
         if trial.on_end is not None:

@@ -63,7 +63,8 @@ class Verdict(Struct, frozen=True):
     sampled: int  # of three failures, of which not all are tried
     moments: int
     outcomes: dict[str, int]
-    waits: int  # schedules after which a person has to type "recover"
+    killed: dict[str, int]  # those of them in which vzplan itself ended before: a person types "recover"
+    waits: int  # those of the others that end open, since something stood in the way: so does a person there
     down_s: int
     invariants: dict[str, bool]
     violations: tuple[Violated, ...]
@@ -110,6 +111,7 @@ def verdict(plan: Plan, report: Report, failures: int) -> Verdict:
         sampled=report.sampled,
         moments=report.moments,
         outcomes=dict(sorted(report.outcomes.items())),
+        killed=dict(sorted(report.killed.items())),
         waits=report.waits,
         down_s=report.down_s,
         invariants={name: name not in broken for name in INVARIANTS},

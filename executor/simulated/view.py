@@ -29,6 +29,7 @@ from planner.plan import (
     Restarted,
     What,
 )
+from planner.verbs import TAKEN_OVER
 
 LUNS, LEDGER, LOSSES, RAN, OTHERS = WORLD = (1, 2, 4, 8, 16)
 TREE, DISK, MOUNTS, RUNNING, STUBBORN, HUSHED = NODE = (32, 64, 128, 256, 512, 1024)
@@ -55,6 +56,7 @@ class View:
             frozenset()
         )  # what another controller has sent that may be on its way
         self.adopted = False  # its journal was made anew, and knows nothing of what nodes had said
+        self.taken_over = False  # it has heard that another one is at work, or was
         self.untold = False  # no node knows more of the run than that it was
         self.noted = False  # the former state is known to be on record
         # How often each node could not settle of late, since something was in the way.
@@ -62,6 +64,7 @@ class View:
         self.unanswered: frozenset[str] = frozenset()  # nodes where a settle may still come to take effect
         self.proved: dict[str, int] = {}  # node -> its boot count when the state was last made sure of there
         self.hindered = False  # something was in the way of the last command, if only for that long
+        self.cut_off: frozenset[str] = frozenset()  # nodes that could not be reached while it was out
         self.boots = 0  # of the node that the last command went to, when it went
         self.last = self.source  # that node
         self.off: frozenset[str] = frozenset()  # nodes that were ever said to be off
@@ -100,16 +103,26 @@ class View:
         twin.silent = dict(self.silent)
         return twin
 
+    def look(self) -> None:
+        """While the last command is out."""
+        self.hindered = self.hindered or self.in_the_way()
+        self.cut_off |= self.cut_off_now()
+
     def in_the_way(self) -> bool:
         """Whether something keeps a node from doing its part."""
-        booted = self.world.nodes[self.last].boots != self.boots
-        return booted or any(not n.reachable or n.dark or n.busy or n.stubborn for n in self.nodes)
+        return any(n.busy or n.stubborn for n in self.nodes) or bool(self.cut_off_now())
+
+    def cut_off_now(self) -> frozenset[str]:
+        """Nodes that cannot be reached; also the one that has booted since the last command went there."""
+        away = frozenset(n.name for n in self.nodes if not n.reachable or n.dark)
+        return away | {self.last} if self.world.nodes[self.last].boots != self.boots else away
 
     def key(self) -> tuple[object, ...]:
-        """What is remembered and matters later: ``hindered`` and ``boots`` begin anew with every command."""
+        """What is remembered and matters later; ``hindered``, ``cut_off`` and ``boots`` begin anew at each command."""
         silent = frozenset(self.silent.items())
-        told = (self.noted, self.adopted, self.untold, self.off, self.passed_over, self.unanswered, silent)
-        return (*told, frozenset(self.proved.items()), frozenset(self.intended))
+        told = (self.noted, self.adopted, self.untold, self.taken_over)
+        nodes = (self.off, self.passed_over, self.unanswered, silent)
+        return (*told, *nodes, frozenset(self.proved.items()), frozenset(self.intended))
 
     def note(self, entry: Entry) -> None:
         """An entry is on disk."""
@@ -118,13 +131,14 @@ class View:
                 command = self.commands[what, at]
                 self.intended.add(command)
                 self.boots, self.last = self.world.nodes[command.node].boots, command.node
-                self.hindered = False
+                self.hindered, self.cut_off = False, frozenset()
             case Ended(what, at, Exited(status)):
                 command = self.commands[what, at]
                 # Else the other end of a copy may still be at work, or an earlier settle.
                 if status == 0 or not (command.argv[0] == "copy-tree" or at in self.unanswered):
                     self.intended.discard(command)
                 self.silent.pop(command.node, None)
+                self.taken_over = self.taken_over or status == TAKEN_OVER
                 if status == 0:
                     self._succeeded(what, command)
             case Ended(What.SETTLE, node, Lost()):

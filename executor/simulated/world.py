@@ -199,11 +199,16 @@ class NodeState:
         return self.given.boot_id if self.boots == 0 else f"{self.given.boot_id}+{self.boots}"
 
 
+EDIT: Final = 'PHYSPAGES="0:262144"\n'
+"""What an operator adds to a config by hand."""
+
+
 class World:
     """All nodes and LUNs, and the oracle beside them."""
 
     __slots__ = (
         "clock",
+        "edited",
         "late",
         "ledger",
         "logged",
@@ -227,6 +232,7 @@ class World:
     ran: frozenset[tuple[str, int]]  # where each container has ever been running since the world began
     untaken: frozenset[tuple[str, int]]  # where a memory was to be taken up, and that did not come to its end
     meddled: frozenset[str]  # nodes on which an operator did something by hand
+    edited: bool  # an operator added ``EDIT`` to the container's config at the source
     others: frozenset[tuple[str, str, Thing]]  # node, path, what another made there meanwhile
     late: tuple[Late, ...]
     roots_seen: Mapping[int, RootSeen]  # of containers whose mounted root the facts showed
@@ -239,7 +245,7 @@ class World:
         twin.luns, twin.clock, twin.writers, twin.ledger = self.luns, self.clock, self.writers, self.ledger
         twin.losses, twin.ran, twin.meddled, twin.late = self.losses, self.ran, self.meddled, self.late
         twin.roots_seen, twin.logged, twin.others = self.roots_seen, self.logged, self.others
-        twin.untaken = self.untaken
+        twin.untaken, twin.edited = self.untaken, self.edited
         return twin
 
     @staticmethod
@@ -348,10 +354,12 @@ class World:
     def key(self) -> tuple[Any, ...]:
         """Equal for worlds with the same future. Left out: what never changes, and ``logged``.
 
+        First what is only known of a fault, and is no effect of it.
         Data are only ever compared with the first ones, and with the last write that their container was told is safe.
         """
         names = self._names_of_ticks()
         return (
+            self.meddled,
             *[_node_key(node, names) for node in self.nodes.values()],
             tuple((name, *_lun_key(lun, names)) for name, lun in self.luns.items()),
             tuple(names[tick] for tick in self.ledger.values()),
@@ -359,8 +367,8 @@ class World:
             self.losses,
             self.ran,
             self.untaken,
-            self.meddled,
             self.others,
+            self.edited,
         )
 
     def _names_of_ticks(self) -> dict[int, Any]:

@@ -24,6 +24,11 @@ not_up() { # failed, and it is proved that nothing runs and nothing is half moun
     exit 3
 }
 
+half_up() { # failed, and it is proved that nothing runs here; what it is mounted from is held by something
+    printf '%s\n' "$*" >&2
+    exit 4
+}
+
 there() { [ -e "$1" ] || [ -L "$1" ]; }
 
 first_line() { # FILE -> its first line; nothing if it cannot be read
@@ -490,7 +495,8 @@ bring_up() { # as ensure_up
         stopped | suspended | deleted) not_up "container $1 did not $8 (vzctl: exit status $vzctl_status)" ;;
         mounted)
             vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
-            [ "$(state_of "$1")" = stopped ] || die "container $1 did not $8 and is still mounted"
+            [ "$(state_of "$1")" != mounted ] || half_up "container $1 did not $8 and is still mounted"
+            [ "$(state_of "$1")" = stopped ] || die "container $1 did not $8; its state is not known"
             not_up "container $1 did not $8 (vzctl: exit status $vzctl_status)"
             ;;
         *) die "container $1 was to $8; its state is not known" ;;

@@ -47,7 +47,7 @@ from planner.plan import (
     Zone,
 )
 from planner.saga import Past, Pivot, next_move
-from planner.verbs import NO, NO_DUMP, UNPROVED, YES
+from planner.verbs import ANY_CONTENT, NO, NO_DUMP, UNPROVED, YES
 
 Bug = Callable[[pytest.MonkeyPatch, Plan], Plan]
 
@@ -55,7 +55,8 @@ Bug = Callable[[pytest.MonkeyPatch, Plan], Plan]
 class Deliberate(NamedTuple):
     """A bug, and where it must be noticed.
 
-    ``after``: a first trouble, behind which it shows. ``truth``: what the world's facts do not tell.
+    ``after``: a first trouble, behind which it shows. ``truth``: what the world's facts do not tell. ``beside``: what
+    else must not be there for it to show, since more than one thing keeps it from doing harm; by itself that does none.
     """
 
     put_in: Bug
@@ -63,19 +64,25 @@ class Deliberate(NamedTuple):
     noticed_by: frozenset[str]
     after: str | None
     truth: Truth | None
+    beside: Bug | None
 
 
 BUGS: Final[dict[str, Deliberate]] = {}
 
 
 def noticed(
-    name: str, world: str, *by: str, after: str | None = None, truth: Truth | None = None
+    name: str,
+    world: str,
+    *by: str,
+    after: str | None = None,
+    truth: Truth | None = None,
+    beside: Bug | None = None,
 ) -> Callable[[Bug], Bug]:
     """Enter a bug into ``BUGS``."""
 
     def enter(bug: Bug) -> Bug:
         assert name not in BUGS
-        BUGS[name] = Deliberate(bug, world, frozenset(by), after, truth)
+        BUGS[name] = Deliberate(bug, world, frozenset(by), after, truth, beside)
         return bug
 
     return enter
@@ -143,6 +150,67 @@ class Unsynced(Here):
         return DONE
 
 
+# --- what stands beside them ------------------------------------------------------------------------------------
+
+
+def lock_is_free(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The wrapper lets a command in while an earlier one is still at work."""
+    patch.setattr(node, "lock_is_taken", lambda _here: False)
+    return plan
+
+
+def any_generation(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The wrapper lets in whoever comes."""
+    real = node.refusal
+
+    def refusal(here: Here, verb: str) -> End | None:
+        stored = here.note("generation")
+        return real(here if stored is None else here._replace(generation=int(stored)), verb)
+
+    patch.setattr(node, "refusal", refusal)
+    return plan
+
+
+def wrapper_lets_in(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Whoever comes, and whenever."""
+    return any_generation(patch, lock_is_free(patch, plan))
+
+
+def pivot_of_several_parts(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Start is allowed just before it is done, and forbidden again if that fails."""
+    allow = get(plan, "allow-start")
+    fence = structs.replace(allow.do, argv=("fence", allow.do.argv[1], ANY_CONTENT))
+    plan = moved(plan, "allow-start", before="bring-up", zone=Zone.TRANSFER)
+    return changed(
+        plan, "allow-start", undo=Compensation("forbid it again", fence, blocking=True), ensures=False
+    )
+
+
+def no_fence(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Nothing but the config's name keeps it from being started at the source."""
+    patch.setitem(TWINS, "fence", does_nothing)
+    hide = get(plan, "hide-config").do
+    return operand(plan, "hide-config", hide.argv.index(hide.argv[-1]), ANY_CONTENT)
+
+
+def copies_whatever_is_there(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Where nothing is mounted, the emptiness below is copied as well."""
+    real = TWINS["copy-tree"]
+
+    def copy(here: Here, *operands: str) -> Twin:
+        if here.node.mounted_at(operands[1]) is not None:
+            return (yield from real(here, *operands))
+        there = here.world.nodes[operands[4]]
+        here.world.put_content(there, operands[5], EMPTY)
+        yield
+        here.world.sync(there)
+        yield
+        return DONE
+
+    patch.setitem(TWINS, "copy-tree", copy)
+    return plan
+
+
 # --- old and naive tools ----------------------------------------------------------------------------------------
 
 
@@ -158,7 +226,7 @@ def starts_without_force(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return plan
 
 
-@noticed("N02", "d2-running", "I1")
+@noticed("N02", "d2-running", "I1", beside=lock_is_free)
 def settles_nothing(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """Commands go out to a node where an earlier one may still be at work, and nothing there holds them up."""
 
@@ -166,16 +234,13 @@ def settles_nothing(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
         return move
 
     patch.setattr(saga, "_settled", settled)
-    patch.setattr(node, "lock_is_taken", lambda _here: False)
-    patch.setattr(node, "refusal", lambda _here, _verb: None)
     return plan
 
 
-@noticed("N03", "d2-running", "I2")
+@noticed("N03", "d2-running", "I2", beside=pivot_of_several_parts)
 def has_no_undo_for_half_a_pivot(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """A pivot of several parts, config activated, start allowed, started, that failed half way and has no undo."""
-    plan = moved(plan, "allow-start", before="bring-up", zone=Zone.TRANSFER)
-    for half in ("activate-config", "bring-up"):
+    for half in ("activate-config", "allow-start", "bring-up"):
         plan = changed(plan, half, undo=NothingToUndo("it failed"))
     return plan
 
@@ -213,18 +278,15 @@ def does_not_bring_the_former_state_back(patch: pytest.MonkeyPatch, plan: Plan) 
     return plan
 
 
-@noticed("N07", "a-running", "I2")
+@noticed("N07", "a-running", "I2", after="hide-config:killed-after-forward", beside=no_fence)
 def old_name_comes_back_after_a_power_cut(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The config is hidden, but not on the disk; allowed to start, it is on both nodes after a power cut."""
-    patch.setitem(TWINS, "fence", does_nothing)
-    hide = get(plan, "hide-config").do
-    plan = operand(plan, "hide-config", hide.argv.index(hide.argv[-1]), "-")
     return unsynced("rename-file")(patch, plan)
 
 
 @noticed("N08", "d2-running", "I1")
 def proves_before_it_fences(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
-    """Release is proved, then start is forbidden and the config hidden; nobody's lock keeps others out in between."""
+    """Proved released, then forbidden and hidden; in between no lock keeps others out, and a mount asks nothing."""
     plan = moved(plan, "fence", "hide-config", before="mount-destination", zone=Zone.TRANSFER)
     return operand(without(plan, "lock-hn1"), "mount-destination", 4, "any")
 
@@ -254,20 +316,26 @@ def copy_is_not_synced(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
 @noticed("N10", "a-stopped", "I2")
 def generation_is_not_checked(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """A controller that was only asleep goes on although another one has taken its run over."""
-    real = node.refusal
-
-    def refusal(here: Here, verb: str) -> End | None:
-        stored = here.note("generation")
-        return real(here if stored is None else here._replace(generation=int(stored)), verb)
-
-    patch.setattr(node, "refusal", refusal)
-    return plan
+    return any_generation(patch, plan)
 
 
 @noticed("N11", "d2-running", "R12", "I11")
 def stops_and_waits(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """Safe and useless: at the first trouble it does nothing more, and says that a person is needed."""
     patch.setattr(saga, "_unwind", lambda *_: Stop(Outcome.IN_DOUBT, "something went wrong", ()))
+    return plan
+
+
+@noticed("forgets-and-nobody-knows", "d2-running", "I8", after="disown-hn2:journal-lost-after")
+def forgets_all_before_it_has_tidied_up(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The nodes forget the run while the source's area is still there; with the journal all word of it is lost."""
+    return moved(plan, "disown-hn1", "disown-hn2", before="remove-private", zone=Zone.RETIRE)
+
+
+@noticed("never-says-down", "d2-running", "R12")
+def doubts_what_is_proved(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A container that is proved not to run, and whose files are safe, is in doubt all the same."""
+    patch.setattr(saga, "_does_not_run", lambda _: False)
     return plan
 
 
@@ -349,28 +417,32 @@ def destroys_the_device_that_is_mounted(patch: pytest.MonkeyPatch, plan: Plan) -
     return without(plan, "leave-source")
 
 
+LOOKING: Final = (
+    "guard-source",
+    "guard-destination",
+    "see-mounted",
+    "prove-released-hn1",
+    "prove-released-hn2",
+)
+"""Steps that change nothing, and only ask."""
+
+
 @noticed("L09", "a-running", "I4", after="bring-up:lost-after")
 def silence_is_no(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
-    """A node that does not answer whether the container ever started there is understood to say that it did not."""
+    """No answer is understood to say that all is well: not started there, not mounted, not changed meanwhile."""
 
-    def heard(_past: Past, what: What, _at: str, outcome: Exited | Lost) -> Exited | Lost:
-        return Exited(NO) if what is What.PROBE and isinstance(outcome, Lost) else outcome
+    def heard(_past: Past, what: What, at: str, outcome: Exited | Lost) -> Exited | Lost:
+        if isinstance(outcome, Exited) or (what is What.DO and at not in LOOKING):
+            return outcome
+        return {What.PROBE: Exited(NO), What.DO: Exited(0)}.get(what, outcome)
 
     hears(patch, heard)
     return plan
 
 
-@noticed("L17", "c-stopped", "I8")
-def copies_from_where_nothing_is_mounted(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+@noticed("L17", "c-stopped", "I8", beside=copies_whatever_is_there)
+def copies_from_where_nothing_is_mounted(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The source's device is not mounted for the copy: emptiness is copied, and the container said to have moved."""
-
-    def copy(here: Here, *operands: str) -> Twin:
-        data = here.world.content(here.node, operands[1])
-        here.world.put_content(here.world.nodes[operands[4]], operands[5], data or EMPTY)
-        yield
-        return DONE
-
-    patch.setitem(TWINS, "copy-tree", copy)
     return without(plan, "mount-source")
 
 
@@ -640,9 +712,9 @@ def retires_before_the_destination_is_ensured(_patch: pytest.MonkeyPatch, plan: 
     return moved(plan, "allow-start", "ensure-up", before="disown-hn1", zone=Zone.RETIRE)
 
 
-@noticed("restart-settles-nothing", "d2-running", "I1")
+@noticed("restart-settles-nothing", "d2-running", "I1", beside=wrapper_lets_in)
 def restart_trusts_what_was_settled(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
-    """Who takes a run up does not think of what the old controller had still under way, nor does the wrapper."""
+    """Who takes a run up does not think of what the old controller had still under way."""
     real = Past._restarted
 
     def restarted(past: Past, *, forward: bool) -> None:
@@ -651,8 +723,6 @@ def restart_trusts_what_was_settled(patch: pytest.MonkeyPatch, plan: Plan) -> Pl
         past.unsettled -= settled
 
     patch.setattr(Past, "_restarted", restarted)
-    patch.setattr(node, "lock_is_taken", lambda _here: False)
-    patch.setattr(node, "refusal", lambda _here, _verb: None)
     return plan
 
 

@@ -14,7 +14,7 @@ from executor.journal import Journal
 from executor.simulated.explore import run_schedule, single_faults, start_of
 from executor.simulated.schedules import schedule
 from planner.make import make_plan
-from planner.plan import Began, Opened, What
+from planner.plan import Began, Opened, Plan, What
 from tests.exhaustive import bugs, durable
 from tests.exhaustive.bugs import BUGS, DIRECT, LEFT_UNSYNCED
 from tests.worlds import TRUTHS, WORLDS
@@ -29,12 +29,18 @@ OF_OLD: Final = {
 """What old and naive tools got wrong; each lost data, or hid that it had."""
 
 
+def nothing(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """No bug."""
+    return plan
+
+
 @pytest.mark.parametrize("name", BUGS)
 def test_the_exploration_finds_a_bug_that_was_put_in(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bug = BUGS[name]
     request, truth = WORLDS[bug.world], bug.truth or TRUTHS.get(bug.world)
     began = time.process_time()
-    plan = bug.put_in(monkeypatch, make_plan(request))
+    beside = bug.beside or nothing
+    plan = bug.put_in(monkeypatch, beside(monkeypatch, make_plan(request)))
     report = single_faults(request, plan, truth=truth, until=bug.noticed_by, after=bug.after)
     took = time.process_time() - began
     found = {violation.invariant: violation for violation in reversed(report.violations)}
@@ -45,13 +51,18 @@ def test_the_exploration_finds_a_bug_that_was_put_in(name: str, monkeypatch: pyt
         # The schedule that it names leads there again, by itself.
         again = run_schedule(request, found[invariant].schedule, plan, truth=truth)
         assert invariant in {violation.invariant for violation in again.violations}
-    # And it is the bug's doing: without it the same schedules do no harm.
+    # And it is the bug's doing: without it the same schedules do no harm, nor with what stands beside it alone.
     monkeypatch.undo()
-    for invariant in bug.noticed_by:
-        harmless = start_of(request, truth=truth)
-        harmless.armed = schedule(found[invariant].schedule)  # it need not come as far as to the last of them
-        harmless.run()
-        assert not harmless.violations
+    for left in (nothing, beside):
+        with monkeypatch.context() as patch:
+            plan = left(patch, make_plan(request))
+            for invariant in bug.noticed_by:
+                harmless = start_of(request, plan, truth=truth)
+                harmless.armed = schedule(
+                    found[invariant].schedule
+                )  # it need not come as far as to the last of them
+                harmless.run()
+                assert not harmless.violations
 
 
 @pytest.mark.parametrize("verb", LEFT_UNSYNCED)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 
+from executor.simulated.cells import PASSING, PEOPLE
 from executor.simulated.explore import explore, run_schedule, single_faults
 from executor.simulated.faults import KINDS
 from executor.simulated.loading import Truth
@@ -12,6 +15,25 @@ from planner.make import make_plan
 from planner.plan import Began, Outcome, What
 from tests.exhaustive import durable
 from tests.worlds import EXPLORED, TRUTHS, WORLDS
+
+EARLY: Final = {"own", "note-state", "make-file", "make-dir"}
+LATE: Final = {"release-lock", "remove-dir", "disown"}
+BY_HAND: Final = {
+    "operator-starts-at-source": EARLY,
+    "operator-stops-at-source": EARLY,
+    "operator-starts-at-destination": LATE - {"release-lock"},
+    "operator-stops-at-destination": LATE - {"release-lock"},
+    "operator-mounts-at-source": EARLY,
+    "operator-edits-config": {
+        *EARLY,
+        "hold-lock",
+        "guard-source",
+        "guard-destination",
+        "fence",
+        "stop-container",
+    },
+}
+"""Verbs before which what is done by hand must do something, in one world or another."""
 
 RUNNING = [name for name in WORLDS if "running" in name]
 
@@ -29,6 +51,40 @@ def test_no_single_failure_breaks_an_invariant(world: str) -> None:
     assert said.cells.unexplained == ()
     assert said.cells.changed > 10 * len(said.cells.without_effect)
     assert said.waits < said.schedules
+
+
+MANY: Final = (
+    ("a-running", None),
+    ("a-suspended", None),
+    ("b-stopped", None),
+    ("d1-mounted", None),
+    ("d2-staged", None),
+    ("d2-running", "bring-up:will-not-start"),
+    ("b-running", "bring-up:will-not-start"),
+    ("d2-running", "stop:fails-after"),
+    ("c-stopped", "enable:fails-before"),
+)
+"""Worlds that have every verb between them; and what lets them unwind."""
+
+TAKES_MORE: Final = {
+    *(("busy-once", verb) for verb in ("bring-up", "ensure-up", "restore-state", "empty-claimed")),
+    *(("hooks-hide-failure", verb) for verb in ("bring-up", "ensure-up", "restore-state")),
+    *(("will-not-mount-once", verb) for verb in ("bring-up", "restore-state")),
+    ("will-not-start-once", "restore-state"),
+}
+"""Verbs that start it anew, or have to unmount something first, only after more than one other trouble."""
+
+
+def test_what_may_pass_by_a_verb_that_could_meet_it_is_met_by_it_somewhere() -> None:
+    met = set[tuple[str, str]]()
+    for world, after in MANY:
+        request = WORLDS[world]
+        report = single_faults(request, after=after) if after is not None else explore(request, workers=1)
+        met |= {(cell.kind, cell.verb) for cell, changed in report.cells.items() if changed}
+    expected = {(kind, verb) for kind, (verbs, _) in PASSING.items() for verb in verbs}
+    by_hand = {(kind, verb) for kind, verbs in BY_HAND.items() for verb in verbs}
+    assert BY_HAND.keys() == PEOPLE.keys()
+    assert (expected | by_hand) - met == TAKES_MORE
 
 
 @pytest.mark.parametrize("world", EXPLORED)

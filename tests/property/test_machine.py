@@ -21,13 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from executor.engine import walk
 from executor.node import NodeOutcome
 from executor.simulated.boot import lose_power, power_back, reboot
+from executor.simulated.ends import i8_outcome_is_true, i11_recover_ends_it, r12_doubt_has_a_reason
 from executor.simulated.faults import KINDS, Fault, Kind, Then, fault
-from executor.simulated.invariants import (
-    i7_intent_before_effect,
-    i8_outcome_is_true,
-    i11_recover_ends_it,
-    r12_doubt_has_a_reason,
-)
+from executor.simulated.invariants import i7_intent_before_effect
 from executor.simulated.loading import Truth
 from executor.simulated.trial import OPEN_ENDS, RUN, ControllerGoneError, Trial
 from executor.simulated.twins.here import HOME
@@ -64,7 +60,6 @@ class Controller:
     stop: Stop | None = None
     journal_lost: bool = False
     alone: bool = True  # nobody else did anything since it took the run up
-    spared: bool = True  # nothing came and went between its moves since
 
 
 class Stage(Trial):
@@ -131,7 +126,7 @@ class Stage(Trial):
     def watch(self, command: Command | None) -> None:
         """After every effect; it may be one of a command that another one sent long ago."""
         others = self._others()
-        self.view.hindered = self.view.hindered or self.view.in_the_way()
+        self.view.look()
         if command is not None:
             if not any(command in other.intended for other in others):
                 self._check("I7", i7_intent_before_effect(self.view, command))
@@ -190,8 +185,7 @@ class Stage(Trial):
             self.nodes[each.node].inner.land(each)
         if who.alone and self.past.superseded is None:
             self._check("I8", i8_outcome_is_true(self.view, stop))
-            if who.spared:
-                self._check("R12", r12_doubt_has_a_reason(self.view, stop))
+            self._check("R12", r12_doubt_has_a_reason(self.view, stop))
 
     def is_taken_up(self, *, forward: bool = False, off: bool = False) -> None:
         """Who is at work has ended open, or is gone; it is recovered from its journal."""
@@ -204,7 +198,7 @@ class Stage(Trial):
                 if off and node.dark:
                     self._append(NodeOff(node.name))
         who.gone = who.open = False
-        who.stop, who.alone, who.spared = None, True, True
+        who.stop, who.alone = None, True
 
     def is_adopted(self) -> bool:
         """Somebody makes the journal anew; False: no node that can be asked knows of the run."""
@@ -218,7 +212,7 @@ class Stage(Trial):
             adopted = self._adopts()
         if adopted:
             self.at_work.gone = self.at_work.journal_lost = self.at_work.open = False
-            self.at_work.stop, self.at_work.alone, self.at_work.spared = None, True, True
+            self.at_work.stop, self.at_work.alone = None, True
         elif self.at_work is not sleeper:
             self.asleep.remove(sleeper)
             self.at_work = sleeper
@@ -241,8 +235,6 @@ class Stage(Trial):
 
     def comes_between(self) -> None:
         """Something happened that was no command's doing."""
-        for each in (self.at_work, *self.asleep):
-            each.spared = False
         self.watch(None)
 
 
@@ -289,7 +281,6 @@ class AnyRun(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(KINDS), effects=st.integers(1, 4))
     def fails(self, kind: Kind, effects: int) -> None:
         """Any failure hits the next command."""
-        self.stage.comes_between()  # as many running as there are retries: nobody need wonder that it gives up
         self.stage.armed_for_next = Fault(kind, effects if kind.each else kind.effects)
         event(f"fault {kind.name}")
         self.stage.goes_on(self.stage.at_work, 1)

@@ -15,6 +15,7 @@ import pytest
 from planner import saga
 from planner.model import NodeFacts, State
 from planner.plan import Outcome, What
+from planner.verbs import HALF_UP
 from tests.sandbox import (
     Sandbox,
     cut_network,
@@ -156,6 +157,31 @@ def test_a_frozen_one_that_cannot_be_ended_after_it_has_moved_is_ended_by_recove
         assert tree_hash(box.hn2, PRIVATE) == hash_before
         assert_counts_on(box.hn2, PRIVATE)
         assert {known for _, known in tokens(box.hn2)} == {token}
+
+
+def test_what_has_moved_and_cannot_be_started_any_more_is_down_until_it_can(tmp_path: Path) -> None:
+    with Sandbox("san") as box:
+        driver, hash_before, pids = Driver(box, tmp_path), tree_hash(box.hn1, PRIVATE), list[int]()
+
+        def stops_and_is_held() -> None:
+            if not pids:
+                box.hn2.sh(f"vzctl --skiplock stop {CTID}; vzctl --skiplock mount {CTID}")
+                box.hn2.sh(switch("vzctl-start-fails"))
+                pids.append(make_busy(box.hn2, f"/vz/root/{CTID}"))
+
+        stop, watch, run = driver.apply({(What.DO, "ensure-up"): stops_and_is_held})
+        assert stop.outcome is Outcome.DOWN, (stop, watch.moves)
+        assert "still mounted" in stop.because
+        assert {status for what, name, status in watch.moves if (what, name) == (What.DO, "ensure-up")} == {
+            HALF_UP
+        }
+        assert driver.recover(run).outcome is Outcome.DOWN
+        end_busy(box.hn2, pids[0])
+        box.hn2.sh("rm /run/faults/vzctl-start-fails")
+        assert driver.recover(run).outcome is Outcome.MIGRATED
+        assert leftovers(box) == []
+        assert tree_hash(box.hn2, PRIVATE) == hash_before
+        assert_counts_on(box.hn2, PRIVATE)
 
 
 def test_what_somebody_else_has_frozen_stays_so(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from planner.plan import (
     Zone,
 )
 from planner.saga import PATIENCE_S, PAUSES_S, Past, may_go_back, may_go_forward, next_move
-from planner.verbs import MEMORY_LOST, NO, NOT_UP, TAKEN_OVER, UNFIT, UNPROVED, YES
+from planner.verbs import HALF_UP, MEMORY_LOST, NO, NOT_UP, TAKEN_OVER, UNFIT, UNPROVED, YES
 
 OK = Exited(0)
 FAILED = Exited(1, err="it broke")
@@ -190,8 +190,9 @@ def test_an_unproved_blocking_undo_halts_everything_behind_it() -> None:
     assert "it broke" in end.because
 
 
-def test_a_source_that_is_proved_not_to_come_up_is_down_not_in_doubt() -> None:
-    not_up = Exited(NOT_UP, err="vzctl: exit status 1")
+@pytest.mark.parametrize("status", [NOT_UP, HALF_UP])
+def test_a_source_that_is_proved_not_to_come_up_is_down_not_in_doubt(status: int) -> None:
+    not_up = Exited(status, err="vzctl: exit status 1")
     failed = [*done("own"), *ran(What.DO, "stop", FAILED), *ran(What.UNDO, "stop", not_up, len(PAUSES_S))]
     stopped(move(*failed), Outcome.DOWN)
 
@@ -275,6 +276,7 @@ def test_migrated_is_not_claimed_before_the_destination_is_ensured() -> None:
     expect(after(*done("allow")), What.DO, "ensure")  # nothing else before that
     stopped(after(*done("allow"), *failing("ensure", FAILED)), Outcome.IN_DOUBT)
     stopped(after(*done("allow"), *failing("ensure", not_up)), Outcome.DOWN)
+    stopped(after(*done("allow"), *failing("ensure", Exited(HALF_UP))), Outcome.DOWN)
     stopped(after(*done("allow"), *ran(What.DO, "ensure", LOST), *unreachable), Outcome.IN_DOUBT)
     expect(after(*failing("allow", FAILED)), What.DO, "ensure")
     end = stopped(after(*failing("allow", FAILED), *done("ensure")), Outcome.MIGRATED_NOT_CLEANED)

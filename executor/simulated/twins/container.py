@@ -10,7 +10,18 @@ from executor.simulated.tree import File
 from executor.simulated.twins import storage
 from executor.simulated.twins.dump import fetch_carrier
 from executor.simulated.twins.files import unfenced
-from executor.simulated.twins.here import DONE, End, Here, Twin, die, not_up, of_this_run, same_disk, unfit
+from executor.simulated.twins.here import (
+    DONE,
+    End,
+    Here,
+    Twin,
+    die,
+    half_up,
+    not_up,
+    of_this_run,
+    same_disk,
+    unfit,
+)
 from executor.simulated.twins.staged import go_on, take_up_file
 from executor.simulated.twins.storage import made_mounted, stands, take_off
 from planner.codec import text_sha256
@@ -321,6 +332,8 @@ def _started(here: Here, ctid: int, wanted: State) -> Twin:
             return DONE
         case State.STOPPED | State.SUSPENDED | State.DELETED:
             return not_up(f"container {ctid} did not come up (vzctl: exit status {status})")
+        case State.MOUNTED:
+            return half_up(f"container {ctid} did not come up and is still mounted")
         case state:
             return die(f"container {ctid} did not come up and is {state}")
 

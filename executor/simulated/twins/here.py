@@ -9,7 +9,7 @@ from executor.simulated.tree import File
 from executor.simulated.world import NodeState, World
 from planner.identity import identity
 from planner.model import Device
-from planner.verbs import NOT_UP, UNFIT
+from planner.verbs import HALF_UP, NOT_UP, UNFIT
 
 HOME: Final = "/var/lib/vzplan/node"
 """Folder of the run folders on a node."""
@@ -41,6 +41,11 @@ def unfit(said: str) -> End:
 def not_up(said: str) -> End:
     """Failed, and proved that nothing runs and nothing is half mounted here."""
     return End(NOT_UP, said)
+
+
+def half_up(said: str) -> End:
+    """Failed, and proved that nothing runs here; what it is mounted from is held by something."""
+    return End(HALF_UP, said)
 
 
 class Here(NamedTuple):
