@@ -40,22 +40,28 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Found(Struct, frozen=True):
-    """What came of a case: what speaks against it, or nothing; ``said``: in a few words; ``code``: if it were alone."""
+    """What came of a case: what speaks against it, or nothing; ``said``: in a few words; ``code``: if it were alone.
+
+    ``refused``: there is no plan, as it stands in ``plan.txt``.
+    """
 
     name: str
     said: str
     against: tuple[str, ...]
     code: ExitCode
+    refused: bool = False
 
 
 def cases(folder: Path) -> list[Path]:
-    """The cases below ``folder``, in order of their names.
+    """The cases below ``folder``, in order of their names; or itself, if it is one.
 
     Raises:
         UserError: there are none.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: not a folder")
+    if (folder / CASE).is_file():
+        return [folder]
     found = sorted(path.parent for path in folder.glob(f"*/{CASE}"))
     if not found:
         raise UserError(
@@ -76,7 +82,7 @@ def tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, upda
     except (UserError, CodecError, FactsFileError) as problem:
         code = problem.code if isinstance(problem, UserError) else ExitCode.USAGE
         said = "nothing can be said of it" if code == ExitCode.REFUSED else "cannot be read"
-        return Found(folder.name, said, (str(problem),), code)
+        return Found(folder.resolve().name, said, (str(problem),), code)
 
 
 def _tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, update: bool) -> Found:
@@ -99,12 +105,15 @@ def _tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, upd
     request = control.look(Asked(aim.ctid, source, aim.destination, options), site)
     plan = make_plan(request)
     against = _differs(folder / PLAN, output.plan_text(plan), update=update)
-    said = "refused, as it stands there" if not plan.runnable else "planned"
+    said = "planned"
+    if not plan.runnable:
+        said = "there is no plan: " + ("so it is expected from now on" if update else f"so {PLAN} expects it")
     if plan.runnable and case.verify:
         verdict = verification.verified(request, plan, failures=failures)
         said = verification.line(verdict)
         against += verification.against(verdict)
-    return Found(folder.name, said, tuple(against), ExitCode.DIFFERS if against else ExitCode.OK)
+    code = ExitCode.DIFFERS if against else ExitCode.OK
+    return Found(folder.resolve().name, said, tuple(against), code, not plan.runnable)
 
 
 def _understood(path: Path, read: Callable[[list[str]], Aim], move: list[str]) -> Aim:
@@ -144,4 +153,5 @@ def _differs(path: Path, now: str, *, update: bool) -> list[str]:
         return []
     if not before:
         return [f"{PLAN} is not there; look at the plan, and write it down with --update\n{now}"]
-    return ["\n".join(unified_diff(before, now.splitlines(), PLAN, "now", lineterm=""))]
+    lines = unified_diff(before, now.splitlines(), PLAN, "now", lineterm="")
+    return ["\n".join([f"the plan is not the one that {PLAN} expects", *lines])]

@@ -81,18 +81,41 @@ def verify(aim: Aim, *, failures: int, json: bool, junit: Path | None) -> int:
     """Try every schedule of so many failures of the plan that ``apply`` would walk."""
     from cli import verification
 
+    verification.may_write(junit)
+    title = f"Move container {aim.ctid} to {aim.destination}"
+    try:
+        request, plan = _to_verify(aim)
+        title = plan.title
+        if failures > 1 and sys.stderr.isatty():
+            print("trying what can follow every failure: that takes minutes", file=sys.stderr)
+        said = verification.verified(request, plan, failures=failures)
+    except UserError as problem:
+        if junit is not None:
+            verification.write_junit(junit, {title: [str(problem)]}, frozenset({title}))
+        raise
+    print(output.json_text(said) if json else verification.report(said, plan), end="")
+    if junit is not None:
+        verification.write_junit(junit, {title: verification.against(said)})
+    return ExitCode.OK if said.holds else ExitCode.DIFFERS
+
+
+def _to_verify(aim: Aim) -> tuple[Request, Plan]:
     with _site(aim) as (site, asked):
         request = control.look(asked, site)
     plan = make_plan(request)
     if not plan.runnable:
         print("\n".join(output.findings_lines(plan.findings)), file=sys.stderr)
         raise UserError("errors speak against this move, so there is no plan to verify", ExitCode.REFUSED)
-    verification.may_write(junit)
-    said = verification.verified(request, plan, failures=failures)
-    print(output.json_text(said) if json else verification.report(said, plan), end="")
-    if junit is not None:
-        verification.write_junit(junit, {plan.title: verification.against(said)})
-    return ExitCode.OK if said.holds else ExitCode.DIFFERS
+    return request, plan
+
+
+def play(aim: Aim, schedule: str, *, json: bool) -> int:
+    """Play one schedule of failures, and tell every move of it."""
+    from cli import verification
+
+    played = verification.played(*_to_verify(aim), schedule)
+    print(output.json_text(played) if json else verification.story(played), end="")
+    return ExitCode.DIFFERS if played.violations else ExitCode.OK
 
 
 def verify_cases(
@@ -115,6 +138,7 @@ def verify_cases(
         if not json:
             last = found[-1]
             word = {ExitCode.OK: "ok", ExitCode.DIFFERS: "DIFFERS"}.get(last.code, "ERROR")
+            word = "refused" if last.refused and last.code is ExitCode.OK else word
             print(f"{word:<9}{output.plain(last.name)}: {output.plain(last.said)}")
             for text in last.against:
                 print("\n".join(f"    {output.plain(line)}" for line in text.splitlines()))

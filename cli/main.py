@@ -273,9 +273,14 @@ def show(
 def verify(
     at: Aim,
     ctid: Annotated[
-        int, typer.Argument(metavar="[CTID]", help="Number of the container.", min=0, max=CTID_MAX)
+        int,
+        typer.Argument(
+            metavar="[CTID]", help="Number of the container.", min=0, max=CTID_MAX, show_default=False
+        ),
     ] = 0,
-    dest: Annotated[str, typer.Argument(metavar="[DEST]", help="Hardware node that it moves to.")] = "",
+    dest: Annotated[
+        str, typer.Argument(metavar="[DEST]", help="Hardware node that it moves to.", show_default=False)
+    ] = "",
     cases: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Instead of one move: every recorded case below DIR."),
@@ -289,6 +294,10 @@ def verify(
             "--faults", metavar="N", min=1, max=3, help="Failures in one run: 1, 2, or 3 (of these, some)."
         ),
     ] = 1,
+    schedule: Annotated[
+        str | None,
+        typer.Option(metavar="LINE", help="Play this schedule of failures only, and tell every move of it."),
+    ] = None,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a JUnit report to FILE, too.")
     ] = None,
@@ -300,7 +309,7 @@ def verify(
 
     if cases is not None:
         nothing = structs.replace(at, source=None, peer_ssh=None, rsync="", simulate=None, options=Options())
-        if ctid or dest or at != nothing:
+        if ctid or dest or schedule is not None or at != nothing:
             raise UserError(
                 "--cases goes without CTID, DEST and the flags of a move: each case says itself what is to move"
             )
@@ -312,6 +321,10 @@ def verify(
     if update:
         raise UserError("--update goes with --cases: it writes down the plans that they expect")
     aim = structs.replace(at, ctid=ctid, destination=dest)
+    if schedule is not None:
+        if junit is not None:
+            raise UserError("--schedule plays one schedule; --junit goes with a report of all of them")
+        raise typer.Exit(commands.play(aim, schedule, json=json))
     raise typer.Exit(commands.verify(aim, failures=faults, json=json, junit=junit))
 
 

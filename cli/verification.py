@@ -7,13 +7,31 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
 
+from msgspec import Struct
+
 from cli import output
 from cli.errors import UserError
 from cli.exit_codes import ExitCode
 from executor.facts_files import write_whole
-from executor.simulated.verify import INVARIANTS, NotSimulatedError, Verdict, verify
+from executor.simulated.verify import INVARIANTS, NotSimulatedError, Verdict, replay, verify
+from executor.simulated.view import commands_of
 from planner.model import Request
-from planner.plan import Outcome, Plan
+from planner.plan import (
+    Adopted,
+    Began,
+    Ended,
+    Entry,
+    Exited,
+    NodeOff,
+    Outcome,
+    Plan,
+    Restarted,
+    Run,
+    What,
+    Wish,
+)
+from planner.saga import words
+from planner.verbs import NO, YES
 
 SHOWN: Final = 10
 """So many violations are printed; ``--json`` has them all."""
@@ -33,6 +51,66 @@ def verified(request: Request, plan: Plan, *, failures: int = 1) -> Verdict:
             "'--unverified' applies a plan that nothing was tried of",
             ExitCode.REFUSED,
         ) from None
+
+
+class Played(Struct, frozen=True):
+    """One schedule: its moves and what came of each, in order; how it ended; what it breaks, in a few words each."""
+
+    schedule: str
+    moves: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]
+    violations: tuple[str, ...]
+
+
+def played(request: Request, plan: Plan, schedule: str) -> Played:
+    """Walk the plan in simulation while exactly these failures happen.
+
+    Raises:
+        UserError: it is no schedule, or the run never comes to one of its places.
+    """
+    moves: list[str] = []
+
+    def note(entry: Entry) -> None:
+        moves.extend(_told(plan, entry))
+
+    try:
+        trial = replay(request, plan, schedule, note)
+    except ValueError as problem:
+        raise UserError(
+            f"--schedule: {problem}; it is made of PLACE:FAILURE, such as 'stop:lost-after' or "
+            "'bring-up:fails-before + undo/stop:busy' (docs/verify.md)"
+        ) from None
+    found = tuple(f"{v.invariant}: {v.seen}" for v in trial.violations)
+    return Played(schedule, tuple(moves), tuple(trial.outcomes), found)
+
+
+def _told(plan: Plan, entry: Entry) -> list[str]:
+    match entry:
+        case Began(what, at):
+            return [output.move_line(plan, Run(what, at, commands_of(plan)[what, at], 0))]
+        case Ended(_, _, Exited(0)):
+            return []
+        case Ended(What.PROBE, _, Exited(status)) if status in (YES, NO):
+            return [f"         {'yes' if status == YES else 'no'}"]
+        case Ended(_, _, outcome):
+            return [f"         {words(outcome)}"]
+        case Wish(_, because):
+            return [f"         {because}: it goes back"]
+        case Restarted(forward):
+            return [f"recover{' --forward' if forward else ''}"]
+        case NodeOff(node):
+            return [f"recover --node-is-off {node}"]
+        case Adopted():
+            return ["recover --adopt"]
+        case _:
+            return []
+
+
+def story(played: Played) -> str:
+    """For a person."""
+    ends = " > ".join(played.outcomes) or NOBODY
+    broken = [f"BROKEN   {output.plain(each)}" for each in played.violations]
+    return "\n".join([*map(output.plain, played.moves), "", f"ends: {ends}", *broken]) + "\n"
 
 
 def line(verdict: Verdict) -> str:

@@ -31,7 +31,7 @@ from executor.simulated.trial import OPEN_ENDS, Snapshot, Trial
 from executor.simulated.world import World
 from planner.make import make_plan
 from planner.model import Request
-from planner.plan import Plan, What
+from planner.plan import Entry, Plan, What
 
 TRIGGERS: Final = (
     "fails-before",
@@ -275,15 +275,20 @@ def single_faults(
 
 
 def run_schedule(
-    request: Request, line: str, plan: Plan | None = None, *, truth: Truth | None = None
+    request: Request,
+    line: str,
+    plan: Plan | None = None,
+    *,
+    truth: Truth | None = None,
+    tell: Callable[[Entry], None] | None = None,
 ) -> Trial:
-    """Play exactly one schedule, from the beginning.
+    """Play exactly one schedule, from the beginning; ``tell``: hears of every entry of its journals.
 
     Raises:
         ValueError: the line is no schedule, or one of its places is never reached.
     """
     trial = start_of(request, plan, truth=truth)
-    trial.armed, trial.line = schedule(line), line
+    trial.armed, trial.line, trial.on_entry = schedule(line), line, tell
     trial.run()
     if trial.armed:
         raise ValueError(f"{trial.armed[0]} was never reached")

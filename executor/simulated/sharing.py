@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 import traceback
 from collections.abc import Callable
-from typing import BinaryIO, NamedTuple, TypeVar, cast
+from typing import BinaryIO, Final, NamedTuple, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -42,19 +43,33 @@ def shared(work: list[Callable[[], T]]) -> list[T]:
 
 def _forked(task: Callable[[], object]) -> _Helper:
     reads, writes = os.pipe()
-    pid = os.fork()
+    parent, pid = os.getpid(), os.fork()
     if pid != 0:
         os.close(writes)
         return _Helper(pid, os.fdopen(reads, "rb"))
     try:
         os.close(reads)
-        with os.fdopen(writes, "wb") as pipe:
-            pickle.dump(task(), pipe, pickle.HIGHEST_PROTOCOL)
-    except Exception:
+        _end_with(parent)
+        pipe = os.fdopen(writes, "wb")
+        pickle.dump(task(), pipe, pickle.HIGHEST_PROTOCOL)
+        pipe.close()
+    except Exception:  # noqa: BLE001 # whatever it is, it is told
+        # The pipe is open still: once it is not, this process is killed.
         traceback.print_exc()
-        raise
+        sys.stderr.flush()
     finally:
         os._exit(0)  # nothing of what the other one has opened is this one's to flush or close
+
+
+PR_SET_PDEATHSIG: Final = 1
+
+
+def _end_with(parent: int) -> None:
+    """However ``parent`` ends, this process is killed then: nobody is left to whom it could answer (prctl(2))."""
+    import ctypes  # noqa: PLC0415 # here it costs whoever works on nothing
+
+    if ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL) or os.getppid() != parent:
+        os._exit(1)
 
 
 def _answer(helper: _Helper) -> object:

@@ -142,6 +142,7 @@ class Trial:
         self.awake = False  # who slept has gone on, and may have ended the run
         self.on_border: Callable[[Trial, str], None] | None = None
         self.on_end: Callable[[int], None] | None = None
+        self.on_entry: Callable[[Entry], None] | None = None
 
     def fork(self, armed: tuple[Armed, ...]) -> Trial:
         """The same moment with other faults to come."""
@@ -366,6 +367,8 @@ class Trial:
         self.past.note(entry)
         self.entries.append(entry)
         self.view.note(entry)
+        if self.on_entry is not None:
+            self.on_entry(entry)
 
     def gone(self, outcome: NodeOutcome | None) -> NoReturn:
         """The controller ends here, or falls asleep; ``outcome``: of the command that is out, if it went out."""

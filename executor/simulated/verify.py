@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
 
 from executor.simulated.cells import all_cells, not_met, without_effect
-from executor.simulated.explore import Report, explore, start_of
+from executor.simulated.explore import Report, explore, run_schedule, start_of
 from executor.simulated.loading import Truth
+from executor.simulated.trial import Trial
 from planner.model import Request
-from planner.plan import Outcome, Plan
+from planner.plan import Entry, Outcome, Plan
 from planner.situation import Situation, read
 
 INVARIANTS: Final = {
@@ -93,6 +95,15 @@ def verify(
     _succeeds(request, plan, truth)
     report = explore(request, plan, failures=failures, truth=truth, workers=workers)
     return verdict(plan, report, failures)
+
+
+def replay(request: Request, plan: Plan, line: str, tell: Callable[[Entry], None]) -> Trial:
+    """Play one schedule in the world that ``verify`` tries them in.
+
+    Raises:
+        ValueError: see ``run_schedule``.
+    """
+    return run_schedule(request, line, plan, truth=_believed(request), tell=tell)
 
 
 def verdict(plan: Plan, report: Report, failures: int) -> Verdict:

@@ -50,7 +50,7 @@ class View:
         self.was = self.start.nodes[self.source]
         config = self.was.text(vz.config_path(self.ctid)) or ""
         self.areas = {name: vz.areas(self.ctid, config, n.given.vz_conf) for name, n in world.nodes.items()}
-        self.commands = _commands(plan)
+        self.commands = commands_of(plan)
         self.intended: set[Command] = set()  # begun, and not known to be over
         self.others: frozenset[Command] = (
             frozenset()
@@ -256,7 +256,8 @@ def state_of(node: NodeState, ctid: int) -> str:
     return "suspended" if vz.state_of(node, ctid) is State.SUSPENDED else "down"
 
 
-def _commands(plan: Plan) -> dict[tuple[What, str], Command]:
+def commands_of(plan: Plan) -> dict[tuple[What, str], Command]:
+    """Of every move that a run of ``plan`` can make: its command."""
     found = {(What.SETTLE, command.node): command for command in plan.settle}
     for step in plan.steps:
         found[What.DO, step.id] = step.do

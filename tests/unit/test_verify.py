@@ -70,7 +70,8 @@ def test_its_json_is_a_verdict_that_agrees_with_what_is_explored(vzplan: Vzplan)
     assert said["violations"] == said["cells"]["unexplained"] == []
     assert said["cells"]["changed"] + len(said["cells"]["without_effect"]) == len(report.cells)
     assert said["down_s"] > 0
-    assert 0 < said["waits"] < said["schedules"]
+    assert said["killed"] == report.killed
+    assert 0 < said["waits"] < said["schedules"] - sum(report.killed.values())
 
 
 def test_its_junit_report_has_one_case(vzplan: Vzplan, tmp_path: Path) -> None:
@@ -82,6 +83,68 @@ def test_its_junit_report_has_one_case(vzplan: Vzplan, tmp_path: Path) -> None:
     assert code == ExitCode.USAGE
     assert "its folder is not there; name a file" in err
     assert vzplan("verify", *SAN, "--junit", tmp_path)[0] == ExitCode.USAGE
+
+
+def test_its_junit_report_has_an_error_if_there_is_nothing_to_verify(vzplan: Vzplan, tmp_path: Path) -> None:
+    clone = ("123", "hn2", "--simulate", NODES / "san-clone")
+    code, out, err = vzplan("verify", *clone, "--junit", tmp_path / "junit.xml")
+    assert (code, out) == (ExitCode.REFUSED, "")
+    assert "no plan to verify" in err
+    suite = ET.parse(tmp_path / "junit.xml").getroot()  # noqa: S314 # our own
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("1", "0", "1")
+    ((error,),) = suite
+    assert (error.tag, suite[0].get("name")) == ("error", "Move container 123 to hn2")
+    assert "no plan to verify" in (error.get("message") or "")
+
+
+def test_one_schedule_can_be_played_and_every_move_of_it_is_told(vzplan: Vzplan) -> None:
+    code, out, err = vzplan("verify", *SAN, "--schedule", "bring-up:lost-after")
+    assert (code, err) == (ExitCode.OK, "")
+    lines = out.splitlines()
+    at = lines.index("     20/29  hn2: start 123")
+    assert lines[at + 1 : at + 5] == [
+        "         no answer (no trailer came)",
+        "settle   hn2: wait until nothing of this run is still at work there",
+        "ask  20/29  hn2: start 123",
+        "         yes",
+    ]
+    assert lines[-1] == "ends: MIGRATED"
+    code, out, _ = vzplan("verify", *SAN, "--schedule", "copy:killed-before", "--json")
+    assert (code, out) == (ExitCode.USAGE, "")
+    taken_up = "stop:killed-after + undo/stop:off"
+    said = json.loads(vzplan("verify", *SAN, "--schedule", taken_up, "--json")[1])
+    assert said["schedule"] == taken_up
+    assert {"recover", "recover --node-is-off hn1"} <= set(said["moves"])
+    assert said["outcomes"] == list(run_schedule(bundled("san"), taken_up).outcomes)
+    assert said["violations"] == []
+    adopted = vzplan("verify", *SAN, "--schedule", "own-hn2:journal-lost-after")[1].splitlines()
+    assert "recover --adopt" in adopted
+    stopped = vzplan("verify", *SAN, "--schedule", "stop:wish")[1].splitlines()
+    assert "         a person asked for it: it goes back" in stopped
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("nonsense", "'nonsense' is not PLACE:FAULT"),
+        ("stop:earthquake", "no kind of failure is called 'earthquake'"),
+        ("undo/stop:busy", "undo/stop:busy was never reached"),
+    ],
+)
+def test_what_is_no_schedule_of_the_plan_says_so(vzplan: Vzplan, line: str, said: str) -> None:
+    code, out, err = vzplan("verify", *SAN, "--schedule", line)
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert said in err
+    assert "'stop:lost-after'" in err
+    assert "--cases goes without" in vzplan("verify", "--cases", NODES, "--schedule", line)[2]
+    assert "--junit goes with" in vzplan("verify", *SAN, "--schedule", line, "--junit", "x.xml")[2]
+
+
+@pytest.mark.usefixtures("asks_whether_it_runs_now")
+def test_a_schedule_that_breaks_an_invariant_says_which(vzplan: Vzplan) -> None:
+    code, out, _ = vzplan("verify", *SHARED, "--schedule", "bring-up:lost-after + settle/hn2:reboot-before")
+    found = [line for line in out.splitlines() if line.startswith("BROKEN   ")]
+    assert (code, bool(found)) == (ExitCode.DIFFERS, True)
 
 
 @pytest.mark.usefixtures("asks_whether_it_runs_now")
@@ -237,12 +300,18 @@ def test_a_plan_that_is_another_now_is_shown_as_a_difference(vzplan: Vzplan, tmp
     (found,) = ET.parse(tmp_path / "junit.xml").getroot()  # noqa: S314 # our own
     assert found.get("name") == "one"
     assert "sdz1" in (found[0].text or "")
+    assert found[0].get("message") == "the plan is not the one that plan.txt expects"
 
 
 def test_a_refusal_is_a_case_too(vzplan: Vzplan, tmp_path: Path) -> None:
     case(tmp_path, "san-clone", "123 hn2", "clone")
     case(tmp_path, "shared", "123 hn2 --precopy 2", "copy")
-    assert vzplan("verify", "--cases", tmp_path, "--update")[0] == ExitCode.OK
+    code, out, _ = vzplan("verify", "--cases", tmp_path, "--update")
+    assert code == ExitCode.OK
+    assert "refused  clone: there is no plan: so it is expected from now on" in out.splitlines()
+    # The folder of one case is taken for what it is.
+    one = vzplan("verify", "--cases", tmp_path / "clone")
+    assert one == (ExitCode.OK, "refused  clone: there is no plan: so plan.txt expects it\n", "")
     code, out, _ = vzplan("verify", "--cases", tmp_path, "--json")
     assert code == ExitCode.OK
     assert [(found["name"], found["against"]) for found in json.loads(out)] == [("clone", []), ("copy", [])]
