@@ -97,6 +97,7 @@ def _past_key(trial: Trial) -> tuple[Hashable, ...]:
         past.taken_up,
         past.untold,
         past.adopted,
+        past.memory_lost is None,  # whether it is told decides I8
         any(step.id in past.begun for step in trial.frozen),
     )
     stand = (*nodes, past.pivot, *told)

@@ -122,7 +122,7 @@ def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
 
 def i10_again_is_nothing(stop: Stop, again: Run | Stop) -> str | None:
     """Of a run that has ended for good another ``recover`` makes nothing; ``again``: what it would do first."""
-    if stop.outcome not in (Outcome.UNWOUND, Outcome.MIGRATED):
+    if stop.outcome not in (Outcome.UNWOUND, Outcome.REFUSED, Outcome.MIGRATED):
         return None
     if isinstance(again, Run):
         return f"{stop.outcome}, and another recover sends out {again.what} {again.at}"

@@ -72,7 +72,7 @@ def i3_acknowledged_writes_exist(view: View) -> str | None:
 
 
 def _durable(view: View) -> bool:
-    """On a LUN, or on a node's disk wherever it was moved to."""
+    """On a LUN, or on a node's disk, in the private area."""
     if any(view.newest(lun.data) for lun in view.world.luns.values()):
         return True
     for node in view.nodes:
