@@ -115,9 +115,23 @@ def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
     if stop.outcome is Outcome.DOWN and (view.hindered or view.in_the_way()):
         return None
     blocking = {s.undo.do for s in view.plan.steps if isinstance(s.undo, Compensation) and s.undo.blocking}
-    if any(command in blocking and view.world.nodes[command.node].busy for command in stop.left):
+    if any(command in blocking and command.node in view.held | view.held_now() for command in stop.left):
+        return None
+    if _two_versions(view):
         return None
     return f"{stop.outcome} with every node at hand that is needed: {stop.because}"
+
+
+def _two_versions(view: View) -> bool:
+    """Edited while its rename was half done: under the one name as it was, under the other as somebody wrote it.
+
+    Which of them counts is for a person to say (rule 10: a conflict stops the step), and the message says so.
+    """
+    tree = view.world.nodes[view.source].tree
+    config, prefix = tree.get(vz.config_path(view.ctid)), f"{vz.config_path(view.ctid)}."
+    if config is None or not view.world.edited:
+        return False
+    return any(_backup(path, prefix) and thing != config for path, thing in tree.items())
 
 
 def i10_again_is_nothing(stop: Stop, again: Run | Stop) -> str | None:
@@ -133,7 +147,7 @@ def i10_again_is_nothing(stop: Stop, again: Run | Stop) -> str | None:
 
 def i11_recover_ends_it(view: View, stop: Stop) -> str | None:
     """Once nothing stands in the way any more, one ``recover`` ends the run, and leaves nothing of it."""
-    if stop.outcome is Outcome.IN_DOUBT:
+    if stop.outcome is Outcome.IN_DOUBT and not _two_versions(view):
         return f"after one recover still IN_DOUBT: {stop.because}"
     if stop.outcome is Outcome.DOWN and not view.in_the_way():
         return f"after one recover still DOWN: {stop.because}"

@@ -64,6 +64,9 @@ class View:
         self.unanswered: frozenset[str] = frozenset()  # nodes where a settle may still come to take effect
         self.proved: dict[str, int] = {}  # node -> its boot count when the state was last made sure of there
         self.hindered = False  # something was in the way of the last command, if only for that long
+        self.held: frozenset[str] = (
+            frozenset()
+        )  # nodes where something could not be unmounted while it was out
         self.cut_off: frozenset[str] = frozenset()  # nodes that could not be reached while it was out
         self.boots = 0  # of the node that the last command went to, when it went
         self.last = self.source  # that node
@@ -107,10 +110,15 @@ class View:
         """While the last command is out."""
         self.hindered = self.hindered or self.in_the_way()
         self.cut_off |= self.cut_off_now()
+        self.held |= self.held_now()
 
     def in_the_way(self) -> bool:
         """Whether something keeps a node from doing its part."""
         return any(n.busy or n.stubborn for n in self.nodes) or bool(self.cut_off_now())
+
+    def held_now(self) -> frozenset[str]:
+        """Nodes where something cannot be unmounted."""
+        return frozenset(n.name for n in self.nodes if n.busy)
 
     def cut_off_now(self) -> frozenset[str]:
         """Nodes that cannot be reached; also the one that has booted since the last command went there."""
@@ -118,7 +126,7 @@ class View:
         return away | {self.last} if self.world.nodes[self.last].boots != self.boots else away
 
     def key(self) -> tuple[object, ...]:
-        """What is remembered and matters later; ``hindered``, ``cut_off`` and ``boots`` begin anew at each command."""
+        """What is remembered and matters later; what was in the way of the last command and its ``boots`` are not."""
         silent = frozenset(self.silent.items())
         told = (self.noted, self.adopted, self.untold, self.taken_over)
         nodes = (self.off, self.passed_over, self.unanswered, silent)
@@ -131,7 +139,7 @@ class View:
                 command = self.commands[what, at]
                 self.intended.add(command)
                 self.boots, self.last = self.world.nodes[command.node].boots, command.node
-                self.hindered, self.cut_off = False, frozenset()
+                self.hindered, self.cut_off, self.held = False, frozenset(), frozenset()
             case Ended(what, at, Exited(status)):
                 command = self.commands[what, at]
                 # Else the other end of a copy may still be at work, or an earlier settle.

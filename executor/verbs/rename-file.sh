@@ -2,7 +2,7 @@
 # rename-file OLD NEW SHA256: by link and unlink, since mv would overwrite
 if there "$2"; then
     if there "$1"; then
-        same_file "$1" "$2" || die "$1 and $2 are both there"
+        same_file "$1" "$2" || die "$1 and $2 are both there, and differ: see which is right, and remove the other"
         rm -f -- "$1" || die "$1 cannot be removed"
     fi
 elif [ -L "$1" ] && [ "$3" = - ] && [ "${1%.conf*}" = "$1" ]; then # an action script may be a link, a config not

@@ -36,6 +36,14 @@ FOUND: Final = {
 }
 """Pairs that broke an invariant once, in d2-stopped, and how they end."""
 
+FOUND_IN_D1: Final = {
+    # What was to be emptied stayed mounted in the run's own folder, and could not be released.
+    "own-hn2:will-not-be-removed + claim-empty:reboot-after": "UNWOUND_NOT_CLEANED > UNWOUND",
+    # Edited while its rename was half done: only a person knows which is right.
+    "hide-config:half-1 + undo/hide-config:operator-edits-config": "IN_DOUBT > IN_DOUBT",
+}
+"""The same, in d1-stopped."""
+
 
 @pytest.mark.parametrize("world", PAIRED)
 def test_no_pair_of_failures_breaks_an_invariant(world: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,8 +63,14 @@ def test_no_pair_of_failures_breaks_an_invariant(world: str, monkeypatch: pytest
     assert said.cells.changed > 10 * len(said.cells.without_effect)
 
 
-@pytest.mark.parametrize("line", FOUND)
-def test_what_pairs_have_found_stays_mended(line: str) -> None:
-    trial = run_schedule(WORLDS["d2-stopped"], line)
+@pytest.mark.parametrize(
+    ("world", "line", "ends"),
+    [
+        *(("d2-stopped", line, ends) for line, ends in FOUND.items()),
+        *(("d1-stopped", line, ends) for line, ends in FOUND_IN_D1.items()),
+    ],
+)
+def test_what_pairs_have_found_stays_mended(world: str, line: str, ends: str) -> None:
+    trial = run_schedule(WORLDS[world], line)
     assert not trial.violations, "\n".join(map(str, trial.violations))
-    assert " > ".join(trial.outcomes) == FOUND[line]
+    assert " > ".join(trial.outcomes) == ends

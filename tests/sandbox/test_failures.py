@@ -184,6 +184,28 @@ def test_what_has_moved_and_cannot_be_started_any_more_is_down_until_it_can(tmp_
         assert_counts_on(box.hn2, PRIVATE)
 
 
+def test_a_device_that_cannot_be_emptied_is_let_go_of_all_the_same(tmp_path: Path) -> None:
+    with in_state("b", State.STOPPED) as box:
+        driver = Driver(box, tmp_path)
+        before, hash_before, device = driver.facts(), tree_hash(box.hn1, PRIVATE), WAYS["b"].there.dst_device
+
+        def unmounted_and_not_to_be_emptied() -> None:
+            box.hn2.sh(
+                f"umount {PRIVATE}; mount {device} /mnt; touch /mnt/odd; chattr +i /mnt/odd; umount /mnt"
+            )
+
+        within = {(What.DO, "lock-hn1"): unmounted_and_not_to_be_emptied}
+        stop, watch, run = driver.apply(within, options=WAYS["b"].there)
+        assert stop.outcome is Outcome.UNWOUND_NOT_CLEANED, (stop, watch.moves)
+        assert {name for what, name, status in watch.moves if what is What.UNDO and status} == {"claim-empty"}
+        assert "/mnt" not in box.hn2.sh("cut -d ' ' -f 5 /proc/self/mountinfo")
+        box.hn2.sh(f"mount {device} /mnt; chattr -i /mnt/odd; umount /mnt")
+        assert driver.recover(run).outcome is Outcome.REFUSED  # a guard had found it: nothing was touched
+        assert changes(before, driver.facts()) == []
+        assert tree_hash(box.hn1, PRIVATE) == hash_before
+        assert leftovers(box) == []
+
+
 def test_what_somebody_else_has_frozen_stays_so(tmp_path: Path) -> None:
     with in_state("a", State.RUNNING) as box:
         driver, options = Driver(box, tmp_path), kept(box, "staged", WAYS["a"].there)

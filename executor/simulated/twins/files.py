@@ -135,7 +135,9 @@ def rename_file(here: Here, old: str, new: str, sha256: str) -> Twin:
     if new in node.tree:
         if old in node.tree:
             if node.tree[old] is not node.tree[new]:
-                return die(f"{old} and {new} are both there")
+                return die(
+                    f"{old} and {new} are both there, and differ: see which is right, and remove the other"
+                )
             node.drop(old)
             yield
     else:

@@ -137,19 +137,28 @@ def empty_claimed(here: Here, private: str, device: str, identity: str) -> Twin:
     if not same_disk(disk, identity):
         return die(f"{device} is not {identity}")
     if "remove" in node.stubborn:
+        yield from _left(here, place, private)
         return die(f"what is on {device} cannot be deleted")
     here.world.put_content(node, place, EMPTY)
     yield
     yield from here.sync()
-    if place != private:
-        if not vz.umount(here.world, node, place):
-            return die(f"{place} cannot be unmounted")
-        yield
-        node.drop(place)
-        yield
+    end = yield from _left(here, place, private)
+    if end.status:
+        return end
     node.drop(f"{here.folder}/claimed")
     yield
     yield from here.sync()
+    return DONE
+
+
+def _left(here: Here, place: str, private: str) -> Twin:
+    """Whether it is empty or not: who releases the device next must not find it mounted in the run's own folder."""
+    if place != private:
+        if not vz.umount(here.world, here.node, place):
+            return die(f"{place} cannot be unmounted")
+        yield
+        here.node.drop(place)
+        yield
     return DONE
 
 
