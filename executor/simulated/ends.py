@@ -151,8 +151,7 @@ def i11_recover_ends_it(view: View, stop: Stop) -> str | None:
         return f"after one recover still IN_DOUBT: {stop.because}"
     if stop.outcome is Outcome.DOWN and not view.in_the_way():
         return f"after one recover still DOWN: {stop.because}"
-    left = stop.outcome in (Outcome.UNWOUND_NOT_CLEANED, Outcome.MIGRATED_NOT_CLEANED)
-    if left and not view.world.meddled and not view.world.others and not view.world.edited:
+    if stop.outcome in (Outcome.UNWOUND_NOT_CLEANED, Outcome.MIGRATED_NOT_CLEANED):
         return f"after one recover still {stop.outcome}: {stop.because}"
     return None
 

@@ -10,7 +10,7 @@ from executor.simulated.cells import PASSING, PEOPLE
 from executor.simulated.explore import explore, run_schedule, single_faults
 from executor.simulated.faults import KINDS
 from executor.simulated.loading import Truth
-from executor.simulated.verify import verdict
+from executor.simulated.verify import Verdict, verdict
 from planner.make import make_plan
 from planner.plan import Began, Outcome, What
 from tests.exhaustive import durable
@@ -38,6 +38,11 @@ BY_HAND: Final = {
 RUNNING = [name for name in WORLDS if "running" in name]
 
 
+def quiet_by_themselves(said: Verdict) -> list[str]:
+    """Cells without effect, but for what somebody does by hand, which most of the time comes to nothing."""
+    return [cell for cell in said.cells.without_effect if cell.partition(": ")[2] not in PEOPLE]
+
+
 @pytest.mark.parametrize("world", WORLDS)
 def test_no_single_failure_breaks_an_invariant(world: str) -> None:
     report = explore(WORLDS[world], truth=TRUTHS.get(world), workers=1)
@@ -49,7 +54,7 @@ def test_no_single_failure_breaks_an_invariant(world: str) -> None:
     # And each failure made a difference, or need not.
     said = verdict(plan, report, 1)
     assert said.cells.unexplained == ()
-    assert said.cells.changed > 10 * len(said.cells.without_effect)
+    assert said.cells.changed > 10 * len(quiet_by_themselves(said))
     assert said.waits < said.schedules
 
 
