@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from executor.simulated.faults import BY_NAME, KINDS
+from executor.simulated.schedules import WISH
 from planner.plan import Compensation, Plan, What
 
 
@@ -33,7 +34,8 @@ def all_cells(plan: Plan) -> frozenset[Cell]:
             places.add((What.UNDO, step.undo.do.argv[0]))
         if step.probe is not None:
             places.add((What.PROBE, step.probe.do.argv[0]))
-    return frozenset(Cell(what, verb, kind.name) for what, verb in places for kind in KINDS)
+    kinds = (*(kind.name for kind in KINDS), WISH)
+    return frozenset(Cell(what, verb, kind) for what, verb in places for kind in kinds)
 
 
 STARTS: Final = frozenset({"bring-up", "ensure-up", "restore-state"})
@@ -75,8 +77,9 @@ PEOPLE: Final[dict[str, str]] = {
     "operator-stops-at-destination": f"it is down already, or locked, {_NO_CONFIG}",
     "operator-mounts-at-source": f"it is up already, or locked, {_NO_CONFIG}",
     "operator-edits-config": "its config has another name by then",
+    WISH: "it goes back already, or from the pivot on nothing is taken back",
 }
-"""Why what somebody does by hand need not do anything, at any verb; over all bundled worlds each does somewhere."""
+"""Why what somebody does need not do anything, at any verb. A test says where it must, in one world or another."""
 
 
 def without_effect(cell: Cell) -> str | None:
@@ -91,6 +94,6 @@ def not_met(cell: Cell, failures: int, effects: dict[tuple[What, str], int]) -> 
     """Why no failure was put there; None: no reason is known. ``effects``: the most that each verb had."""
     if failures == 1 and cell.what is not What.DO:
         return "it goes out only after another failure; '--faults 2' puts one there"
-    if BY_NAME[cell.kind].each and effects.get((cell.what, cell.verb), 0) <= 1:
+    if cell.kind in BY_NAME and BY_NAME[cell.kind].each and effects.get((cell.what, cell.verb), 0) <= 1:
         return "what has one effect at most is never half done"
     return None

@@ -40,10 +40,34 @@ def i8_outcome_is_true(view: View, stop: Stop) -> str | None:
     return _outcome(view, stop) or _memory(view, stop)
 
 
+def i8_something_is_left(view: View, stop: Stop) -> str | None:
+    """Who is told that something is left is told what; and there is, or something was in the way of finding out."""
+    if stop.outcome not in (Outcome.UNWOUND_NOT_CLEANED, Outcome.MIGRATED_NOT_CLEANED):
+        return None
+    if not stop.left:
+        return f"{stop.outcome}, and it does not say what is left to be run"
+    if view.hindered or view.in_the_way():
+        return None
+    odd = _as_before(view) if stop.outcome is Outcome.UNWOUND_NOT_CLEANED else _as_planned(view)
+    return f"{stop.outcome}, and nothing is left" if odd is None else None
+
+
+def i8_a_wish_is_heeded(view: View, stop: Stop) -> str | None:
+    """Who is told to stop before the pivot goes back."""
+    moved = stop.outcome in (Outcome.MIGRATED, Outcome.MIGRATED_NOT_CLEANED)
+    return (
+        f"{stop.outcome}, although it was told to go back before the pivot" if view.wished and moved else None
+    )
+
+
 def _outcome(view: View, stop: Stop) -> str | None:
     match stop.outcome:
-        case Outcome.REFUSED if view.untold:
+        case Outcome.REFUSED if (
+            view.untold and view.beside
+        ):  # what the other one has begun since is its own to end
             return _source_has_it(view) and _destination_has_it(view)
+        case Outcome.REFUSED if view.untold:
+            return nobody_knows(view)
         case Outcome.UNWOUND | Outcome.REFUSED:
             return _source_has_it(view) or _as_before(view)
         case Outcome.UNWOUND_NOT_CLEANED:
@@ -115,7 +139,10 @@ def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
     if stop.outcome is Outcome.DOWN and (view.hindered or view.in_the_way()):
         return None
     blocking = {s.undo.do for s in view.plan.steps if isinstance(s.undo, Compensation) and s.undo.blocking}
-    if any(command in blocking and command.node in view.held | view.held_now() for command in stop.left):
+    stuck = view.held | view.held_now()
+    if view.unsure:  # where it will not start, and the last try did not even say so
+        stuck |= {node.name for node in view.nodes if node.stubborn}
+    if any(command in blocking and command.node in stuck for command in stop.left):
         return None
     if _two_versions(view):
         return None
@@ -420,5 +447,7 @@ def _backup(path: str, prefix: str) -> bool:
 
 AT_THE_END: Final[tuple[tuple[str, Callable[[View, Stop], str | None]], ...]] = (
     ("I8", i8_outcome_is_true),
+    ("I8", i8_something_is_left),
+    ("I8", i8_a_wish_is_heeded),
     ("R12", r12_doubt_has_a_reason),
 )

@@ -26,7 +26,7 @@ from executor.simulated.cells import Cell
 from executor.simulated.faults import NO_FAULT, Fault, Then, fault, faults
 from executor.simulated.loading import Truth
 from executor.simulated.rests import Rests
-from executor.simulated.schedules import Armed, Violation, schedule
+from executor.simulated.schedules import WISH, Armed, Violation, schedule
 from executor.simulated.trial import OPEN_ENDS, Snapshot, Trial
 from executor.simulated.world import World
 from planner.make import make_plan
@@ -97,11 +97,10 @@ class Report(Struct):
         else:
             self.down_s = max(self.down_s, trial.down_s)
         self.violations += tuple(trial.violations)
-        if hit is not None:
-            place = (trial.hit.what, trial.hit.command.argv[0])
-            cell = Cell(*place, hit.kind.name)
-            self.effects[place] = max(effects, self.effects.get(place, 0))
-            self.cells[cell] = self.cells.get(cell, False) or changed
+        place = (trial.hit.what, trial.hit.command.argv[0])
+        cell = Cell(*place, hit.kind.name if hit is not None else WISH)
+        self.effects[place] = max(effects, self.effects.get(place, 0))
+        self.cells[cell] = self.cells.get(cell, False) or changed
 
     def join(self, other: Report) -> None:
         """Add what another part found."""

@@ -123,22 +123,37 @@ def _both_reboot(scene: Scene) -> None:
     power_back(scene.world)
 
 
+def _cut_off(node: NodeState, *, back_in: int = 0) -> None:
+    """It cannot be reached until so many commands have gone out anywhere; 0: until it is mended."""
+    node.reachable, node.back_in = False, back_in
+
+
 def _goes_away(scene: Scene) -> None:
-    scene.here.reachable = False
+    _cut_off(scene.here)
 
 
 def _peer_goes_away(scene: Scene) -> None:
-    scene.peer.reachable = False
+    _cut_off(scene.peer)
+
+
+def _both_go_away(scene: Scene) -> None:
+    """The controller's own network."""
+    _cut_off(scene.here)
+    _cut_off(scene.peer)
+
+
+def _away_for(commands: int) -> Action:
+    return lambda scene: _cut_off(scene.here, back_in=commands)
 
 
 def _reboots_and_stays_away(scene: Scene) -> None:
     reboot(scene.world, scene.here)
-    scene.here.reachable = False
+    _cut_off(scene.here)
 
 
 def _peer_reboots_and_stays_away(scene: Scene) -> None:
     reboot(scene.world, scene.peer)
-    scene.peer.reachable = False
+    _cut_off(scene.peer)
 
 
 def _power_lost(scene: Scene) -> None:
@@ -275,6 +290,9 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("unreachable-half", each=True, after=_goes_away, answer=Answer.LOST),
     Kind("unreachable-next", after=_goes_away),
     Kind("peer-unreachable", before=_peer_goes_away),
+    Kind("both-unreachable", before=_both_go_away),
+    Kind("unreachable-for-2", before=_away_for(2)),
+    Kind("unreachable-for-5", before=_away_for(5)),
     # power
     Kind("reboot-before", before=_reboots),
     Kind("reboot-after", after=_reboots),
@@ -309,6 +327,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("peer-reboot-forward", before=_peer_reboots, dies=Dies.AFTER, then=Then.FORWARD),
     # the controller, and a node with it
     Kind("reboot-and-killed", after=_reboots, dies=Dies.AFTER),
+    Kind("reboot-half-and-killed", each=True, after=_reboots, dies=Dies.AFTER),
     Kind("peer-reboot-and-killed", after=_peer_reboots, dies=Dies.AFTER),
     Kind("both-reboot-and-killed", after=_both_reboot, dies=Dies.AFTER),
     # the controller's disk
@@ -332,6 +351,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("peer-off-and-killed", before=_peer_power_lost, dies=Dies.AFTER, then=Then.OFF),
     # the node's own tools
     Kind("hooks-hide-failure", before=_hush, after=_unhush),
+    Kind("hooks-hide-every-failure", before=_hush),
     Kind("busy", before=_busy),
     Kind("busy-once", before=_busy, after=_free),
     Kind("will-not-start", before=_no_starts),
@@ -383,10 +403,12 @@ def fault(name: str) -> Fault:
     Raises:
         KeyError: there is no such kind.
     """
-    if name in BY_NAME:
+    if name in BY_NAME and not BY_NAME[name].each:
         return Fault(BY_NAME[name], BY_NAME[name].effects)
     kind, _, number = name.rpartition("-")
-    if kind not in BY_NAME or not BY_NAME[kind].each or not number.isdigit():
+    if name in BY_NAME:
+        raise KeyError(f"{name!r} needs a number, after how many effects: {name}-1")
+    if kind not in BY_NAME or not BY_NAME[kind].each or not re.fullmatch("[1-9][0-9]?", number):
         raise KeyError(f"no kind of failure is called {name!r}; see executor/simulated/faults.py")
     return Fault(BY_NAME[kind], int(number))
 

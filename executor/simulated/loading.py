@@ -79,7 +79,7 @@ def load(facts: Sequence[NodeFacts], truth: Truth, writers: frozenset[int] | Non
 def _node(given: NodeFacts, truth: Truth, luns: dict[str, Lun], roots_seen: dict[int, RootSeen]) -> NodeState:
     node = NodeState.__new__(NodeState)
     node.name, node.given, node.base = given.node, given, None
-    node.reachable, node.dark, node.hushed = True, False, False
+    node.reachable, node.dark, node.hushed, node.back_in = True, False, False, 0
     node.boots, node.renamed = 0, 0
     node.busy, node.stubborn, node.bare = frozenset(), frozenset(), frozenset()
     node.cold, node.frozen = frozenset(), frozenset()

@@ -50,6 +50,8 @@ class SimulatedNode:
         if command.node != self.name:
             raise ValueError(f"a command for {command.node} came to {self.name}")
         self._land_what_is_late()
+        for node in self.world.nodes.values():
+            node.comes_nearer()
         self.world.tick()
         fault = self.armed() if self.armed is not None else None
         if fault is None or self.scene is None:

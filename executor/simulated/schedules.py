@@ -46,9 +46,9 @@ def schedule(line: str) -> tuple[Armed, ...]:
     for word in line.split(" + ") if line else ():
         place, colon, name = word.rpartition(":")
         if not colon:
-            raise ValueError(f"{word!r} is not PLACE:FAULT")
+            raise ValueError(f"{word!r} is not PLACE:FAILURE")
         try:
             armed.append(Armed(place, None if name == WISH else fault(name)))
         except KeyError as error:
-            raise ValueError(str(error)) from None
+            raise ValueError(error.args[0]) from None
     return tuple(armed)

@@ -417,7 +417,7 @@ class Trial:
         stop: Run | Stop | None = None
         with suppress(ControllerGoneError):
             stop = walk(self, self.nodes, until=self._looked, pause=_no_time_passes)
-        self.awake = True
+        self.awake = self.view.beside = True
         # Beside another one that is at work neither knows all. And an open end may have been mended while it slept.
         if isinstance(stop, Stop) and not (
             sleeper.wakes or self._ended_by_another() or stop.outcome in OPEN_ENDS

@@ -27,9 +27,11 @@ from planner.plan import (
     NodeOff,
     Plan,
     Restarted,
+    Want,
     What,
+    Wish,
 )
-from planner.verbs import TAKEN_OVER
+from planner.verbs import HALF_UP, NOT_UP, TAKEN_OVER
 
 LUNS, LEDGER, LOSSES, RAN, OTHERS = WORLD = (1, 2, 4, 8, 16)
 TREE, DISK, MOUNTS, RUNNING, STUBBORN, HUSHED = NODE = (32, 64, 128, 256, 512, 1024)
@@ -50,12 +52,15 @@ class View:
         self.was = self.start.nodes[self.source]
         config = self.was.text(vz.config_path(self.ctid)) or ""
         self.areas = {name: vz.areas(self.ctid, config, n.given.vz_conf) for name, n in world.nodes.items()}
-        self.commands = commands_of(plan)
+        self.commands, self.pivot = commands_of(plan), plan.steps[plan.pivot].id
         self.intended: set[Command] = set()  # begun, and not known to be over
         self.others: frozenset[Command] = (
             frozenset()
         )  # what another controller has sent that may be on its way
         self.adopted = False  # its journal was made anew, and knows nothing of what nodes had said
+        self.beside = False  # another controller was at work meanwhile
+        self.pivoted = False  # the pivot has begun
+        self.wished = False  # it was told to go back, before that
         self.taken_over = False  # it has heard that another one is at work, or was
         self.untold = False  # no node knows more of the run than that it was
         self.noted = False  # the former state is known to be on record
@@ -67,6 +72,7 @@ class View:
         self.held: frozenset[str] = (
             frozenset()
         )  # nodes where something could not be unmounted while it was out
+        self.unsure = False  # its answer was no proof that the container does not run
         self.cut_off: frozenset[str] = frozenset()  # nodes that could not be reached while it was out
         self.boots = 0  # of the node that the last command went to, when it went
         self.last = self.source  # that node
@@ -128,7 +134,15 @@ class View:
     def key(self) -> tuple[object, ...]:
         """What is remembered and matters later; what was in the way of the last command and its ``boots`` are not."""
         silent = frozenset(self.silent.items())
-        told = (self.noted, self.adopted, self.untold, self.taken_over)
+        told = (
+            self.noted,
+            self.adopted,
+            self.untold,
+            self.taken_over,
+            self.beside,
+            self.pivoted,
+            self.wished,
+        )
         nodes = (self.off, self.passed_over, self.unanswered, silent)
         return (*told, *nodes, frozenset(self.proved.items()), frozenset(self.intended))
 
@@ -136,24 +150,17 @@ class View:
         """An entry is on disk."""
         match entry:
             case Began(what, at):
-                command = self.commands[what, at]
-                self.intended.add(command)
-                self.boots, self.last = self.world.nodes[command.node].boots, command.node
-                self.hindered, self.cut_off, self.held = False, frozenset(), frozenset()
+                self._begins(what, at)
             case Ended(what, at, Exited(status)):
-                command = self.commands[what, at]
-                # Else the other end of a copy may still be at work, or an earlier settle.
-                if status == 0 or not (command.argv[0] == "copy-tree" or at in self.unanswered):
-                    self.intended.discard(command)
-                self.silent.pop(command.node, None)
-                self.taken_over = self.taken_over or status == TAKEN_OVER
-                if status == 0:
-                    self._succeeded(what, command)
+                self._answers(what, at, status)
             case Ended(What.SETTLE, node, Lost()):
                 self.unanswered |= {node}
                 if self.hindered or self.in_the_way():
                     self.silent[node] = self.silent.get(node, 0) + 1
-            case Restarted():
+            case Wish(Want.UNWIND):
+                self.wished = self.wished or not self.pivoted
+            case Restarted(forward):
+                self.wished = self.wished and not forward
                 self.silent.clear()
                 self.passed_over = frozenset()
             case NodeOff(node):
@@ -166,6 +173,24 @@ class View:
                 self.untold = all(self.commands[What.DO, step].argv[0] == "own" for step in begun)
             case _:
                 pass
+
+    def _begins(self, what: What, at: str) -> None:
+        command = self.commands[what, at]
+        self.intended.add(command)
+        self.pivoted = self.pivoted or (what is What.DO and at == self.pivot)
+        self.boots, self.last = self.world.nodes[command.node].boots, command.node
+        self.hindered, self.cut_off, self.held, self.unsure = False, frozenset(), frozenset(), True
+
+    def _answers(self, what: What, at: str, status: int) -> None:
+        command = self.commands[what, at]
+        # Else the other end of a copy may still be at work, or an earlier settle.
+        if status == 0 or not (command.argv[0] == "copy-tree" or at in self.unanswered):
+            self.intended.discard(command)
+        self.silent.pop(command.node, None)
+        self.taken_over = self.taken_over or status == TAKEN_OVER
+        self.unsure = status not in (NOT_UP, HALF_UP)
+        if status == 0:
+            self._succeeded(what, command)
 
     def _succeeded(self, what: What, command: Command) -> None:
         if what is What.SETTLE:

@@ -71,6 +71,7 @@ class NodeState:
     """One node. See the module's text for the rule that makes ``fork`` cheap."""
 
     __slots__ = (
+        "back_in",
         "bare",
         "base",
         "boots",
@@ -104,6 +105,7 @@ class NodeState:
     renamed: int  # how often its disks were found in another order
     lasting: tuple[Mount, ...]  # mounts that every boot makes again
     reachable: bool
+    back_in: int  # so many commands more have to go out until it can be reached again; 0: it stays as it is
     dark: bool  # without power: nothing runs, nothing answers
     boots: int
     tree: Tree
@@ -142,6 +144,12 @@ class NodeState:
         synced = self.disk is self.tree
         self.put(path, thing)
         self.disk = self.tree if synced else self.disk.put(path, thing)
+
+    def comes_nearer(self) -> None:
+        """One command more has gone out: what keeps it from being reached may be over."""
+        if self.back_in:
+            self.back_in -= 1
+            self.reachable = self.reachable or not self.back_in
 
     def drop(self, path: str) -> None:
         """Remove what is at ``path`` and everything below it."""
@@ -348,6 +356,7 @@ class World:
         """Whatever stood in the way has been mended: networks, busy mounts, hooks, what would not start."""
         for node in self.nodes.values():
             node.reachable, node.busy, node.hushed, node.stubborn = True, frozenset(), False, frozenset()
+            node.back_in = 0
 
     # --- comparing
 
@@ -390,6 +399,7 @@ def _node_key(node: NodeState, names: Mapping[int, Any]) -> tuple[Any, ...]:
         node.boots,
         tuple((name, device.number) for name, device in node.devices.items()) if node.renamed else None,
         node.reachable,
+        node.back_in,
         node.dark,
         _tree_key(node.tree, names),
         "synced" if node.disk is node.tree else _tree_key(node.disk, names),

@@ -332,6 +332,54 @@ def forgets_all_before_it_has_tidied_up(_patch: pytest.MonkeyPatch, plan: Plan) 
     return moved(plan, "disown-hn1", "disown-hn2", before="remove-private", zone=Zone.RETIRE)
 
 
+@noticed("wish-is-ignored", "d2-running", "I8")
+def goes_on_whatever_it_is_told(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Ctrl-C is written down, and that is all."""
+    real = Past.note
+
+    def note(past: Past, entry: Entry) -> None:
+        if not isinstance(entry, Wish):
+            real(past, entry)
+
+    patch.setattr(Past, "note", note)
+    return plan
+
+
+def instead(patch: pytest.MonkeyPatch, of: Outcome, **changes: object) -> None:
+    """Let the engine report another outcome."""
+
+    def told(plan: Plan, past: Past) -> Run | Stop:
+        move = next_move(plan, past)
+        return structs.replace(move, **changes) if isinstance(move, Stop) and move.outcome is of else move
+
+    patch.setattr(engine, "next_move", told)
+
+
+@noticed("something-left-is-not-told", "d2-running", "I8")
+def does_not_say_what_is_left(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """It says that something could not be cleaned up, and not what."""
+    instead(patch, Outcome.UNWOUND_NOT_CLEANED, left=())
+    return plan
+
+
+@noticed("nothing-left-is-called-so", "d2-running", "I8")
+def calls_what_is_clean_not_cleaned(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """All has been taken back, and it says that some of it is still there."""
+    instead(patch, Outcome.UNWOUND, outcome=Outcome.UNWOUND_NOT_CLEANED, left=(plan.steps[0].do,))
+    return plan
+
+
+@noticed("refused-and-left", "d2-running", "I8", after="own-hn2:journal-lost-after")
+def leaves_its_records_where_it_refuses(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Adopted from nodes that know nothing but that it was taken in hand, it does nothing, and calls that refused."""
+
+    def told(plan: Plan, past: Past) -> Run | Stop:
+        return Stop(Outcome.REFUSED, "nothing is known of it", ()) if past.untold else next_move(plan, past)
+
+    patch.setattr(engine, "next_move", told)
+    return plan
+
+
 @noticed("never-says-down", "d2-running", "R12")
 def doubts_what_is_proved(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """A container that is proved not to run, and whose files are safe, is in doubt all the same."""

@@ -10,6 +10,7 @@ from executor.simulated.cells import PASSING, PEOPLE
 from executor.simulated.explore import explore, run_schedule, single_faults
 from executor.simulated.faults import KINDS
 from executor.simulated.loading import Truth
+from executor.simulated.schedules import WISH
 from executor.simulated.verify import Verdict, verdict
 from planner.make import make_plan
 from planner.plan import Began, Outcome, What
@@ -18,20 +19,15 @@ from tests.worlds import EXPLORED, TRUTHS, WORLDS
 
 EARLY: Final = {"own", "note-state", "make-file", "make-dir"}
 LATE: Final = {"release-lock", "remove-dir", "disown"}
+FREEZE: Final = {"hold-lock", "guard-source", "guard-destination", "fence", "stop-container"}
 BY_HAND: Final = {
     "operator-starts-at-source": EARLY,
     "operator-stops-at-source": EARLY,
     "operator-starts-at-destination": LATE - {"release-lock"},
     "operator-stops-at-destination": LATE - {"release-lock"},
     "operator-mounts-at-source": EARLY,
-    "operator-edits-config": {
-        *EARLY,
-        "hold-lock",
-        "guard-source",
-        "guard-destination",
-        "fence",
-        "stop-container",
-    },
+    "operator-edits-config": {*EARLY, *FREEZE, "rename-file"},
+    WISH: {*EARLY, *FREEZE, "rename-file", "copy-tree", "mount-device", "prove-released"},
 }
 """Verbs before which what is done by hand must do something, in one world or another."""
 
