@@ -88,7 +88,11 @@ def tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, upda
 def _tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, update: bool) -> Found:
     path = folder / CASE
     case = _case(path)
-    move = [*split_words(f"{path}: move", case.move), "--simulate", str(folder)]
+    words = split_words(f"{path}: move", case.move)
+    odd = next((word for word in words if word.partition("=")[0] in ("--help", "--simulate")), None)
+    if odd is not None:
+        raise UserError(f"{path}: move: {odd}: a move is CTID DEST and its flags, of the nodes beside it")
+    move = [*words, "--simulate", str(folder)]
     aim = _understood(path, read, move)
     site = SimulatedSite(folder)
     source = aim.source or control.source_of(aim.ctid, site.recorded, aim.destination).node
@@ -107,7 +111,8 @@ def _tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, upd
     against = _differs(folder / PLAN, output.plan_text(plan), update=update)
     said = "planned"
     if not plan.runnable:
-        said = "there is no plan: " + ("so it is expected from now on" if update else f"so {PLAN} expects it")
+        expected = "so it is expected from now on" if update else f"so {PLAN} expects it"
+        said = "there is no plan" + ("" if against else f": {expected}")
     if plan.runnable and case.verify:
         verdict = verification.verified(request, plan, failures=failures)
         said = verification.line(verdict)

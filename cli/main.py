@@ -322,8 +322,10 @@ def verify(
         raise UserError("--update goes with --cases: it writes down the plans that they expect")
     aim = structs.replace(at, ctid=ctid, destination=dest)
     if schedule is not None:
-        if junit is not None:
-            raise UserError("--schedule plays one schedule; --junit goes with a report of all of them")
+        if junit is not None or faults != 1:
+            raise UserError(
+                "--schedule plays one schedule; --junit and --faults go with a report of all of them"
+            )
         raise typer.Exit(commands.play(aim, schedule, json=json))
     raise typer.Exit(commands.verify(aim, failures=faults, json=json, junit=junit))
 

@@ -178,7 +178,10 @@ def i11_recover_ends_it(view: View, stop: Stop) -> str | None:
         return f"after one recover still IN_DOUBT: {stop.because}"
     if stop.outcome is Outcome.DOWN and not view.in_the_way():
         return f"after one recover still DOWN: {stop.because}"
-    if stop.outcome in (Outcome.UNWOUND_NOT_CLEANED, Outcome.MIGRATED_NOT_CLEANED):
+    moved = stop.outcome is Outcome.MIGRATED_NOT_CLEANED
+    if moved and view.world.edited and vz.config_path(view.ctid) in view.world.nodes[view.source].tree:
+        return None  # edited behind the last look at it: it is kept, for a person to see whether it matters
+    if moved or stop.outcome is Outcome.UNWOUND_NOT_CLEANED:
         return f"after one recover still {stop.outcome}: {stop.because}"
     return None
 

@@ -265,6 +265,8 @@ def single_faults(
     else:
         first = start.fork(schedule(after))
         moments = iter(_borders(first, set(), report))
+        if first.armed:
+            raise ValueError(f"{first.armed[0]} was never reached")
         report.violations += tuple(first.violations)
     for moment in moments:
         if until is not None and until <= {violation.invariant for violation in report.violations}:
@@ -284,13 +286,25 @@ def run_schedule(
     """Play exactly one schedule, from the beginning; ``tell``: hears of every entry of its journals.
 
     Raises:
-        ValueError: the line is no schedule, or one of its places is never reached.
+        ValueError: the line is no schedule, or one of its failures can never happen there.
     """
     trial = start_of(request, plan, truth=truth)
     trial.armed, trial.line, trial.on_entry = schedule(line), line, tell
+    too_many: list[str] = []
+
+    def ended(effects: int) -> None:
+        hit = trial.acting
+        if hit is not None and hit.kind.each and (hit.effects or 0) > effects and trial.hit is not None:
+            too_many.append(
+                f"{hit.name}: '{trial.hit.at}' has {effects} effects there, it is never so half done"
+            )
+
+    trial.on_end = ended
     trial.run()
     if trial.armed:
         raise ValueError(f"{trial.armed[0]} was never reached")
+    if too_many:
+        raise ValueError(too_many[0])
     return trial
 
 
