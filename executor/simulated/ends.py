@@ -149,6 +149,12 @@ def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
     return f"{stop.outcome} with every node at hand that is needed: {stop.because}"
 
 
+def _others_in_ours(view: View) -> bool:
+    """Whether somebody made something in a directory that this run made: it cannot be removed, then."""
+    places = ((name, path.rpartition("/")[0]) for name, path, _ in view.world.others)
+    return any(place != OWNERS and place not in view.start.nodes[name].tree for name, place in places)
+
+
 def _two_versions(view: View) -> bool:
     """Edited while its rename was half done: under the one name as it was, under the other as somebody wrote it.
 
@@ -181,6 +187,8 @@ def i11_recover_ends_it(view: View, stop: Stop) -> str | None:
     moved = stop.outcome is Outcome.MIGRATED_NOT_CLEANED
     if moved and view.world.edited and vz.config_path(view.ctid) in view.world.nodes[view.source].tree:
         return None  # edited behind the last look at it: it is kept, for a person to see whether it matters
+    if not moved and _others_in_ours(view):
+        return None
     if moved or stop.outcome is Outcome.UNWOUND_NOT_CLEANED:
         return f"after one recover still {stop.outcome}: {stop.because}"
     return None
