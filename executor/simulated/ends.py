@@ -62,9 +62,8 @@ def i8_a_wish_is_heeded(view: View, stop: Stop) -> str | None:
 
 def _outcome(view: View, stop: Stop) -> str | None:
     match stop.outcome:
-        case Outcome.REFUSED if (
-            view.untold and view.beside
-        ):  # what the other one has begun since is its own to end
+        case Outcome.REFUSED if view.untold and view.beside:
+            # What the other one has begun since is its own to end.
             return _source_has_it(view) and _destination_has_it(view)
         case Outcome.REFUSED if view.untold:
             return nobody_knows(view)
@@ -106,9 +105,8 @@ def _safe_and_released(view: View, stop: Stop, woken: set[str]) -> str | None:
     keeper, other = (view.destination, view.source) if moved else (view.source, view.destination)
     if not view.newest(_files(view, view.world.nodes[keeper])):
         return f"DOWN, but the newest files are not at {keeper}"
-    if (
-        view.lun is None or view.plan.way != "d2" or other in woken
-    ):  # only what is handed over must be released
+    # Only what is handed over must be released.
+    if view.lun is None or view.plan.way != "d2" or other in woken:
         return None
     if view.world.nodes[other].mounts_of(view.lun):
         return f"DOWN, but {other} still has {view.lun} mounted"
@@ -126,27 +124,32 @@ def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
     """
     if stop.outcome not in (Outcome.IN_DOUBT, Outcome.DOWN):
         return None
-    if view.taken_over and not stop.left:  # it waits for nobody: another one ends the run, or has ended it
+    down = stop.outcome is Outcome.DOWN and (view.hindered or view.in_the_way())
+    if down or _is_waited_for(view, stop) or _is_stuck(view, stop) or _two_versions(view):
         return None
-    if (
-        view.untold and stop.left
-    ):  # it may have moved or not: only a person sees (I11: one recover must end it)
-        return None
-    waited_for = {command.node for command in stop.left}
-    given_up = {node for node in waited_for if view.silent.get(node, 0) >= PATIENCE}
-    if waited_for & (view.cut_off | view.cut_off_now() | view.passed_over) or given_up:
-        return None
-    if stop.outcome is Outcome.DOWN and (view.hindered or view.in_the_way()):
-        return None
-    blocking = {s.undo.do for s in view.plan.steps if isinstance(s.undo, Compensation) and s.undo.blocking}
-    stuck = view.held | view.held_now()
-    if view.unsure:  # where it will not start, and the last try did not even say so
-        stuck |= {node.name for node in view.nodes if node.stubborn}
-    if any(command in blocking and command.node in stuck for command in stop.left):
-        return None
-    if _two_versions(view):
+    # Another one ends the run, or has ended it; or all that is known is that it was taken in hand: it may have moved.
+    if (view.taken_over and not stop.left) or (view.untold and stop.left):
         return None
     return f"{stop.outcome} with every node at hand that is needed: {stop.because}"
+
+
+def _is_waited_for(view: View, stop: Stop) -> bool:
+    """Whether what is left needs a node that cannot be reached, or could not for so long that it was given up."""
+    needed = {command.node for command in stop.left}
+    away = view.cut_off | view.cut_off_now() | view.passed_over
+    return bool(needed & away) or any(view.silent.get(node, 0) >= PATIENCE for node in needed)
+
+
+def _is_stuck(view: View, stop: Stop) -> bool:
+    """Whether a blocking undo is left on a node where something holds what it has mounted.
+
+    Or where it will not start, and the last try did not even say that it had not.
+    """
+    blocking = {s.undo.do for s in view.plan.steps if isinstance(s.undo, Compensation) and s.undo.blocking}
+    stuck = view.held | view.held_now()
+    if view.unsure:
+        stuck |= {node.name for node in view.nodes if node.stubborn}
+    return any(command in blocking and command.node in stuck for command in stop.left)
 
 
 def _others_in_ours(view: View) -> bool:

@@ -79,13 +79,25 @@ class Doubting(Rests):
             )
 
 
-@pytest.mark.parametrize(
-    "after", ["", "hide-config:lost-after", "enable:journal-lost-after", "lock-hn2:off-after", *SLEEPS]
-)
-def test_moments_that_are_taken_for_the_same_go_on_alike(after: str, monkeypatch: pytest.MonkeyPatch) -> None:
+ALIKE: Final = [
+    ("d2-stopped", after)
+    for after in ("", "hide-config:lost-after", "enable:journal-lost-after", "lock-hn2:off-after", *SLEEPS)
+]
+WITH_MEMORY: Final = [
+    (world, after)
+    for world in ("a-staged", "b-online", "c-stopped", "d1-suspended", "d2-staged-by-device")
+    for after in ("", "hide-config:lost-after", "lock-hn2:off-after")
+]
+"""With copies and memory; minutes."""
+
+
+@pytest.mark.parametrize(("world", "after"), [*ALIKE, *(WITH_MEMORY if SOAK else [])])
+def test_moments_that_are_taken_for_the_same_go_on_alike(
+    world: str, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(explore, "Rests", Doubting)
     Doubting.met = 0
-    single_faults(WORLDS["d2-stopped"], after=after)
+    single_faults(WORLDS[world], after=after)
     assert Doubting.met > 100
 
 
