@@ -32,6 +32,8 @@ FOUND: Final = {
     # The run ends on a node between its adoption and the first command there.
     "disown-hn1:killed-late-1 + settle/hn1:sleeps-before": "MIGRATED",
     "disown-hn1:late-1 + settle/hn1:journal-lost-before": "MIGRATED",
+    # A node is given up, and is back before that is told: what is left there was never done.
+    "own-hn1:peer-unreachable + settle/hn2#5:unreachable-for-2": "UNWOUND_NOT_CLEANED > REFUSED",
     # Killed between a file's mark and the file; then another makes one of that name.
     "stage-config:killed-half-forward-2 + stage-config#2:another-makes-it": "UNWOUND",
 }
