@@ -19,6 +19,7 @@ from planner.model import Request
 from planner.plan import (
     Adopted,
     Began,
+    Command,
     Ended,
     Entry,
     Exited,
@@ -69,9 +70,10 @@ def played(request: Request, plan: Plan, schedule: str) -> Played:
         UserError: it is no schedule, or the run never comes to one of its places.
     """
     moves: list[str] = []
+    commands = commands_of(plan)
 
     def note(entry: Entry) -> None:
-        moves.extend(_told(plan, entry))
+        moves.extend(_told(plan, commands, entry))
 
     try:
         trial = replay(request, plan, schedule, note)
@@ -84,10 +86,10 @@ def played(request: Request, plan: Plan, schedule: str) -> Played:
     return Played(schedule, tuple(moves), tuple(trial.outcomes), found)
 
 
-def _told(plan: Plan, entry: Entry) -> list[str]:
+def _told(plan: Plan, commands: dict[tuple[What, str], Command], entry: Entry) -> list[str]:
     match entry:
         case Began(what, at):
-            return [output.move_line(plan, Run(what, at, commands_of(plan)[what, at], 0))]
+            return [output.move_line(plan, Run(what, at, commands[what, at], 0))]
         case Ended(_, _, Exited(0)):
             return []
         case Ended(What.PROBE, _, Exited(status)) if status in (YES, NO):

@@ -29,9 +29,7 @@ from executor.simulated.view import (
 from executor.simulated.world import EDIT, FILES
 from planner.model import CONF_DIR
 from planner.parse.config import without_fence
-from planner.plan import (
-    Command,
-)
+from planner.plan import Command
 
 
 def i1_device_on_one_node(view: View) -> str | None:

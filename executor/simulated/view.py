@@ -114,9 +114,10 @@ class View:
 
     def look(self) -> None:
         """While the last command is out."""
-        self.hindered = self.hindered or self.in_the_way()
-        self.cut_off |= self.cut_off_now()
-        self.held |= self.held_now()
+        away, held = self.cut_off_now(), self.held_now()
+        self.hindered = self.hindered or bool(away or held) or any(n.stubborn for n in self.nodes)
+        self.cut_off |= away
+        self.held |= held
 
     def in_the_way(self) -> bool:
         """Whether something keeps a node from doing its part."""
