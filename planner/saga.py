@@ -243,11 +243,14 @@ class Past:
                 self.unwinding = "the controller stopped before the pivot"
 
     def _look_again(self) -> None:
-        """Whoever goes on later must know what the guards prove: the freeze begins anew, unless it froze something."""
+        """Whoever goes on later must know what the guards prove: the freeze begins anew, unless it froze something.
+
+        Then it must know that it still rules: a lock that was lost meanwhile let others start the container.
+        """
         freeze = [step for step in self._plan.steps if step.zone is Zone.FREEZE]
         looks = [n for n, step in enumerate(freeze) if isinstance(step.undo, NothingToUndo)]
-        if not any(step.id in self.done for step in freeze[max(looks, default=-1) + 1 :]):
-            self.done -= {step.id for step in freeze}
+        froze = any(step.id in self.done for step in freeze[max(looks, default=-1) + 1 :])
+        self.done -= {step.id for step in freeze if not froze or step.do.argv[0] == "hold-lock"}
 
     def command(self, what: What, at: str) -> Command:
         """What goes out for a move.

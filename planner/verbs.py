@@ -71,7 +71,10 @@ VERBS: Final[dict[str, Verb]] = {
         _UP,
         "if this run went as far as the freeze, or the node has booted since, the container is in this state again",
     ),
-    "hold-lock": Verb(("ctid", "lockdir"), "a live process of this run holds vzctl's lock"),
+    "hold-lock": Verb(
+        ("ctid", "lockdir"),
+        "a live process of this run holds vzctl's lock; where this run has frozen the container, it has since then",
+    ),
     "release-lock": Verb(("ctid", "lockdir"), "vzctl's lock is not held by this run"),
     # --- files and directories
     "make-file": Verb(

@@ -190,6 +190,8 @@ def i11_recover_ends_it(view: View, stop: Stop) -> str | None:
     moved = stop.outcome is Outcome.MIGRATED_NOT_CLEANED
     if moved and view.world.edited and vz.config_path(view.ctid) in view.world.nodes[view.source].tree:
         return None  # edited behind the last look at it: it is kept, for a person to see whether it matters
+    if moved and view.source in view.world.meddled and view.ctid in view.world.nodes[view.source].roots:
+        return None  # somebody has mounted it at the source by hand: that is not ours to end
     if not moved and _others_in_ours(view):
         return None
     if moved or stop.outcome is Outcome.UNWOUND_NOT_CLEANED:

@@ -222,6 +222,12 @@ def _operator(at: str, does: Callable[..., vz.Effects], **how: bool) -> Action:
     return action
 
 
+def _forces_start(scene: Scene) -> None:
+    """Somebody starts it at the source in spite of the fence, seeing that it is up nowhere."""
+    if scene.ctid not in scene.destination.running:
+        _operator("source", vz.start, force=True)(scene)
+
+
 def _second_run(scene: Scene) -> None:
     """Another controller takes the container in hand on this node, if nobody has."""
     record = f"{OWNERS}/{scene.ctid}"
@@ -361,6 +367,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("will-not-be-removed", before=_no_removals),
     # people
     Kind("operator-starts-at-source", before=_operator("source", vz.start, force=False)),
+    Kind("operator-forces-start-at-source", before=_forces_start),
     Kind("operator-stops-at-source", before=_operator("source", vz.stop)),
     Kind("operator-starts-at-destination", before=_operator("destination", vz.start, force=False)),
     Kind("operator-stops-at-destination", before=_operator("destination", vz.stop)),

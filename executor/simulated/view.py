@@ -205,7 +205,8 @@ class View:
         if command.argv[0] == "note-state":
             self.noted = True
         was_up = self.first in ("running", "mounted")
-        if was_up and command.argv[0] in ("restore-state", "ensure-up", "bring-up"):
+        sure = ("ensure-up", "bring-up", "restore-state") if self.noted else ("ensure-up", "bring-up")
+        if was_up and command.argv[0] in sure:  # of a state that was never noted nothing is made sure
             self.proved[command.node] = self.boots
 
     def private(self, node: str) -> str:

@@ -1,5 +1,6 @@
 # shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
 # hold-lock CTID LOCKDIR: a process of ours on this node, since [seen] vzctl asks whether the PID lives here
+# Once the container is frozen it is never taken anew: whoever had it meanwhile may have started the container.
 lock=$2/$1.lck
 pid=
 if [ -f "$run/holder" ]; then
@@ -12,6 +13,8 @@ if [ -f "$run/holder" ]; then
     fi
 fi
 [ -z "$pid" ] || [ "$(first_line "$lock")" != "$pid" ] || exit 0
+[ ! -f "$run/frozen" ] ||
+    die "vzctl's lock on $1 was lost since it was frozen, as by a power cut: somebody may have started it meanwhile"
 if [ -z "$pid" ]; then
     # The holder lives on only if it hears "go", which it is told once its number is on record; if this verb ends before,
     # it reads the end of the pipe and goes too. So none is ever left that nobody knows of.

@@ -881,6 +881,34 @@ def locks_with_a_file_that_may_be_empty_after_a_power_cut(patch: pytest.MonkeyPa
     return plan
 
 
+@noticed("lost-lock", "a-running", "I2", "I4", after="copy-last:reboot-before-forward")
+def goes_on_with_a_lock_that_was_lost(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """After a power cut a run goes forward, although anybody may have started the container meanwhile."""
+    real = TWINS["hold-lock"]
+
+    def hold(here: Here, *operands: str) -> Twin:
+        here.node.drop(f"{here.folder}/frozen")
+        return (yield from real(here, *operands))
+
+    patch.setitem(TWINS, "hold-lock", hold)
+    return plan
+
+
+@noticed("lock-not-asked", "a-stopped", "I2", "I3", after="hide-config:reboot-before-forward")
+def goes_on_without_asking_for_its_lock(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Whoever takes a run forward does not look whether it still holds the lock."""
+    real = Past._look_again
+
+    def look(self: Past) -> None:
+        locks = {step.id for step in plan.steps if step.do.argv[0] == "hold-lock"} & self.done
+        real(self)
+        if any(step.id in self.done for step in plan.steps if step.do.argv[0] == "fence"):
+            self.done |= locks
+
+    patch.setattr(Past, "_look_again", look)
+    return plan
+
+
 LEFT_UNSYNCED: Final = {
     "make-file": ("a-running", ""),
     "make-dir": ("a-running", ""),

@@ -22,6 +22,7 @@ LATE: Final = {"release-lock", "remove-dir", "disown"}
 FREEZE: Final = {"hold-lock", "guard-source", "guard-destination", "fence", "stop-container"}
 BY_HAND: Final = {
     "operator-starts-at-source": EARLY,
+    "operator-forces-start-at-source": {*EARLY, "settle"},
     "operator-stops-at-source": EARLY,
     "operator-starts-at-destination": LATE - {"release-lock"},
     "operator-stops-at-destination": LATE - {"release-lock"},
@@ -64,8 +65,9 @@ MANY: Final = (
     ("b-running", "bring-up:will-not-start"),
     ("d2-running", "stop:fails-after"),
     ("c-stopped", "enable:fails-before"),
+    ("a-running", "copy-last:reboot-before-forward"),
 )
-"""Worlds that have every verb between them; and what lets them unwind."""
+"""Worlds that have every verb between them; and what lets them unwind, or takes the lock away."""
 
 TAKES_MORE: Final = {
     *(("busy-once", verb) for verb in ("bring-up", "ensure-up", "restore-state", "empty-claimed")),

@@ -110,6 +110,27 @@ def test_a_run_that_is_told_to_go_forward_is_completed(at: str, tmp_path: Path) 
         assert_moved(box, driver, hash_before)
 
 
+def test_what_somebody_may_have_started_after_a_power_cut_is_not_taken_forward(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+        with pytest.raises(Gone):
+            driver.apply({(What.DO, "hide-config"): dies})
+        (run,) = list_runs(driver.state)
+        box.reboot("hn1")
+        box.hn1.sh(f"vzctl start {CTID} --force")
+        stop = driver.recover(run, towards=Towards.FORWARD)
+        assert stop.outcome is Outcome.UNWOUND
+        assert "vzctl's lock on 123 was lost since it was frozen" in stop.because
+        after = driver.facts()
+        stayed = after["hn1"].container(CTID)
+        assert stayed is not None
+        assert stayed.state is State.RUNNING
+        assert after["hn2"].container(CTID) is None
+        numbers = counter(box.hn1, PRIVATE)
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert leftovers(box) == []
+
+
 def test_what_is_taken_back_cannot_go_forward_and_what_has_moved_cannot_go_back(tmp_path: Path) -> None:
     with Sandbox("san") as box:
         driver = Driver(box, tmp_path)

@@ -651,6 +651,12 @@ def test_who_goes_on_looks_again_unless_something_is_frozen() -> None:
     owned_ = done("own-src", "own-dst")
     expect(next_of(made, *owned_, *done("lock", "guard"), *on), What.DO, "lock")
     expect(next_of(made, *owned_, *done("lock", "guard", "fence"), *on), What.DO, "stop")
+    # And that nobody could start it meanwhile.
+    lock = structs.replace(made.steps[2], do=command("src", "hold-lock", "123", "/vz/lock"))
+    locked = structs.replace(made, steps=(*made.steps[:2], lock, *made.steps[3:]))
+    assert lock.id == "lock"
+    expect(next_of(locked, *owned_, *done("lock", "guard", "fence"), *on), What.DO, "lock")
+    expect(next_of(locked, *owned_, *done("lock", "guard", "fence", "stop"), *on), What.DO, "lock")
     blind = frozen_by(
         step("fence", "src", Zone.FREEZE, must=True), step("stop", "src", Zone.FREEZE, must=True)
     )

@@ -25,7 +25,7 @@ from executor.shell import KEEP_BYTES, ShellNode
 from planner.codec import text_sha256
 from planner.parse.config import FENCE
 from planner.plan import Command, Exited, Lost
-from planner.verbs import AUTO_PASSES, REFUSED, TAKEN_OVER, UNFIT
+from planner.verbs import ANY_CONTENT, AUTO_PASSES, REFUSED, TAKEN_OVER, UNFIT
 from tests import rhel6
 
 CTID = "4000000001"  # no container has so high a number
@@ -953,6 +953,21 @@ def test_a_note_of_the_run_is_whole_or_as_it_was(here: Here, owned: ShellNode) -
     later = here.session(generation=2)
     assert is_refused(run(later, "settle"), "cannot write")
     assert (here.folder / "generation").read_text() == before
+
+
+def test_once_it_is_frozen_a_lock_that_was_lost_is_not_taken_anew(
+    here: Here, owned: ShellNode, ended: list[int]
+) -> None:
+    lock = here.tmp / f"{CTID}.lck"
+    assert run(owned, "hold-lock", CTID, here.tmp) == Exited(0)
+    ended.append(here.holder)
+    config = here.tmp / f"{CTID}.conf"
+    config.write_text("ONBOOT=yes\n")
+    assert run(owned, "fence", config, ANY_CONTENT, stdin="DISABLED=yes\n") == Exited(0)
+    assert run(owned, "hold-lock", CTID, here.tmp) == Exited(0)  # it never was anybody else's
+    lock.unlink()
+    assert fails(run(owned, "hold-lock", CTID, here.tmp), "was lost since it was frozen")
+    assert not lock.exists()
 
 
 def test_a_holder_that_has_died_is_replaced(here: Here, owned: ShellNode, ended: list[int]) -> None:

@@ -123,6 +123,11 @@ def hold_lock(here: Here, ctid: str, lockdir: str) -> Twin:
         yield
         yield from here.sync()
         other = None
+    if here.note("frozen") is not None:
+        return die(
+            f"vzctl's lock on {ctid} was lost since it was frozen, as by a power cut: somebody may have started it "
+            "meanwhile"
+        )
     if other is not None and other in node.living:
         return die(f"vzctl's lock is held by process {other}")
     pid = f"holder of {here.run} since boot {node.boots}"
