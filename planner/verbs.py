@@ -87,10 +87,15 @@ VERBS: Final[dict[str, Verb]] = {
         ("old", "new", "sha256"),
         "the file, with this content, has the new name and the old one is free; never overwrites",
     ),
+    "hide-config": Verb(
+        ("ctid", "root", "config", "backup", "sha256"),
+        "as rename-file, of the config of a container that is down, with nothing of it mounted, before and after",
+    ),
     "remove-dir": Verb(("path",), "no directory is at path: an empty one that is no mount point was removed"),
     "retire-area": Verb(
-        ("ctid", "private", "aside"),
-        "the private area is gone: no mount in it, no config for it; renamed aside, then deleted in its filesystem",
+        ("ctid", "private", "root", "aside"),
+        "the private area is gone: no mount in it or of it, no config for it; renamed aside, then deleted in its "
+        "filesystem",
     ),
     "fence": Verb(
         ("config", "sha256"),

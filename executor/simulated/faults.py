@@ -208,7 +208,7 @@ def _edits_config(scene: Scene) -> None:
         scene.world.edited = True
 
 
-def _operator(at: str, does: Callable[..., vz.Effects], **how: bool) -> Action:
+def _operator(at: str, does: Callable[..., vz.Effects], *, skiplock: bool = False, **how: bool) -> Action:
     """What somebody does by hand with vzctl, on the source or the destination, if that has power."""
 
     def action(scene: Scene) -> None:
@@ -216,16 +216,16 @@ def _operator(at: str, does: Callable[..., vz.Effects], **how: bool) -> Action:
         if node.dark:
             return
         scene.world.meddled |= {node.name}
-        for _ in does(scene.world, node, scene.ctid, skiplock=False, **how):
+        for _ in does(scene.world, node, scene.ctid, skiplock=skiplock, **how):
             pass
 
     return action
 
 
 def _forces_start(scene: Scene) -> None:
-    """Somebody starts it at the source in spite of the fence, seeing that it is up nowhere."""
-    if scene.ctid not in scene.destination.running:
-        _operator("source", vz.start, force=True)(scene)
+    """Somebody starts it at the source in spite of fence and lock, as long as it has never run at the destination."""
+    if (scene.destination.name, scene.ctid) not in scene.world.ran:
+        _operator("source", vz.start, force=True, skiplock=True)(scene)
 
 
 def _second_run(scene: Scene) -> None:

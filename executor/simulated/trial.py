@@ -214,7 +214,6 @@ class Trial:
         if then is not Then.ADOPT:
             self.restart(forward=then is Then.FORWARD and may_go_forward(self.past))
         elif not self._adopt():
-            self._check("I8", nobody_knows(self.view))
             return False
         self.recoveries += 1
         if not self.armed:
@@ -263,7 +262,8 @@ class Trial:
         """A new journal, from what the nodes know of the run; False: none that can be asked knows of it."""
         logs = self._logs()
         knows = next((name for name, log in logs.items() if log), None)
-        if knows is None:
+        if knows is None:  # so it is never judged by an outcome
+            self._check("I8", nobody_knows(self.view))
             return False
         self.past, self.entries, self.compared = Past(self.plan), [Opened(RUN, self.plan)], set()
         self.generation += 1

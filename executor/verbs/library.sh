@@ -397,13 +397,40 @@ stop_container() { # CTID PRIVATE ROOT: exit statuses of vzctl are not believed;
 
 take_off() { # CTID ROOT: nothing of it runs; nothing of it stays mounted, either
     [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
+    is_down "$1"
+    nothing_in "$2"
+    sync
+}
+
+is_down() { # CTID: by vzctl's own words
     case $(state_of "$1") in
         stopped | suspended | deleted) ;;
         *) die "container $1 is still $(state_of "$1")" ;;
     esac
-    [ -z "$(mounted_at "$2")" ] || die "$2 is still mounted"
-    ! rooted_in "$2" || die "a process still lives in $2"
-    sync
+}
+
+nothing_in() { # ROOT: no mount, no process; also of a container whose config vzctl does not see any more
+    [ -z "$(mounted_at "$1")" ] || die "$1 is still mounted"
+    ! rooted_in "$1" || die "a process still lives in $1"
+}
+
+rename_file() { # OLD NEW SHA256: by link and unlink, since mv would overwrite
+    if there "$2"; then
+        if there "$1"; then
+            same_file "$1" "$2" || die "$1 and $2 are both there, and differ: see which is right, and remove the other"
+            rm -f -- "$1" || die "$1 cannot be removed"
+        fi
+    elif [ -L "$1" ] && [ "$3" = - ] && [ "${1%.conf*}" = "$1" ]; then # an action script may be a link, a config not
+        mv -n -- "$1" "$2"
+        there "$2" && ! there "$1" || die "$1 cannot be renamed"
+    else
+        [ -f "$1" ] && [ ! -L "$1" ] || die "$1 is not a file"
+        has_content "$1" "$3" || die "$1 was changed by someone meanwhile"
+        ln -- "$1" "$2" || die "$2 cannot be made"
+        sync
+        rm -f -- "$1" || die "$1 cannot be removed"
+    fi
+    sync # [seen] a rename and a power cut at once, and the old name is back
 }
 
 ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE DUMPFILE; see ensure-up

@@ -118,7 +118,8 @@ def put_config_away(at: Situation, backup: str) -> Step:
 
 def _hidden(at: Situation, backup: str) -> Command:
     was = text_sha256(fence_at(at, at.source) + at.config)
-    return command(at.source, "rename-file", at.config_path, backup, was, deadline_s=SLOW_S)
+    operands = (at.ctid, at.source.root, at.config_path, backup, was)
+    return command(at.source, "hide-config", *operands, deadline_s=SLOW_S)
 
 
 def activate_config(at: Situation) -> Step:
@@ -183,7 +184,7 @@ def retire_area(at: Situation, aside: str) -> Step:
         id="retire-private",
         title=f"delete {side.private}",
         zone=Zone.RETIRE,
-        do=command(side, "retire-area", at.ctid, side.private, aside, deadline_s=SLOW_S * 12),
+        do=command(side, "retire-area", at.ctid, side.private, side.root, aside, deadline_s=SLOW_S * 12),
         undo=ONLY_FORWARD,
     )
 

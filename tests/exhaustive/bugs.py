@@ -119,6 +119,17 @@ def get(plan: Plan, step_id: str) -> Step:
     return next(step for step in plan.steps if step.id == step_id)
 
 
+@noticed("hides-what-is-up", "a-running", "I2", "I4")
+def hides_what_is_up(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The config gets another name although somebody has started the container in spite of fence and lock."""
+
+    def hide(here: Here, _ctid: str, _root: str, *names: str) -> Twin:
+        return (yield from files.rename_file(here, *names))
+
+    patch.setitem(TWINS, "hide-config", hide)
+    return plan
+
+
 def operand(plan: Plan, step_id: str, number: int, value: str) -> Plan:
     """The plan with one operand of a step's verb changed."""
     argv = list(get(plan, step_id).do.argv)
@@ -278,13 +289,13 @@ def does_not_bring_the_former_state_back(patch: pytest.MonkeyPatch, plan: Plan) 
     return plan
 
 
-@noticed("N07", "a-running", "I2", after="hide-config:killed-after-forward", beside=no_fence)
+@noticed("N07", "a-running", "I2", beside=no_fence)
 def old_name_comes_back_after_a_power_cut(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The config is hidden, but not on the disk; allowed to start, it is on both nodes after a power cut."""
-    return unsynced("rename-file")(patch, plan)
+    return unsynced("hide-config")(patch, plan)
 
 
-@noticed("N08", "d2-running", "I1")
+@noticed("N08", "d2-running", "I1", beside=hides_what_is_up)
 def proves_before_it_fences(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """Proved released, then forbidden and hidden; in between no lock keeps others out, and a mount asks nothing."""
     plan = moved(plan, "fence", "hide-config", before="mount-destination", zone=Zone.TRANSFER)
@@ -777,7 +788,7 @@ def restart_trusts_what_was_settled(patch: pytest.MonkeyPatch, plan: Plan) -> Pl
 # --- the wrapper ------------------------------------------------------------------------------------------------
 
 
-@noticed("boot-not-checked", "a-stopped", "I2")
+@noticed("boot-not-checked", "a-stopped", "I2", beside=hides_what_is_up)
 def boot_is_not_checked(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """A session that connects again by itself does not see that its node has booted, and the wrapper does not look."""
 
@@ -881,7 +892,14 @@ def locks_with_a_file_that_may_be_empty_after_a_power_cut(patch: pytest.MonkeyPa
     return plan
 
 
-@noticed("lost-lock", "a-running", "I2", "I4", after="copy-last:reboot-before-forward")
+@noticed(
+    "lost-lock",
+    "a-running",
+    "I2",
+    "I4",
+    after="copy-last:reboot-before-forward",
+    beside=hides_what_is_up,
+)
 def goes_on_with_a_lock_that_was_lost(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """After a power cut a run goes forward, although anybody may have started the container meanwhile."""
     real = TWINS["hold-lock"]
@@ -894,7 +912,14 @@ def goes_on_with_a_lock_that_was_lost(patch: pytest.MonkeyPatch, plan: Plan) -> 
     return plan
 
 
-@noticed("lock-not-asked", "a-stopped", "I2", "I3", after="hide-config:reboot-before-forward")
+@noticed(
+    "lock-not-asked",
+    "a-stopped",
+    "I2",
+    "I3",
+    after="hide-config:reboot-before-forward",
+    beside=hides_what_is_up,
+)
 def goes_on_without_asking_for_its_lock(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """Whoever takes a run forward does not look whether it still holds the lock."""
     real = Past._look_again
@@ -1056,7 +1081,7 @@ def dump_device_is_left_mounted(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return without(plan, "clear-dump", "remove-dump-place")
 
 
-@noticed("config-gone-before-kill", "a-staged", "I11")
+@noticed("config-gone-before-kill", "a-staged", "I11", beside=hides_what_is_up)
 def config_goes_although_the_frozen_one_could_not_be_ended(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """Without its config vzctl cannot end it any more."""
     return changed(plan, "kill", frees=False)
@@ -1191,7 +1216,7 @@ def release_is_not_proved(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return plan
 
 
-@noticed("looks-never", "a-mounted", "I11")
+@noticed("looks-never", "a-mounted", "I11", beside=hides_what_is_up)
 def stopped_is_not_looked_at(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """``vzctl stop`` said 0, so the container is taken to be down."""
 
@@ -1213,13 +1238,13 @@ def challenge_is_skipped(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return without(plan, "note-superblock", "see-mounted")
 
 
-@noticed("guards-left-out", "a-stopped", "I3")
+@noticed("guards-left-out", "a-stopped", "I3", beside=hides_what_is_up)
 def guards_are_left_out(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """What was true when the plan was made is not looked at again before the freeze."""
     return without(plan, "guard-source", "guard-destination")
 
 
-@noticed("lock-left-out", "a-stopped", "I3")
+@noticed("lock-left-out", "a-stopped", "I3", beside=hides_what_is_up)
 def vzctls_lock_is_not_held(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """Nothing keeps vzctl from starting the container between the last look and the fence."""
     return without(plan, "lock-hn1", "lock-hn2")

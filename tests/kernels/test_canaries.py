@@ -45,7 +45,7 @@ NO_FLUSH = {  # in none: one that flushes later would have what is mounted by th
 NO_SYNC = """sync() { :; }
 dd() { case " $* " in *" if="*) command dd "$@" ;; *" oflag=append "*) cat >>"${1#of=}" ;; *) cat >"${1#of=}" ;; esac; }
 """
-NO_FENCE = dict.fromkeys(("fence", "rename-file"), '[ "$(uname -n)" != hn1 ] || exit 0')
+NO_FENCE = dict.fromkeys(("fence", "rename-file", "hide-config"), '[ "$(uname -n)" != hn1 ] || exit 0')
 
 
 @pytest.fixture

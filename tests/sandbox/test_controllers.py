@@ -93,6 +93,17 @@ def assert_moved(box: Sandbox, driver: Driver, hash_before: str) -> None:
     assert leftovers(box) == []
 
 
+def assert_stayed(box: Sandbox, driver: Driver) -> None:
+    after = driver.facts()
+    stayed = after["hn1"].container(CTID)
+    assert stayed is not None
+    assert stayed.state is State.RUNNING
+    assert after["hn2"].container(CTID) is None
+    numbers = counter(box.hn1, PRIVATE)
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert leftovers(box) == []
+
+
 # --- recover, and which way
 
 
@@ -110,6 +121,16 @@ def test_a_run_that_is_told_to_go_forward_is_completed(at: str, tmp_path: Path) 
         assert_moved(box, driver, hash_before)
 
 
+def test_what_somebody_starts_by_force_while_it_is_moved_stays_where_it_is(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+        started = {(What.DO, "copy-last"): lambda: box.hn1.sh(f"vzctl --skiplock start {CTID} --force")}
+        stop, _, _ = driver.apply(started)
+        assert stop.outcome is Outcome.UNWOUND
+        assert "container 123 is still running" in stop.because
+        assert_stayed(box, driver)
+
+
 def test_what_somebody_may_have_started_after_a_power_cut_is_not_taken_forward(tmp_path: Path) -> None:
     with Sandbox("shared") as box:
         driver = Driver(box, tmp_path)
@@ -121,14 +142,7 @@ def test_what_somebody_may_have_started_after_a_power_cut_is_not_taken_forward(t
         stop = driver.recover(run, towards=Towards.FORWARD)
         assert stop.outcome is Outcome.UNWOUND
         assert "vzctl's lock on 123 was lost since it was frozen" in stop.because
-        after = driver.facts()
-        stayed = after["hn1"].container(CTID)
-        assert stayed is not None
-        assert stayed.state is State.RUNNING
-        assert after["hn2"].container(CTID) is None
-        numbers = counter(box.hn1, PRIVATE)
-        assert numbers == list(range(1, len(numbers) + 1))
-        assert leftovers(box) == []
+        assert_stayed(box, driver)
 
 
 def test_what_is_taken_back_cannot_go_forward_and_what_has_moved_cannot_go_back(tmp_path: Path) -> None:

@@ -278,7 +278,7 @@ def test_an_undo_that_was_killed_at_a_sync_has_done_what_its_twin_has(
 def test_a_container_that_was_mounted_by_hand_without_its_device_gets_it_back(tmp_path: Path) -> None:
     with both("d2", State.MOUNTED, tmp_path) as nodes:
         steps = list(itertools.takewhile(lambda step: step.zone is not Zone.PIVOT, nodes.plan.steps))
-        done = list(itertools.takewhile(lambda step: step.do.argv[0] != "rename-file", steps))
+        done = list(itertools.takewhile(lambda step: step.do.argv[0] != "hide-config", steps))
         for step in done:
             nodes.run(step.do)
         # Its premount hook does nothing, and says that all is well ([seen] of a hook that hides its failure).

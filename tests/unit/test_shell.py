@@ -95,6 +95,12 @@ class Here:
         )
         dd.chmod(0o755)
 
+    def vzctl_says(self, status: str) -> None:
+        """There is a vzctl, of which nothing but this is to be had."""
+        vzctl = self._path / "vzctl"
+        vzctl.write_text(f"#!/bin/sh\necho '{status}'\n")
+        vzctl.chmod(0o755)
+
     @property
     def folder(self) -> Path:
         return self.home / "node" / RUN
@@ -955,6 +961,26 @@ def test_a_note_of_the_run_is_whole_or_as_it_was(here: Here, owned: ShellNode) -
     assert (here.folder / "generation").read_text() == before
 
 
+def test_what_is_up_is_neither_hidden_nor_deleted(here: Here, owned: ShellNode) -> None:
+    config, backup, private = here.tmp / f"{CTID}.conf", here.tmp / "backup", here.tmp / "private"
+    config.write_text("ONBOOT=yes\n")
+    private.mkdir()
+    here.vzctl_says(f"CTID {CTID} exist mounted running")
+    hide = ("hide-config", CTID, here.tmp / "root", config, backup, ANY_CONTENT)
+    assert fails(run(owned, *hide), f"container {CTID} is still running")
+    # Whatever vzctl says: something is mounted there, and it lives on what is to be deleted.
+    here.vzctl_says(f"CTID {CTID} deleted unmounted down")
+    assert fails(run(owned, "hide-config", CTID, "/", config, backup, ANY_CONTENT), "/ is still mounted")
+    assert config.exists()
+    assert not backup.exists()
+    assert fails(run(owned, "retire-area", CTID, private, "/", here.tmp / "aside"), "/ is still mounted")
+    assert private.is_dir()
+    assert run(owned, *hide) == Exited(0)
+    assert run(owned, *hide) == Exited(0)
+    assert backup.exists()
+    assert not config.exists()
+
+
 def test_once_it_is_frozen_a_lock_that_was_lost_is_not_taken_anew(
     here: Here, owned: ShellNode, ended: list[int]
 ) -> None:
@@ -1055,7 +1081,8 @@ def test_what_took_the_place_of_what_was_made_is_not_entered(
         assert not made.is_symlink()
     link = here.tmp / "private"
     link.symlink_to(outside)
-    assert fails(run(owned, "retire-area", CTID, link, here.tmp / "aside"), "is not a directory")
+    unused = here.tmp / "root"
+    assert fails(run(owned, "retire-area", CTID, link, unused, here.tmp / "aside"), "is not a directory")
     looked = run(owned, "guard-destination", CTID, link, "-", "-", here.tmp / "dump")
     assert status(looked) == UNFIT
     assert isinstance(looked, Exited)

@@ -581,9 +581,10 @@ def test_all_that_is_put_aside_gets_one_ending_that_nothing_has_yet(
         "hn2", ("make-file", "/etc/vz/conf/123.mount", "0755"), script.text or "", brought.do.deadline_s
     )
     assert "retire-123.mount" in {s.id for s in plan.steps}
-    renamed = {s.do.argv[1]: s.do.argv[2] for s in plan.steps if s.do.argv[0] == "rename-file"}
-    for name in ("123.conf", "123.mount"):
-        assert renamed[f"/etc/vz/conf/{name}"] == f"/etc/vz/conf/{name}{suffix}"
+    old = {s.id: s.do.argv for s in plan.steps if s.do.node == "hn1"}
+    for step, name in (("hide-config", "123.conf"), ("retire-123.mount", "123.mount")):
+        path = f"/etc/vz/conf/{name}"
+        assert old[step][old[step].index(path) + 1] == f"{path}{suffix}"
 
 
 def test_a_stopped_container_whose_device_is_mounted_all_the_same_is_challenged_as_one_that_is_up() -> None:

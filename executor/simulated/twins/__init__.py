@@ -21,6 +21,7 @@ TWINS: Final[dict[str, Callable[..., Twin]]] = {
     "remove-made": files.remove_made,
     "remove-made-tree": files.remove_made_tree,
     "rename-file": files.rename_file,
+    "hide-config": files.hide_config,
     "remove-dir": files.remove_dir,
     "retire-area": files.retire_area,
     "fence": files.fence,

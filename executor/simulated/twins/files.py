@@ -6,6 +6,7 @@ from collections.abc import Generator
 
 from executor.simulated.tree import Dir, File
 from executor.simulated.twins.here import DONE, End, Here, Twin, die, of_this_run
+from executor.simulated.twins.storage import is_up
 from executor.simulated.vz import config_path
 from planner.codec import text_sha256
 from planner.verbs import ANY_CONTENT
@@ -154,14 +155,27 @@ def rename_file(here: Here, old: str, new: str, sha256: str) -> Twin:
     return DONE
 
 
-def retire_area(here: Here, ctid: str, private: str, aside: str) -> Twin:
+def hide_config(here: Here, ctid: str, root: str, config: str, backup: str, sha256: str) -> Twin:
+    """Only of a container that is down: no fence and no lock keeps anybody from starting it by force."""
+    return is_up(here, int(ctid)) or (yield from rename_file(here, config, backup, sha256))
+
+
+def _may_be_used(here: Here, ctid: int, private: str, root: str, aside: str) -> str | None:
+    """What says that an area is still needed, or may be."""
+    node = here.node
+    if config_path(ctid) in node.tree:
+        return f"{config_path(ctid)} is there: the container may still be used here"
+    if ctid in node.roots:
+        return f"{root} is still mounted"
+    held = (place for place in (private, aside) if node.mounts_within(place))
+    return next((f"still mounted: {node.mounts_within(place)}" for place in held), None)
+
+
+def retire_area(here: Here, ctid: str, private: str, root: str, aside: str) -> Twin:
     """Renamed aside, then deleted; never while a config or a mount says that it may be used."""
     node = here.node
-    if config_path(int(ctid)) in node.tree:
-        return die(f"{config_path(int(ctid))} is there: the container may still be used here")
-    for place in (private, aside):
-        if node.mounts_within(place):
-            return die(f"still mounted: {node.mounts_within(place)}")
+    if (used := _may_be_used(here, int(ctid), private, root, aside)) is not None:
+        return die(used)
     if private in node.tree:
         if not node.is_dir(private):
             return die(f"{private} is not a directory")

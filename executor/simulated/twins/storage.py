@@ -274,8 +274,14 @@ def take_off(here: Here, ctid: int) -> Twin:
     """Nothing of a container runs; nothing of it stays mounted, either."""
     if vz.state_of(here.node, ctid) is State.MOUNTED:
         yield from vz.unmount_root(here.world, here.node, ctid)
-    state = vz.state_of(here.node, ctid)
-    if state not in (State.STOPPED, State.SUSPENDED, State.DELETED):
-        return die(f"container {ctid} is still {state}")
+    if (up := is_up(here, ctid)) is not None:
+        return up
     yield from here.sync()
     return DONE
+
+
+def is_up(here: Here, ctid: int) -> End | None:
+    """Why it is not down; None: nothing of it runs or is mounted."""
+    state = vz.state_of(here.node, ctid)
+    down = state in (State.STOPPED, State.SUSPENDED, State.DELETED)
+    return None if down else die(f"container {ctid} is still {state}")
