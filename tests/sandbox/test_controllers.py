@@ -124,8 +124,11 @@ def test_a_run_that_is_told_to_go_forward_is_completed(at: str, tmp_path: Path) 
 def test_what_somebody_starts_by_force_while_it_is_moved_stays_where_it_is(tmp_path: Path) -> None:
     with Sandbox("shared") as box:
         driver = Driver(box, tmp_path)
-        started = {(What.DO, "copy-last"): lambda: box.hn1.sh(f"vzctl --skiplock start {CTID} --force")}
-        stop, _, _ = driver.apply(started)
+
+        def starts() -> None:
+            box.hn1.sh(f"vzctl --skiplock start {CTID} --force")
+
+        stop, _, _ = driver.apply({(What.DO, "copy-last"): starts})
         assert stop.outcome is Outcome.UNWOUND
         assert "container 123 is still running" in stop.because
         assert_stayed(box, driver)
