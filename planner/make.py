@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import structs
 
 from planner.checks import OF_NODES, OF_SITUATION
@@ -15,6 +17,10 @@ from planner.steps import SLOW_S
 from planner.ways import Way, choose
 
 
+OTHERS_OWN: Final = frozenset({"same-node", "run-open"})
+"""What else is in the way is the container's own then, or another run's: locks, files, the fence; not to be removed."""
+
+
 def make_plan(request: Request) -> Plan:
     """The plan for a request; with findings and no steps if something forbids it. Same request, same bytes."""
     request = structs.replace(
@@ -24,8 +30,8 @@ def make_plan(request: Request) -> Plan:
         others=tuple(sorted((facts.in_order() for facts in request.others), key=lambda facts: facts.node)),
     )
     findings = [finding for check in OF_NODES for finding in check(request)]
-    if any(f.code == "same-node" for f in findings):
-        return _plan(request, None, None, (), findings)  # whatever else is there is the container's own
+    if any(f.code in OTHERS_OWN for f in findings):
+        return _plan(request, None, None, (), findings)
     at = read(request)
     if not isinstance(at, Situation):
         return _plan(request, None, None, (), [*findings, *at])

@@ -473,6 +473,15 @@ def test_an_owner_record_of_another_container_does_no_harm() -> None:
     assert said(at_source(SHARED, having(owners=(Owner(101, "r", "c:/s"),))), "run-open") == []
 
 
+def test_nobody_is_told_to_take_away_what_an_open_run_has_made() -> None:
+    held = having(
+        owners=(Owner(CTID, "20260314-030000-a1b2c3", "ops:/var/lib/vzplan"),), locks=(Lock(CTID, Known.YES),)
+    )
+    (finding,) = found(at_source(SHARED, config(FENCE), held))
+    assert finding.code == "run-open"
+    assert "vzplan recover 20260314-030000-a1b2c3 --adopt hn1" in finding.remedy
+
+
 def test_a_script_with_a_nul_byte_is_no_text() -> None:
     for text in ("a\0b", "\0", "#!/bin/sh\n\0"):
         odd = at_source(SHARED, script("123.mount", text))
