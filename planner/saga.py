@@ -448,13 +448,14 @@ def _halted(plan: Plan, past: Past, step: Step, undo: Compensation) -> Stop:
     remaining = _remaining(plan, past)
     outcomes = past.failures.get((What.UNDO, step.id), [])
     node, cause = undo.do.node, past.unwinding or "the run could not go on"
+    back = f"'{undo.title}' (of '{step.title}')"
     if node not in past.unsettled and outcomes and _does_not_run(outcomes[-1]) and node == plan.asked.source:
         safe = f"{cause}; the data is safe on {node}, released elsewhere"
-        because = f"{safe}, but '{undo.title}' did not work: {words(outcomes[-1])}"
+        because = f"{safe}, but {back} did not work: {words(outcomes[-1])}"
         return Stop(Outcome.DOWN, because, remaining)
     silent = f"{node} is off" if node in past.off else f"{node} cannot be settled"
     why = words(outcomes[-1]) if outcomes else silent
-    return Stop(Outcome.IN_DOUBT, f"{cause}; then '{undo.title}' on {node}: {why}", remaining)
+    return Stop(Outcome.IN_DOUBT, f"{cause}; then {back} on {node}: {why}", remaining)
 
 
 def _retire(plan: Plan, past: Past) -> Run | Stop:

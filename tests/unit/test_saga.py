@@ -828,16 +828,16 @@ def test_a_run_that_is_taken_up_goes_on_or_back_as_far_as_that_is_possible(
 def test_what_halts_the_way_back_is_told_with_what_led_to_it() -> None:
     halted = [*done("own"), *ran(What.DO, "stop", FAILED), *ran(What.UNDO, "stop", FAILED, len(PAUSES_S))]
     end = stopped(move(*halted), Outcome.IN_DOUBT)
-    assert end.because == "stop on src: it broke; then 'undo stop' on src: it broke"
+    assert end.because == "stop on src: it broke; then 'undo stop' (of 'stop') on src: it broke"
     not_up = Exited(NOT_UP, err="no memory")
     down = [*done("own"), *ran(What.DO, "stop", FAILED), *ran(What.UNDO, "stop", not_up, len(PAUSES_S))]
     end = stopped(move(*down), Outcome.DOWN)
     assert end.because == (
-        "stop on src: it broke; the data is safe on src, released elsewhere, but 'undo stop' did not work: no memory"
+        "stop on src: it broke; the data is safe on src, released elsewhere, but 'undo stop' (of 'stop') did not work: no memory"
     )
     silent = [*done("own"), *ran(What.DO, "stop", LOST), *ran(What.SETTLE, "src", LOST, len(PATIENCE_S))]
     end = stopped(move(*silent), Outcome.IN_DOUBT)
-    assert end.because.endswith("then 'undo stop' on src: src cannot be settled")
+    assert end.because.endswith("then 'undo stop' (of 'stop') on src: src cannot be settled")
 
 
 def test_a_node_that_is_off_is_asked_again_by_who_takes_the_run_up_next() -> None:
