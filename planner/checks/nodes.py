@@ -32,8 +32,9 @@ def checks(request: Request) -> tuple[Finding, ...]:
                 "run-open",
                 facts.node,
                 f"run {owner.run} has container {owner.ctid} in hand, driven from {owner.control}",
-                f"leave all that is in the way to it, and go on there: 'vzplan status {owner.run}', then 'vzplan recover "
-                f"{owner.run}'; if that machine is lost, here: 'vzplan recover {owner.run} --adopt {facts.node}'",
+                f"leave all that is in the way to it, and go on there: 'vzplan status {owner.run}', then "
+                f"'vzplan recover {owner.run}'; if that machine is lost, here: 'vzplan recover {owner.run} --adopt "
+                f"{facts.node}'",
             )
             for owner in facts.owners
             if owner.ctid == request.asked.ctid
