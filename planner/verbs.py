@@ -41,6 +41,9 @@ NO_DEVICE: Final = "-"
 NO_DUMP: Final = "-"
 """Operand for a dump's file where there is none."""
 
+ANY_MOUNT: Final = "-"
+"""Operand for a root area where it does not matter whether something is mounted there."""
+
 NOBODY: Final = "-"
 """Operand for a CTID where it is no container's."""
 
@@ -89,7 +92,8 @@ VERBS: Final[dict[str, Verb]] = {
     ),
     "hide-config": Verb(
         ("ctid", "root", "config", "backup", "sha256"),
-        "as rename-file, of the config of a container that is down, with nothing of it mounted, before and after",
+        "as rename-file, of the config of a container that is down, with nothing of it mounted, before and after; "
+        "root -: of one that does not run",
     ),
     "remove-dir": Verb(("path",), "no directory is at path: an empty one that is no mount point was removed"),
     "retire-area": Verb(

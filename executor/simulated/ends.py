@@ -127,6 +127,8 @@ def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
     down = stop.outcome is Outcome.DOWN and (view.hindered or view.in_the_way())
     if down or _is_waited_for(view, stop) or _is_stuck(view, stop) or _two_versions(view):
         return None
+    if _up_by_hand(view, view.destination):
+        return None
     # Another one ends the run, or has ended it; or all that is known is that it was taken in hand: it may have moved.
     if (view.taken_over and not stop.left) or (view.untold and stop.left):
         return None
@@ -150,6 +152,11 @@ def _is_stuck(view: View, stop: Stop) -> bool:
     if view.unsure:
         stuck |= {node.name for node in view.nodes if node.stubborn}
     return any(command in blocking and command.node in stuck for command in stop.left)
+
+
+def _up_by_hand(view: View, at: str) -> bool:
+    """Whether it is up on a node where somebody has done something by hand: it is not for a run to end that."""
+    return at in view.world.meddled and view.ctid in view.world.nodes[at].roots
 
 
 def _others_in_ours(view: View) -> bool:
@@ -183,15 +190,15 @@ def i10_again_is_nothing(stop: Stop, again: Run | Stop) -> str | None:
 
 def i11_recover_ends_it(view: View, stop: Stop) -> str | None:
     """Once nothing stands in the way any more, one ``recover`` ends the run, and leaves nothing of it."""
-    if stop.outcome is Outcome.IN_DOUBT and not _two_versions(view):
+    if stop.outcome is Outcome.IN_DOUBT and not (_two_versions(view) or _up_by_hand(view, view.destination)):
         return f"after one recover still IN_DOUBT: {stop.because}"
     if stop.outcome is Outcome.DOWN and not view.in_the_way():
         return f"after one recover still DOWN: {stop.because}"
     moved = stop.outcome is Outcome.MIGRATED_NOT_CLEANED
     if moved and view.world.edited and vz.config_path(view.ctid) in view.world.nodes[view.source].tree:
         return None  # edited behind the last look at it: it is kept, for a person to see whether it matters
-    if moved and view.source in view.world.meddled and view.ctid in view.world.nodes[view.source].roots:
-        return None  # somebody has mounted it at the source by hand: that is not ours to end
+    if moved and _up_by_hand(view, view.source):
+        return None
     if not moved and _others_in_ours(view):
         return None
     if moved or stop.outcome is Outcome.UNWOUND_NOT_CLEANED:
@@ -264,7 +271,9 @@ def _memory(view: View, stop: Stop) -> str | None:
         return None
     if MEMORY_LOST not in stop.because and not view.adopted:
         return f"{view.ctid} on {node.name} was started anew, and that is not told"
-    if any(each.boots for each in view.nodes) or (node.name, view.ctid) in view.world.untaken:
+    # Who starts it by hand, be it at the other node, may start it without its memory.
+    kept_from = view.world.meddled or (node.name, view.ctid) in view.world.untaken
+    if kept_from or any(each.boots for each in view.nodes):
         return None
     return f"{view.ctid} on {node.name} was started anew, although nothing kept it from its memory"
 

@@ -228,6 +228,12 @@ def _forces_start(scene: Scene) -> None:
         _operator("source", vz.start, force=True, skiplock=True)(scene)
 
 
+def _forces_start_there(scene: Scene) -> None:
+    """Somebody starts it at the destination in spite of fence and lock, since it is down at the source."""
+    if scene.ctid not in scene.source.running:
+        _operator("destination", vz.start, force=True, skiplock=True)(scene)
+
+
 def _second_run(scene: Scene) -> None:
     """Another controller takes the container in hand on this node, if nobody has."""
     record = f"{OWNERS}/{scene.ctid}"
@@ -370,6 +376,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("operator-forces-start-at-source", before=_forces_start),
     Kind("operator-stops-at-source", before=_operator("source", vz.stop)),
     Kind("operator-starts-at-destination", before=_operator("destination", vz.start, force=False)),
+    Kind("operator-forces-start-at-destination", before=_forces_start_there),
     Kind("operator-stops-at-destination", before=_operator("destination", vz.stop)),
     # [seen] No fence keeps anybody from vzctl mount; a hidden config does. At the destination there is one: a double
     # mount by hand is none of I1, since it is by no step of ours, and by nothing that a node does alone.

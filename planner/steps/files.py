@@ -9,7 +9,7 @@ from planner.model import Script
 from planner.plan import Command, Compensation, Step, Zone
 from planner.situation import Side, Situation
 from planner.steps import ONLY_FORWARD, SLOW_S, command, fence_at, takes_back
-from planner.verbs import ANY_CONTENT
+from planner.verbs import ANY_CONTENT, ANY_MOUNT
 
 STAGED = ".vzplan"
 """Ending of a config that vzctl does not read: it takes only NAME.conf (rule 8)."""
@@ -132,7 +132,16 @@ def activate_config(at: Situation) -> Step:
         do=command(side, "rename-file", staged, at.config_path, ANY_CONTENT, deadline_s=SLOW_S),
         undo=takes_back(
             "take the name away again",
-            command(side, "rename-file", at.config_path, staged, ANY_CONTENT, deadline_s=SLOW_S),
+            command(
+                side,
+                "hide-config",
+                at.ctid,
+                ANY_MOUNT,
+                at.config_path,
+                staged,
+                ANY_CONTENT,
+                deadline_s=SLOW_S,
+            ),
             must=True,
         ),
     )

@@ -120,6 +120,7 @@ def get(plan: Plan, step_id: str) -> Step:
 
 
 @noticed("hides-what-is-up", "a-running", "I2", "I4")
+@noticed("taken-back-while-up", "a-running", "I2", "I4", after="activate-config:fails-after")
 def hides_what_is_up(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The config gets another name although somebody has started the container in spite of fence and lock."""
 

@@ -25,10 +25,11 @@ BY_HAND: Final = {
     "operator-forces-start-at-source": {*EARLY, "settle"},
     "operator-stops-at-source": EARLY,
     "operator-starts-at-destination": LATE - {"release-lock"},
+    "operator-forces-start-at-destination": {*LATE, "bring-up"} - {"release-lock"},
     "operator-stops-at-destination": LATE - {"release-lock"},
     "operator-mounts-at-source": EARLY,
-    "operator-edits-config": {*EARLY, *FREEZE, "rename-file"},
-    WISH: {*EARLY, *FREEZE, "rename-file", "copy-tree", "mount-device", "prove-released"},
+    "operator-edits-config": {*EARLY, *FREEZE, "hide-config"},
+    WISH: {*EARLY, *FREEZE, "hide-config", "rename-file", "copy-tree", "mount-device", "prove-released"},
 }
 """Verbs before which what is done by hand must do something, in one world or another."""
 

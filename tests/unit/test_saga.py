@@ -833,7 +833,8 @@ def test_what_halts_the_way_back_is_told_with_what_led_to_it() -> None:
     down = [*done("own"), *ran(What.DO, "stop", FAILED), *ran(What.UNDO, "stop", not_up, len(PAUSES_S))]
     end = stopped(move(*down), Outcome.DOWN)
     assert end.because == (
-        "stop on src: it broke; the data is safe on src, released elsewhere, but 'undo stop' (of 'stop') did not work: no memory"
+        "stop on src: it broke; the data is safe on src, released elsewhere, "
+        "but 'undo stop' (of 'stop') did not work: no memory"
     )
     silent = [*done("own"), *ran(What.DO, "stop", LOST), *ran(What.SETTLE, "src", LOST, len(PATIENCE_S))]
     end = stopped(move(*silent), Outcome.IN_DOUBT)

@@ -9,7 +9,7 @@ from executor.simulated.twins.here import DONE, End, Here, Twin, die, of_this_ru
 from executor.simulated.twins.storage import is_up
 from executor.simulated.vz import config_path
 from planner.codec import text_sha256
-from planner.verbs import ANY_CONTENT
+from planner.verbs import ANY_CONTENT, ANY_MOUNT
 
 
 def make_file(here: Here, path: str, mode: str) -> Twin:
@@ -157,7 +157,10 @@ def rename_file(here: Here, old: str, new: str, sha256: str) -> Twin:
 
 def hide_config(here: Here, ctid: str, root: str, config: str, backup: str, sha256: str) -> Twin:
     """Only of a container that is down: no fence and no lock keeps anybody from starting it by force."""
-    return is_up(here, int(ctid)) or (yield from rename_file(here, config, backup, sha256))
+    up = is_up(here, int(ctid))
+    if up is not None and (root != ANY_MOUNT or int(ctid) in here.node.running):
+        return up
+    return (yield from rename_file(here, config, backup, sha256))
 
 
 def _may_be_used(here: Here, ctid: int, private: str, root: str, aside: str) -> str | None:
