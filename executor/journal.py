@@ -2,7 +2,8 @@
 
 A record is one line, ``SEQUENCE CHECKSUM JSON``: a decimal count from 0, the first 16 hex digits of the SHA-256 of
 ``SEQUENCE JSON``, and the entry as ``planner.codec`` encodes it. A torn last record (no newline) is what a crash in
-the middle of a write leaves, and is dropped; any other damage is refused.
+the middle of a write leaves, and is dropped; any other damage is refused. The first record is never torn by a crash:
+the file gets its name when that is on the disk.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from planner.plan import Entry, Opened, Plan
 from planner.saga import Past
 
 NAME: Final = "journal"
-ADOPT: Final = "remove its folder and recover the run with --adopt NODE"
 LISTED: Final = "'vzplan runs' lists the runs of this host"
 LOOKS: Final = 10
 """How often a journal that seems taken is tried again: a look at it takes no longer than that."""
@@ -162,7 +162,9 @@ class Journal:
         try:
             past.note(entry)
         except ValueError as problem:
-            raise JournalError(f"{self.path}: record {len(self.entries)}: {problem}") from None
+            raise JournalError(
+                f"{self.path}: record {len(self.entries)}: {problem}; {_adopt(self.path)}"
+            ) from None
         return past
 
 
@@ -198,7 +200,7 @@ def read_journal(state: Path, run: str) -> Record:
         try:
             past.note(entry)
         except ValueError as problem:
-            raise JournalError(f"{path}: record {number}: {problem}") from None
+            raise JournalError(f"{path}: record {number}: {problem}; {_adopt(path)}") from None
     return Record(run, opened.plan, past, tuple(entries), alive)
 
 
@@ -287,13 +289,13 @@ def _begun_by(entries: list[Entry], path: Path) -> Opened:
         raise JournalError(f"{path}: it does not begin with a plan; is it a journal of vzplan?")
     again = next((n for n, entry in enumerate(entries) if n and isinstance(entry, Opened)), None)
     if again is not None:
-        raise JournalError(f"{path}: record {again}: a run begins once; {ADOPT}")
+        raise JournalError(f"{path}: record {again}: a run begins once; {_adopt(path)}")
     if opened.run != path.parent.name:
         raise JournalError(
             f"{path}: it is the journal of run {opened.run}; put it back into the folder of that name"
         )
     if digest_of(opened.plan) != opened.plan.digest:
-        raise JournalError(f"{path}: its plan is not the one that was agreed to; {ADOPT}")
+        raise JournalError(f"{path}: its plan is not the one that was agreed to; {_adopt(path)}")
     return opened
 
 
@@ -318,23 +320,33 @@ def _replayed(path: Path, data: bytes) -> tuple[list[Entry], int]:
     good = 0
     *lines, torn = data.split(b"\n")  # no record holds a newline of its own: JSON escapes it
     if _is_record(len(lines), torn[:-1]):
-        raise JournalError(f"{path}: the last record's end is damaged; {ADOPT}")
+        raise JournalError(f"{path}: the last record's end is damaged; {_adopt(path)}")
     # Anything else behind the last newline was torn by a crash: its write had not returned, so nothing was done on
     # its strength.
     for number, line in enumerate(lines):
         if not _is_record(number, line):
-            raise JournalError(
-                f"{path}: record {number} is damaged; remove {path.parent} and type "
-                f"'vzplan recover {path.parent.name} --adopt NODE'"
-            )
+            raise JournalError(f"{path}: record {number} is damaged; {_adopt(path)}")
         try:
             entries.append(decode_entry(line.split(b" ", 2)[2], f"{path}: record {number}"))
         except CodecError as problem:
             raise JournalError(str(problem)) from None
         good += len(line) + 1
     if not entries:
-        raise JournalError(f"{path}: it is empty; the run had not begun, and its folder can be removed")
+        # It got its name when its first record was whole: the run had begun, and nobody knows here how far it went.
+        raise JournalError(
+            f"{path}: it is damaged at its beginning, and does not tell how far the run went; its container may be "
+            f"down; {_adopt(path)}"
+        )
     return entries, good
+
+
+def _adopt(path: Path) -> str:
+    """The way out where a journal tells nothing, or not the truth."""
+    folder = path.parent
+    return (
+        f"keep a copy of it, remove {folder} and type 'vzplan recover {folder.name} --adopt NODE' "
+        "(NODE: one of the two that it is about)"
+    )
 
 
 def _make_folders(folder: Path) -> None:

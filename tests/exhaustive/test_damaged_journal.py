@@ -62,7 +62,7 @@ def decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("decoded_once")
 @pytest.mark.parametrize("way", RUNS)
-def test_a_journal_cut_at_any_byte_is_a_shorter_one_or_none(way: str) -> None:
+def test_a_journal_cut_at_any_byte_is_a_shorter_one_or_damaged(way: str) -> None:
     entries = moments(*RUNS[way])[-1].entries
     data = as_written(entries)
     ends = [0]
@@ -74,7 +74,7 @@ def test_a_journal_cut_at_any_byte_is_a_shorter_one_or_none(way: str) -> None:
         while ends[whole + 1] <= cut:
             whole += 1
         if whole == 0:
-            with pytest.raises(JournalError, match="it is empty"):
+            with pytest.raises(JournalError, match="damaged at its beginning"):
                 journal._replayed(PATH, data[:cut])
         else:
             assert journal._replayed(PATH, data[:cut]) == (entries[:whole], ends[whole])

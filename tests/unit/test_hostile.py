@@ -531,11 +531,11 @@ def record(body: bytes, number: int = 0) -> bytes:
 
 LATER: Final = b'{"type":"Opened","version":%d,"by":"9.0","moon":"full"}' % (JOURNAL_VERSION + 1)
 FOREIGN: Final[dict[str, tuple[Change, str]]] = {
-    "empty": (lambda _: b"", "it is empty"),
+    "empty": (lambda _: b"", "it is damaged at its beginning"),
     "text": (lambda _: b"-- Logs begin at Thu 2026-01-01\n" * 3, "record 0 is damaged"),
-    "binary": (lambda _: b"LPKSHHRH\0\xff", "it is empty"),
+    "binary": (lambda _: b"LPKSHHRH\0\xff", "it is damaged at its beginning"),
     "binary lines": (lambda _: b"LPKSHHRH\n" + bytes(range(256)) * 9, "record 0 is damaged"),
-    "one endless line": (lambda _: b"x" * 1_000_000, "it is empty"),
+    "one endless line": (lambda _: b"x" * 1_000_000, "it is damaged at its beginning"),
     "turned around": (lambda text: b"".join(reversed(text.splitlines(keepends=True))), "record 0 is damaged"),
     "of a later version": (lambda _: record(LATER), "recover the run with that one"),
     "not an entry": (lambda _: record(b'{"type":"Gone"}'), "record 0: "),

@@ -80,6 +80,9 @@ ENTRIES: tuple[Entry, ...] = (
 )
 """The four records that are cut and damaged below."""
 
+WAY_OUT = rf"keep a copy of it, remove .*/{RUN} and type 'vzplan recover {RUN} --adopt NODE'"
+"""Where a journal is of no use any more; what is left to go by is on the nodes."""
+
 
 def folder_of(state: Path) -> Path:
     return state / "runs" / RUN
@@ -210,15 +213,18 @@ def test_a_journal_cut_at_any_byte_holds_the_whole_records_before(tmp_path: Path
         assert path.read_bytes() == data[: whole[-1]], "the torn record was not cut off"
 
 
-def test_a_journal_cut_inside_its_first_record_is_refused_with_a_remedy(tmp_path: Path) -> None:
+def test_a_journal_cut_inside_its_first_record_is_damaged_and_never_a_run_that_had_not_begun(
+    tmp_path: Path,
+) -> None:
     path = written(tmp_path)
     data = path.read_bytes()
     for length in range(ends_of_records(data)[0]):
         path.write_bytes(data[:length])
         for look in (lambda: Journal.open(folder_of(tmp_path)), lambda: read_journal(tmp_path, RUN)):
-            with pytest.raises(JournalError, match="its folder can be removed") as refused:
+            with pytest.raises(JournalError, match=f"damaged at its beginning.*; {WAY_OUT}") as refused:
                 look()
             assert has_remedy(refused.value, path)
+            assert "begun" not in str(refused.value)
         assert path.read_bytes() == data[:length]
 
 
@@ -260,7 +266,7 @@ def test_a_last_record_whose_end_is_damaged_is_refused_and_not_taken_for_one_tha
     damaged = path.read_bytes()[:-1] + end
     path.write_bytes(damaged)
     for look in (lambda: Journal.open(folder_of(tmp_path)), lambda: read_journal(tmp_path, RUN)):
-        with pytest.raises(JournalError, match=r"the last record's end is damaged; .*--adopt NODE"):
+        with pytest.raises(JournalError, match=rf"the last record's end is damaged; {WAY_OUT}"):
             look()
     assert path.read_bytes() == damaged
 
@@ -467,7 +473,7 @@ def test_a_plan_that_is_not_the_one_that_was_agreed_to_is_not_walked(tmp_path: P
     Journal.create(folder_of(tmp_path), OPENED).close()
     path.write_bytes(journal_module._record(0, structs.replace(OPENED, plan=plan)))
     for read in (lambda: Journal.open(folder_of(tmp_path)), lambda: read_journal(tmp_path, RUN)):
-        with pytest.raises(JournalError, match="not the one that was agreed to; "):
+        with pytest.raises(JournalError, match=f"not the one that was agreed to; {WAY_OUT}"):
             read()
 
 
