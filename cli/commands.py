@@ -411,7 +411,7 @@ def _no_way_on(run: str) -> Iterator[None]:
     try:
         yield
     except JournalError as problem:
-        raise UserError(f"{problem} {run}", ExitCode.IN_DOUBT) from None
+        raise UserError(str(problem), ExitCode.IN_DOUBT) from None
     except KeyboardInterrupt:
         raise UserError(f"stopped in the middle; 'vzplan recover {run}' ends it", ExitCode.IN_DOUBT) from None
 

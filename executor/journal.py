@@ -8,6 +8,7 @@ the file gets its name when that is on the disk.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -15,6 +16,7 @@ import secrets
 import stat
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -25,6 +27,8 @@ from planner.plan import Entry, Opened, Plan
 from planner.saga import Past
 
 NAME: Final = "journal"
+PART: Final = f".{NAME}.part"
+"""A journal that is being begun, or was when its controller died."""
 LISTED: Final = "'vzplan runs' lists the runs of this host"
 LOOKS: Final = 10
 """How often a journal that seems taken is tried again: a look at it takes no longer than that."""
@@ -62,6 +66,7 @@ class Journal:
         self.past = Past(opened.plan)
         self.entries: list[Entry] = []
         self._descriptor = descriptor
+        self._recover = f"vzplan recover {opened.run}"
         self._broken = False
         for entry in entries:
             self.past = self._noted(entry)
@@ -69,29 +74,28 @@ class Journal:
 
     @classmethod
     def create(cls, folder: Path, opened: Opened, *entries: Entry) -> Journal:
-        """Begin the journal of a run in ``folder``, which must not exist; it is there whole or not at all.
+        """Begin the journal of a run in ``folder``, which must have none; it is there whole or not at all.
 
         Raises:
             JournalError: it exists, or cannot be written.
         """
-        path, part = folder / NAME, folder / f".{NAME}.part"
-        descriptor = -1
+        path, part = folder / NAME, folder / PART
         try:
             _make_folders(folder)
-            descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            _lock(descriptor, path)
-            _write(descriptor, b"".join(_record(n, entry) for n, entry in enumerate((opened, *entries))))
-            part.rename(path)
-            for directory in (folder, folder.parent):
-                _sync_directory(directory)
-        except (OSError, JournalError) as problem:
-            if descriptor >= 0:
-                os.close(descriptor)
-                for name in (part, path):
-                    name.unlink(missing_ok=True)
-                folder.rmdir()
-            why = problem.strerror if isinstance(problem, OSError) else problem
-            raise JournalError(f"{path}: {why}; nothing was begun") from None
+            descriptor = _claimed(folder)
+            try:
+                _write(descriptor, b"".join(_record(n, entry) for n, entry in enumerate((opened, *entries))))
+                part.rename(path)
+                for directory in (folder, folder.parent):
+                    _sync_directory(directory)
+            except OSError:
+                _give_up(descriptor, part, path)
+                raise
+        except OSError as problem:
+            place = f"{problem.filename}: " if problem.filename else ""
+            raise JournalError(
+                f"{path}: {place}{problem.strerror}; nothing was begun; {_elsewhere(problem)}"
+            ) from None
         return cls(path, descriptor, [opened, *entries])
 
     @classmethod
@@ -128,7 +132,9 @@ class Journal:
             JournalError: it could not be written; from then on the journal takes nothing more.
         """
         if self._broken:
-            raise JournalError(f"{self.path}: an earlier record could not be written; recover the run")
+            raise JournalError(
+                f"{self.path}: an earlier record could not be written; recover the run: {self._recover}"
+            )
         # Not to be written down is what could not be read again.
         past = self._noted(entry)
         record = _record(len(self.entries), entry)
@@ -136,8 +142,9 @@ class Journal:
             _write(self._descriptor, record)
         except OSError as problem:
             self._broken = True  # what is on disk now is a torn record; nothing may follow it
+            mend = _mend(problem) or "mend that"
             raise JournalError(
-                f"{self.path}: {problem.strerror}; nothing more is done; make room, then type: vzplan recover"
+                f"{self.path}: {problem.strerror}; nothing more is done; {mend}, then type: {self._recover}"
             ) from None
         self.past = past
         self.entries.append(entry)
@@ -349,12 +356,84 @@ def _adopt(path: Path) -> str:
     )
 
 
+def _mend(problem: OSError) -> str:
+    """What a person does about it, where that is known."""
+    match problem.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "make room"
+        case errno.EIO | errno.EROFS:
+            return "see to the disk that it is on ('dmesg' tells what is wrong with it)"
+        case _:
+            return ""
+
+
+def _elsewhere(problem: OSError) -> str:
+    """What a person does about a run that cannot be begun."""
+    return " or ".join(filter(None, (_mend(problem), "name another state folder by VZPLAN_STATE")))
+
+
 def _make_folders(folder: Path) -> None:
-    """The run's folder, which must be new, and those above it; what is made is for its owner only."""
-    for directory in reversed(folder.parents[:2]):  # the state folder, and that of all runs
+    """The run's folder and those above it; what is made is for its owner only."""
+    for directory in reversed((folder, *folder.parents[:2])):  # the state folder first, then that of all runs
         directory.parent.mkdir(parents=True, exist_ok=True)
         directory.mkdir(mode=0o700, exist_ok=True)
-    folder.mkdir(mode=0o700)
+    if folder.is_symlink():
+        raise JournalError(f"{folder}: a link, which is not followed; remove it")
+
+
+def _claimed(folder: Path) -> int:
+    """An empty file for the journal of a run that has none, locked. It may be left of who died while beginning one.
+
+    Raises:
+        OSError: there can be none.
+        JournalError: there is a journal, or somebody else begins one.
+    """
+    path, part = folder / NAME, folder / PART
+    how = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor, is_new = os.open(part, how | os.O_CREAT | os.O_EXCL, 0o600), True
+    except FileExistsError:
+        descriptor, is_new = os.open(part, how), False
+    try:
+        _lock(descriptor, path)
+        if not is_new:
+            _only_ours(descriptor, folder)
+        _alone(descriptor, folder)
+        os.ftruncate(descriptor, 0)
+    except OSError:
+        _give_up(descriptor, part)
+        raise
+    except JournalError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _alone(descriptor: int, folder: Path) -> None:
+    """See that nobody else has begun the journal, nor can as long as this file of its beginning is locked."""
+    path, part = folder / NAME, folder / PART
+    if not _is_at(descriptor, part):  # whoever had it has given it its name since, or removed it
+        raise JournalError(f"{path}: another controller began it meanwhile; {LISTED}")
+    if os.path.lexists(path):
+        part.unlink()
+        raise JournalError(f"{path}: it is there; nothing was begun; recover the run without --adopt")
+
+
+def _give_up(descriptor: int, *made: Path) -> None:
+    """Leave nothing of a journal that could not be begun; what it stumbled over first is what is told."""
+    with suppress(OSError):
+        for path in made:
+            path.unlink(missing_ok=True)
+        made[0].parent.rmdir()
+    os.close(descriptor)  # not sooner: as long as it is locked, nobody else begins here
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file has that name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _only_ours(descriptor: int, folder: Path) -> None:

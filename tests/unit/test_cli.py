@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from cli import commands
+from cli.errors import UserError
 from cli.exit_codes import OF_OUTCOME, ExitCode
 from executor.facts_files import read_world, write_facts
-from executor.journal import Journal
+from executor.journal import Journal, JournalError, read_journal
 from planner.codec import decode_plan
 from planner.make import make_plan
-from planner.plan import Began, Ended, Exited, Opened, Outcome, What
+from planner.plan import Adopted, Began, Ended, Exited, Opened, Outcome, Stop, What
 from tests.unit.conftest import Vzplan
 from tests.worlds import NODES, WORLDS, bundled, online
 
@@ -240,6 +242,32 @@ def test_pruning_removes_the_runs_that_are_finished_and_no_others(vzplan: Vzplan
         f"{going}  Move container 123 (web1) from hn1 to hn2  open: its controller is gone"
     ]
     assert [path.name for path in (state / "runs").iterdir()] == [going]
+
+
+@pytest.mark.parametrize("kind", ["empty", "part"])
+def test_a_run_whose_folder_has_no_journal_is_adopted_into_it(
+    vzplan: Vzplan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    plan, run = make_plan(bundled("san")), "20260101-000000-abcdef"
+    folder = tmp_path / "state" / "runs" / run
+    folder.mkdir(mode=0o700, parents=True)
+    if kind == "part":  # its controller died while it began
+        (folder / ".journal.part").write_bytes(b"0 x")
+    entries = Opened(run, plan, (), None), Adopted("hn1", (), (), 1)
+    monkeypatch.setattr("executor.adoption.adopt", lambda *_: entries)
+    monkeypatch.setattr("executor.control.recover", lambda *_, **__: Stop(Outcome.UNWOUND, "", ()))
+    code, said, err = vzplan("recover", run, "--adopt", "hn1")
+    assert (code, err) == (ExitCode.UNWOUND, "")
+    assert "UNWOUND: everything is as it was before" in said
+    assert read_journal(tmp_path / "state", run).entries == entries
+    assert [path.name for path in folder.iterdir()] == ["journal"]
+
+
+def test_a_journal_that_cannot_go_on_ends_the_command_with_its_own_words_and_nothing_behind_them() -> None:
+    said = "/s/runs/r/journal: Input/output error; see to the disk, then type: vzplan recover r"
+    with pytest.raises(UserError) as refused, commands._no_way_on("r"):
+        raise JournalError(said)
+    assert (str(refused.value), refused.value.code) == (said, ExitCode.IN_DOUBT)
 
 
 def test_a_run_goes_only_where_it_still_can(vzplan: Vzplan, tmp_path: Path) -> None:

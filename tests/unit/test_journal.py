@@ -83,6 +83,8 @@ ENTRIES: tuple[Entry, ...] = (
 WAY_OUT = rf"keep a copy of it, remove .*/{RUN} and type 'vzplan recover {RUN} --adopt NODE'"
 """Where a journal is of no use any more; what is left to go by is on the nodes."""
 
+RECOVER = f"vzplan recover {RUN}"
+
 
 def folder_of(state: Path) -> Path:
     return state / "runs" / RUN
@@ -187,6 +189,7 @@ def test_a_journal_is_never_begun_over_another_one(tmp_path: Path) -> None:
         Journal.create(folder_of(tmp_path), OPENED)
     assert has_remedy(refused.value, path)
     assert path.read_bytes() == before
+    assert [each.name for each in path.parent.iterdir()] == ["journal"]
 
 
 def test_a_run_without_a_journal_is_refused_with_a_remedy(tmp_path: Path) -> None:
@@ -396,13 +399,13 @@ def test_when_the_disk_is_full_nothing_more_is_taken_and_what_was_there_stays(
         before = dict(vars(journal.past))
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", full_after(taken))
-            with pytest.raises(JournalError, match=r"vzplan recover$") as refused:
+            with pytest.raises(JournalError, match=f"make room, then type: {RECOVER}$") as refused:
                 journal.append(Began(What.DO, "start"))
         assert os.strerror(errno.ENOSPC) in str(refused.value)
         assert has_remedy(refused.value, path)
         torn = path.read_bytes()
         for _ in range(2):  # there is room again, but a torn record stands at the end
-            with pytest.raises(JournalError, match="recover the run"):
+            with pytest.raises(JournalError, match=f"recover the run: {RECOVER}$"):
                 journal.append(Restarted())
         assert path.read_bytes() == torn
         assert journal.entries == list(ENTRIES)
@@ -410,18 +413,31 @@ def test_when_the_disk_is_full_nothing_more_is_taken_and_what_was_there_stays(
     assert entries_of(folder_of(tmp_path)) == list(ENTRIES)
 
 
+@pytest.mark.parametrize(
+    ("number", "mend"),
+    [
+        (errno.EIO, "see to the disk that it is on ('dmesg' tells what is wrong with it)"),
+        (errno.EROFS, "see to the disk that it is on ('dmesg' tells what is wrong with it)"),
+        (errno.EDQUOT, "make room"),
+        (errno.EINVAL, "mend that"),
+    ],
+    ids=lambda value: errno.errorcode[value] if isinstance(value, int) else "",
+)
 def test_when_the_disk_does_not_confirm_a_record_nothing_more_is_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, mend: str
 ) -> None:
     def fails(_descriptor: int) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
+        raise OSError(number, os.strerror(number))
 
-    written(tmp_path)
+    path = written(tmp_path)
     with Journal.open(folder_of(tmp_path)) as journal:
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", fails)
-            with pytest.raises(JournalError, match=os.strerror(errno.EIO)):
+            with pytest.raises(JournalError, match=os.strerror(number)) as refused:
                 journal.append(Restarted())
+        assert str(refused.value) == (
+            f"{path}: {os.strerror(number)}; nothing more is done; {mend}, then type: {RECOVER}"
+        )
         with pytest.raises(JournalError, match="recover the run"):
             journal.append(Restarted())
         assert journal.entries == list(ENTRIES)
@@ -705,7 +721,127 @@ def test_a_journal_that_cannot_be_begun_says_why_in_the_systems_words(
         with pytest.raises(JournalError) as refused:
             Journal.create(folder_of(tmp_path), OPENED)
     path = folder_of(tmp_path) / "journal"
-    assert str(refused.value) == f"{path}: {os.strerror(errno.ENOSPC)}; nothing was begun"
+    assert str(refused.value) == (
+        f"{path}: {os.strerror(errno.ENOSPC)}; nothing was begun; make room or {ELSEWHERE}"
+    )
+
+
+ELSEWHERE = "name another state folder by VZPLAN_STATE"
+
+
+@pytest.mark.parametrize(
+    "kind", ["cannot be", "is a file", "below a file", "the folder of all runs is a file"]
+)
+def test_a_state_folder_that_cannot_be_is_named_with_what_names_another(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    (tmp_path / "runs").touch()
+    state, place, number = {
+        "cannot be": (Path("/proc/x"), Path("/proc/x"), errno.ENOENT),
+        "is a file": (file, file, errno.EEXIST),
+        "below a file": (file / "state", file, errno.EEXIST),
+        "the folder of all runs is a file": (tmp_path, tmp_path / "runs", errno.EEXIST),
+    }[kind]
+    with pytest.raises(JournalError) as refused:
+        Journal.create(folder_of(state), OPENED)
+    path = folder_of(state) / "journal"
+    assert str(refused.value) == (f"{path}: {place}: {os.strerror(number)}; nothing was begun; {ELSEWHERE}")
+
+
+# --- a folder without a journal: its controller died while it began one, or somebody removed it
+
+
+def left_of_a_beginning(state: Path, kind: str) -> Path:
+    """The folder of a run that has no journal."""
+    folder = folder_of(state)
+    folder.mkdir(mode=0o700, parents=True)
+    if kind != "empty":
+        (folder / journal_module.PART).write_bytes(b"x" * 100_000)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["empty", "part"])
+def test_a_journal_can_be_begun_where_another_controller_died_before_it_had_one(
+    tmp_path: Path, kind: str
+) -> None:
+    folder = left_of_a_beginning(tmp_path, kind)
+    with (
+        Journal.create(folder, OPENED, *ENTRIES[1:]),
+        pytest.raises(JournalError, match="its controller is at work"),
+    ):
+        Journal.open(folder)
+    assert entries_of(folder) == list(ENTRIES)
+    assert [path.name for path in folder.iterdir()] == ["journal"]
+    remove_journal(tmp_path, RUN)
+
+
+def test_a_journal_that_another_begins_at_the_same_time_is_left_to_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("executor.journal.time.sleep", lambda _: None)
+    folder = left_of_a_beginning(tmp_path, "part")
+    part = folder / journal_module.PART
+    with part.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(JournalError, match="its controller is at work"):
+            Journal.create(folder, OPENED)
+        assert part.stat().st_size == 100_000
+
+    def meanwhile(_: int, path: Path) -> None:
+        part.rename(path)  # it was whole, and its controller goes on, or died since
+
+    monkeypatch.setattr(journal_module, "_lock", meanwhile)
+    with pytest.raises(JournalError, match="another controller began it meanwhile"):
+        Journal.create(folder, OPENED)
+    assert (folder / "journal").stat().st_size == 100_000
+
+
+@pytest.mark.parametrize("call", ["lock", "write", "rename"])
+@pytest.mark.parametrize("kind", ["none", "empty", "part"])
+def test_of_a_journal_that_cannot_be_begun_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, call: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    if kind != "none":
+        left_of_a_beginning(tmp_path, kind)
+    place = {"lock": (fcntl, "flock"), "write": (os, "write"), "rename": (Path, "rename")}[call]
+    before = open_files()
+    with monkeypatch.context() as patch:
+        patch.setattr(*place, fails)
+        with pytest.raises(JournalError, match="nothing was begun"):
+            Journal.create(folder_of(tmp_path), OPENED)
+    assert not folder_of(tmp_path).exists()
+    assert open_files() == before
+
+
+@pytest.mark.parametrize("kind", ["part", "folder", "dangling part"])
+def test_a_journal_is_not_begun_through_a_link(tmp_path: Path, kind: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    folder = folder_of(tmp_path)
+    folder.parent.mkdir(mode=0o700)
+    if kind == "folder":
+        elsewhere.mkdir()
+        folder.symlink_to(elsewhere)
+    else:
+        folder.mkdir(mode=0o700)
+        (folder / journal_module.PART).symlink_to(elsewhere)
+        if kind == "part":
+            elsewhere.write_text("mine")
+    with pytest.raises(JournalError):
+        Journal.create(folder, OPENED)
+    assert kind != "part" or elsewhere.read_text() == "mine"
+    assert kind != "folder" or list(elsewhere.iterdir()) == []
+    assert kind != "dangling part" or not elsewhere.exists()
+
+
+def test_what_others_could_have_left_is_not_written_on(tmp_path: Path) -> None:
+    folder = left_of_a_beginning(tmp_path, "part")
+    (folder / journal_module.PART).chmod(0o666)
+    with pytest.raises(JournalError, match="others may write to it"):
+        Journal.create(folder, OPENED)
+    assert not (folder / "journal").exists()
 
 
 def test_what_else_lies_in_the_folder_of_a_run_is_not_removed_with_it(tmp_path: Path) -> None:
