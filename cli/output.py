@@ -252,6 +252,8 @@ class Standing(Struct, frozen=True):
         )
         if past.superseded is not None and not alive:
             word, following = "taken over by another controller", "nothing here: see there how it ends"
+        elif record.holder is not None and record.holder.stopped:
+            word, following = f"its controller is stopped (process {record.holder.pid})", record.holder.remedy
         elif alive:
             word, following = "at work", "wait for it"
         elif isinstance(move, Stop):
@@ -266,7 +268,7 @@ class Standing(Struct, frozen=True):
             container=_whereabouts(plan, past)
             if past.superseded is None
             else "where the other controller has it",
-            controller="at work" if alive else "ended" if isinstance(move, Stop) else "gone",
+            controller=_controller(record, move),
             known="; ".join(_known(past, move)),
             unknown="; ".join(() if ended else _unknown(plan, past)) or "nothing",
             next=following,
@@ -290,6 +292,19 @@ class Standing(Struct, frozen=True):
                 ("next", self.next),
             )
         )
+
+
+def _controller(record: Record, move: Run | Stop) -> str:
+    if not record.alive:
+        return "ended" if isinstance(move, Stop) else "gone"
+    if record.holder is None:
+        return "at work"
+    pid = record.holder.pid
+    return (
+        f"there, but stopped (process {pid}, state T)"
+        if record.holder.stopped
+        else f"at work (process {pid})"
+    )
 
 
 def _whereabouts(plan: Plan, past: Past) -> str:

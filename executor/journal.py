@@ -175,14 +175,32 @@ class Journal:
         return past
 
 
+class Holder(NamedTuple):
+    """The process that holds a journal. ``stopped``: it does nothing until it is told to go on (SIGCONT)."""
+
+    pid: int
+    stopped: bool
+
+    @property
+    def remedy(self) -> str:
+        """What to type if it is stopped; killed, it leaves what any controller leaves that is gone."""
+        return (
+            f"'kill -CONT {self.pid}' lets it go on; or end it ('kill -KILL {self.pid}') and recover the run"
+        )
+
+
 class Record(NamedTuple):
-    """A run as its journal tells, read without touching it. ``alive``: its controller holds it now."""
+    """A run as its journal tells, read without touching it.
+
+    ``alive``: its controller holds it now. ``holder``: which process that is, where it is known.
+    """
 
     run: str
     plan: Plan
     past: Past
     entries: tuple[Entry, ...]
     alive: bool
+    holder: Holder | None = None
 
 
 def read_journal(state: Path, run: str) -> Record:
@@ -195,6 +213,7 @@ def read_journal(state: Path, run: str) -> Record:
     descriptor = _open(path.parent, os.O_RDONLY)
     try:
         alive = not _try_lock(descriptor, fcntl.LOCK_SH)
+        holder = _holder(descriptor) if alive else None
         fcntl.flock(descriptor, fcntl.LOCK_UN)  # looking keeps nobody from taking it up
         entries, _ = _replayed(path, _whole(descriptor))
     except OSError as problem:
@@ -208,7 +227,7 @@ def read_journal(state: Path, run: str) -> Record:
             past.note(entry)
         except ValueError as problem:
             raise JournalError(f"{path}: record {number}: {problem}; {_adopt(path)}") from None
-    return Record(run, opened.plan, past, tuple(entries), alive)
+    return Record(run, opened.plan, past, tuple(entries), alive, holder)
 
 
 def remove_journal(state: Path, run: str) -> None:
@@ -461,25 +480,26 @@ def _lock(descriptor: int, path: Path) -> None:
         time.sleep(0.02)  # someone may only be looking
     if not _try_lock(descriptor, fcntl.LOCK_EX):
         who = _holder(descriptor)
+        if who is not None and who.stopped:
+            raise JournalError(f"{path}: its controller is stopped (process {who.pid}); {who.remedy}")
+        process = "" if who is None else f" (process {who.pid})"
         raise JournalError(
-            f"{path}: its controller is at work{who and f' ({who})'}; wait for it ('vzplan status'), or if it "
-            "never goes on, end that process and recover the run"
+            f"{path}: its controller is at work{process}; wait for it ('vzplan status'), or if it never goes on, "
+            "end that process and recover the run"
         )
 
 
-def _holder(descriptor: int) -> str:
-    """Which process holds the file's lock, and what it does (proc(5): locks, PID/stat); empty if that is not known."""
+def _holder(descriptor: int) -> Holder | None:
+    """Which process holds the file's lock, and whether it is stopped (proc(5): locks, PID/stat), if that is known."""
     about = os.fstat(descriptor)
     file = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}"
     try:
         lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-        pid = next((words[4] for words in lines if words[1] == "FLOCK" and words[5] == file), None)
-        if pid is None:
-            return ""
+        pid = next(int(words[4]) for words in lines if words[1] == "FLOCK" and words[5] == file)
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, LookupError):
-        return ""
-    return f"process {pid}{', which is stopped' if state == 'T' else ''}"
+    except (OSError, LookupError, ValueError, StopIteration):
+        return None
+    return Holder(pid, state == "T")
 
 
 def _try_lock(descriptor: int, kind: int) -> bool:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -174,6 +178,46 @@ def test_runs_and_status_tell_of_a_run_whose_controller_is_gone(vzplan: Vzplan, 
     assert f"next       vzplan recover {run}" in said
     code, said, _ = vzplan("status", run, "--json")
     assert json.loads(said)["zone"] == "prepare"
+
+
+def stopped_while_it_holds(journal: Path) -> subprocess.Popen[str]:
+    """A process that holds the journal, and is stopped (SIGSTOP)."""
+    holds = (
+        "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_EX); print(flush=True); "
+        "sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", holds, journal], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+    return process
+
+
+def test_status_says_of_a_controller_that_is_stopped_what_to_type(vzplan: Vzplan, tmp_path: Path) -> None:
+    plan, run = make_plan(bundled("san")), "20260101-000000-abcdef"
+    folder = tmp_path / "state" / "runs" / run
+    Journal.create(folder, Opened(run, plan, (), None)).close()
+    process = stopped_while_it_holds(folder / "journal")
+    try:
+        pid = process.pid
+        remedy = f"'kill -CONT {pid}' lets it go on; or end it ('kill -KILL {pid}') and recover the run"
+        _, said, _ = vzplan("status", run)
+        assert f"controller there, but stopped (process {pid}, state T)\n" in said
+        assert f"next       {remedy}\n" in said
+        assert vzplan("runs")[1] == f"{run}  {plan.title}  its controller is stopped (process {pid})\n"
+        assert f"its controller is stopped (process {pid}); {remedy}" in vzplan("recover", run)[2]
+        process.send_signal(signal.SIGCONT)
+        os.waitid(os.P_PID, pid, os.WCONTINUED)
+        _, said, _ = vzplan("status", run)
+        assert f"controller at work (process {pid})\n" in said
+        assert "next       wait for it\n" in said
+    finally:
+        process.kill()
+        process.communicate()
+    assert "controller gone\n" in vzplan("status", run)[1]
 
 
 @pytest.mark.parametrize(

@@ -676,18 +676,34 @@ LOCKS = """\
 """
 
 
+STOPPED = (
+    "its controller is stopped (process 4242); 'kill -CONT 4242' lets it go on; "
+    "or end it ('kill -KILL 4242') and recover the run"
+)
+
+
 @pytest.mark.parametrize(
     ("locks", "stat", "said"),
     [
         (LOCKS, "4242 (vzplan (x) T) S 1 2 3", "at work (process 4242); wait"),
-        (LOCKS, "4242 (vzplan) T 1 2 3", "at work (process 4242, which is stopped); wait"),
+        (LOCKS, "4242 (vzplan) T 1 2 3", STOPPED),
         (LOCKS.replace("FLOCK", "POSIX"), "4242 (vzplan) T 1 2 3", "at work; wait"),
         ("", "", "at work; wait"),
         ("1: FLOCK\n", "", "at work; wait"),
+        (LOCKS.replace("4242", "?"), "4242 (vzplan) T 1 2 3", "at work; wait"),
         (LOCKS, None, "at work; wait"),
         (None, None, "at work; wait"),
     ],
-    ids=["works", "stopped", "another lock", "none is told", "cut short", "it is gone", "no such file"],
+    ids=[
+        "works",
+        "stopped",
+        "another lock",
+        "none is told",
+        "cut short",
+        "no number",
+        "it is gone",
+        "no such file",
+    ],
 )
 def test_who_is_refused_a_journal_is_told_which_process_holds_it_if_that_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: str | None, stat: str | None, said: str
