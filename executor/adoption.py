@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol
 
 from executor.brief import BriefError, unpacked
-from executor.node import NodeOutcome
+from executor.node import NodeOutcome, trial
 from planner.adopt import adopted
 from planner.plan import Adopted, Lost, Opened, Plan
 
@@ -76,7 +76,11 @@ def adopt(site: Reader, run: str, node: str) -> tuple[Opened, Adopted]:
     site.works_on(node)
     kept = ask(site, run, node)
     if isinstance(kept, Lost):
-        raise AdoptionError(f"{node} cannot be asked: {kept.reason}; adopt it from the other node")
+        options = "" if site.ssh or node == site.here else " (--ssh gives it options)"
+        raise AdoptionError(
+            f"{node} cannot be asked: {kept.reason}; adopt it from the other node, or see that this works{options}: "
+            f"{way_in(site, node)}"
+        )
     if kept is None:
         raise AdoptionError(
             f"{node} knows nothing of a run {run}; 'vzplan facts {node}' shows the owner records that it has"
@@ -126,6 +130,11 @@ def ask(site: Reader, run: str, node: str) -> Kept | Lost | None:
     # Where the run has its record the log begins with that; a log that does not tells nothing.
     lost = words["owns"] == "yes" and not any(line.startswith("began own ") for line in lines)
     return Kept(generation, words["brief"], None if lost else tuple(lines))
+
+
+def way_in(site: Reader, node: str) -> str:
+    """What to type to see whether ``node`` can be reached."""
+    return trial(node, None if node == site.here else site.ssh)
 
 
 def _generation(word: str) -> int:

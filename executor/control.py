@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct, structs
 
-from executor.adoption import Kept, ask
+from executor.adoption import Kept, ask, way_in
 from executor.attention import attending
 from executor.brief import packed
 from executor.engine import Watch, first_to, never, walk
@@ -240,7 +240,9 @@ def _knows_all(site: LiveSite, journal: Journal, nodes: list[str], *, must_answe
     told = {node: ask(site, journal.opened.run, node) for node in nodes}
     for node, kept in told.items():
         if must_answer and isinstance(kept, Lost):  # it has settled, and went away before it could be asked
-            raise RecoverError(f"{node} cannot be asked what it was given ({kept.reason}); try again")
+            raise RecoverError(
+                f"{node} cannot be asked what it was given ({kept.reason}); {_once(site, node)}"
+            )
     logs = {
         node: kept.log if isinstance(kept, Kept) else ()
         for node, kept in told.items()
@@ -265,6 +267,10 @@ def _knows_all(site: LiveSite, journal: Journal, nodes: list[str], *, must_answe
         _nothing_was_begun(site, journal, told)
 
 
+def _once(site: LiveSite, node: str) -> str:
+    return f"try again once this works: {way_in(site, node)}"
+
+
 def _nothing_was_begun(site: LiveSite, journal: Journal, told: dict[str, Kept | Lost | None]) -> None:
     """A run that never began and one that has long ended leave the same on the nodes: nothing."""
     plan, source = journal.plan, journal.plan.asked.source
@@ -272,7 +278,7 @@ def _nothing_was_begun(site: LiveSite, journal: Journal, told: dict[str, Kept | 
     for node, kept in told.items():
         if isinstance(kept, Lost):
             raise RecoverError(
-                f"{said}, and {node} must say so too, but cannot be asked ({kept.reason}); try again"
+                f"{said}, and {node} must say so too, but cannot be asked ({kept.reason}); {_once(site, node)}"
             )
     if any(told.values()):
         return

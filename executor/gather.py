@@ -35,6 +35,11 @@ class GatherError(Exception):
 class Reader(Protocol):
     """A node that runs scripts which only look."""
 
+    @property
+    def trial(self) -> str:
+        """What to type to see whether it can be reached, in the way in which it is reached here."""
+        ...
+
     def read(self, script: str, deadline_s: int, limit_bytes: int) -> NodeOutcome:
         """Run ``script`` there."""
         ...
@@ -120,7 +125,7 @@ def _ask(name: str, node: Reader, ask: Ask) -> NodeFacts:
     deadline_s = DEADLINE_S if ask.measured is None else COUNTING_S
     outcome = node.read(ask.script(), deadline_s, LIMIT_BYTES)
     if isinstance(outcome, Lost):
-        raise GatherError(f"{name} gave no facts: {outcome.reason}; see that 'ssh root@{name} true' works")
+        raise GatherError(f"{name} gave no facts: {outcome.reason}; see that this works: {node.trial}")
     try:
         return facts(name, outcome.out)
     except ParseError as problem:

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Final, Protocol
 
 from planner.plan import Command, Exited, Lost
 
-__all__ = ["HOST", "Exited", "Lost", "Node", "NodeOutcome"]
+__all__ = ["HOST", "Exited", "Lost", "Node", "NodeOutcome", "trial"]
 
 NodeOutcome = Exited | Lost
 
 HOST: Final = re.compile(r"(?!-)(?!.*@-)[A-Za-z0-9_.:@\[\]%-]+")
 """What can be a node's name: nothing that ssh would take for an option, or a shell for more than a word."""
+
+
+def trial(name: str, ssh: tuple[str, ...] | None) -> str:
+    """What to type to see whether a node can be reached as vzplan does it; ``ssh``: its options, None: no ssh.
+
+    As ``executor.shell`` connects, without what only keeps an open connection alive.
+    """
+    if ssh is None:
+        return "sh -c true"
+    return shlex.join(["ssh", *ssh, "-o", "BatchMode=yes", name if "@" in name else f"root@{name}", "true"])
 
 
 class Node(Protocol):

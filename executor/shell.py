@@ -23,7 +23,7 @@ from plumbum import CommandNotFound, local
 
 from executor import verbs
 from executor.framing import Stream
-from executor.node import HOST, NodeOutcome
+from executor.node import HOST, NodeOutcome, trial
 from planner.plan import Command, Exited, Lost
 
 KEEP_BYTES: Final = 32 * 1024
@@ -91,6 +91,11 @@ class ShellNode:
         self._process: Any = None  # a Popen of bytes; plumbum's type says text
         self._known: set[str] = set()
         self._waker = _Waker()
+
+    @property
+    def trial(self) -> str:
+        """What to type to see whether it can be reached."""
+        return trial(self.name, self._ssh)
 
     def serve(self, run: str, control: str, generation: int, brief: str) -> None:
         """From here on the session is one of ``run``; ``brief`` is what the node is to keep of it."""

@@ -65,6 +65,8 @@ class InShell:
     shell: str = "sh"
     path: str = PATH
 
+    trial = "sh -c true"
+
     def read(self, script: str, deadline_s: int, limit_bytes: int) -> NodeOutcome:
         text = (REAL_TOOLS if self.shell.startswith("busybox") else "") + script
         self.node.path("/root/probe").write_text(text)

@@ -159,7 +159,7 @@ def test_facts_of_an_unreachable_node_leave_the_others_file_intact(vzplan: Vzpla
     assert [p.name for p in out.iterdir()] == ["localhost.json"]
     assert said == f"{out}/localhost.json\n"
     assert "hn-gone gave no facts" in err
-    assert "ssh root@hn-gone true" in err
+    assert f"; see that this works: ssh -F {config} -o BatchMode=yes root@hn-gone true\n" in err
 
 
 def test_runs_and_status_tell_of_a_run_whose_controller_is_gone(vzplan: Vzplan, tmp_path: Path) -> None:
@@ -286,6 +286,24 @@ def test_pruning_removes_the_runs_that_are_finished_and_no_others(vzplan: Vzplan
         f"{going}  Move container 123 (web1) from hn1 to hn2  open: its controller is gone"
     ]
     assert [path.name for path in (state / "runs").iterdir()] == [going]
+
+
+@pytest.mark.parametrize("options", [True, False])
+def test_a_run_that_cannot_be_adopted_names_the_options_for_ssh_and_the_other_node(
+    vzplan: Vzplan, tmp_path: Path, *, options: bool
+) -> None:
+    config = tmp_path / "ssh config"
+    config.write_text("Host *\n    ProxyCommand false\n")
+    given = ("--ssh", f"-F '{config}'") if options else ()
+    code, _, err = vzplan("recover", "20260101-000000-abcdef", "--adopt", "gone.invalid", *given)
+    assert code == ExitCode.REFUSED
+    works = (
+        f": ssh -F '{config}' -o BatchMode=yes root@gone.invalid true"
+        if options
+        else " (--ssh gives it options): ssh -o BatchMode=yes root@gone.invalid true"
+    )
+    assert err.startswith("vzplan: gone.invalid cannot be asked: ")
+    assert err.endswith(f"; adopt it from the other node, or see that this works{works}\n")
 
 
 @pytest.mark.parametrize("kind", ["empty", "part"])

@@ -963,6 +963,8 @@ class Fixed:
         self.scripts: list[str] = []
         self.deadlines: list[int] = []
 
+    trial = "ssh -p 2222 root@hn2 true"
+
     def read(self, script: str, deadline_s: int, limit_bytes: int) -> NodeOutcome:
         self.deadlines.append(deadline_s)
         assert limit_bytes > len(answer("sandbox"))
@@ -1052,7 +1054,8 @@ def test_no_nodes_give_no_facts() -> None:
 def test_a_node_that_cannot_be_asked_is_named_with_what_to_do() -> None:
     nodes = {"hn1": Fixed(Exited(0, answer("rhel6"))), "hn2": Fixed(Lost("no route to host"))}
     with pytest.raises(
-        GatherError, match=r"^hn2 gave no facts: no route to host; see that 'ssh root@hn2 true'"
+        GatherError,
+        match=r"^hn2 gave no facts: no route to host; see that this works: ssh -p 2222 root@hn2 true$",
     ):
         gather(nodes)
 

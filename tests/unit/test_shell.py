@@ -13,8 +13,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import pytest
 
@@ -1217,3 +1218,42 @@ def test_a_copy_never_follows_a_link_out_of_the_area(here: Here, owned: ShellNod
         assert "is a link" in outcome.err
         end.unlink()
         away.rename(end)
+
+
+# --- how a node is reached
+
+
+@dataclass
+class Started:
+    """Takes the place of plumbum's ssh, and keeps what it was to be started with."""
+
+    words: tuple[str, ...] = ()
+
+    def __getitem__(self, words: tuple[str, ...]) -> Self:
+        """As plumbum's commands take their arguments."""
+        self.words = words
+        return self
+
+    def popen(self, **_: object) -> None:
+        raise OSError("not in this test")
+
+
+@pytest.mark.parametrize("name", ["hn2", "admin@hn2"])
+def test_what_is_to_be_typed_to_try_a_node_reaches_it_as_it_is_reached(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    started = Started()
+    monkeypatch.setattr(shell_module, "local", {"ssh": started})
+    options = ("-F", "/a b/config", "-p", "2222")
+    node = ShellNode(name, options)
+    assert isinstance(node.read("true", 1, 1), Lost)
+    user, host = ("root", "hn2") if name == "hn2" else ("", "admin@hn2")
+    assert node.trial == f"ssh -F '/a b/config' -p 2222 -o BatchMode=yes {user and 'root@'}{host} true"
+    assert started.words[: len(options)] == options
+    assert started.words[-3:] == ("--", name, "exec /bin/sh")
+    assert ("User=root" in started.words) == bool(user)
+    assert "BatchMode=yes" in started.words
+
+
+def test_this_machine_is_tried_without_ssh() -> None:
+    assert ShellNode("localhost", None).trial == "sh -c true"
