@@ -199,7 +199,7 @@ def apply(
         if isinstance(site, SimulatedSite) and out is not None:
             site.save(out)
         run_told = None if isinstance(site, SimulatedSite) else run
-        return _report(stop, run_told, took=took, timed=timed, json=json)
+        return _report(stop, run_told, journal, took=took, timed=timed, json=json)
 
 
 def _trusted(request: Request, plan: Plan, *, unverified: bool, stream: TextIO) -> str | None:
@@ -311,7 +311,8 @@ def recover(
         raise UserError(f"{run}: {problem}", ExitCode.REFUSED) from None
     finally:
         site.close()
-    return _report(stop, run, took=times(journal.plan, journal.entries), timed=timed, json=json)
+    took = times(journal.plan, journal.entries)
+    return _report(stop, run, journal, took=took, timed=timed, json=json)
 
 
 def _adopted(site: LiveSite, folder: Path, node: str, towards: Towards) -> Journal:
@@ -425,7 +426,13 @@ def _ask() -> None:
 
 
 def _report(
-    stop: Stop, run: str | None, *, json: bool, took: Times | None = None, timed: bool = False
+    stop: Stop,
+    run: str | None,
+    journal: Journal | MemoryJournal | None = None,
+    *,
+    json: bool,
+    took: Times | None = None,
+    timed: bool = False,
 ) -> int:
     code = OF_OUTCOME[stop.outcome]
     if json:
@@ -439,7 +446,7 @@ def _report(
         }
         _say(output.json_text(answer).removesuffix("\n"), sys.stdout)
     else:
-        told = output.stop_text(stop, run) + ("\n" + output.times_text(took) if timed else "")
+        told = output.stop_text(stop, run, journal) + ("\n" + output.times_text(took) if timed else "")
         _say("\n" + told.removesuffix("\n"), sys.stdout)
     return code
 

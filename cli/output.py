@@ -10,14 +10,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from executor.journal import Record
+from executor.journal import Journal, MemoryJournal, Record
 from executor.times import Times, times
 from planner.codec import pretty
 from planner.estimate import FACTOR, LEAST_S
 from planner.findings import Finding, Severity
-from planner.model import RECENT_MIN
+from planner.model import RECENT_MIN, State
 from planner.plan import Command, Compensation, Estimate, Outcome, Plan, Run, Step, Stop, What, Zone
 from planner.saga import Past, Pivot
+from planner.verbs import VERBS
 
 ZONES: Final[dict[Zone, str]] = {
     Zone.PREPARE: "prepare: nobody notices",
@@ -187,16 +188,66 @@ def verb_texts(plan: Plan, text: Callable[[str], str], around: Mapping[str, str]
     return "".join(f"\n--- {name}\n{said}" for name, said in {**texts, **around}.items())
 
 
-def stop_text(stop: Stop, run: str | None) -> str:
-    """How a run ended, what that means, what is left and what to type next."""
-    lines = [f"{stop.outcome}: {MEANINGS[stop.outcome]}"]
+Told = Journal | MemoryJournal | Record
+"""What knows a run's plan and past."""
+
+
+def stop_text(stop: Stop, run: str | None, told: Told | None = None) -> str:
+    """How a run ended, what that means, what is left and what to type next.
+
+    ``told``: the run's journal; a move that was refused before it was a run has none, and nothing left.
+    """
+    lines = [f"{stop.outcome}: {_meaning(stop, None if told is None else told.past)}"]
     lines += [f"  {plain(line)}" for line in stop.because.splitlines()]
     if stop.left:
         lines.append("  left to do:")
-        lines += [f"    {command_line(command)}" for command in stop.left]
+        lines += [f"    {_left(told, command)}" for command in stop.left]
+        lines += _by_hand(stop, told)
         if run is not None:
             lines.append(f"  next: vzplan recover {run}")
     return "\n".join(lines) + "\n"
+
+
+def _meaning(stop: Stop, past: Past | None) -> str:
+    if past is not None and past.superseded is not None:  # the other may long have ended it
+        return "another controller has taken this run over, and tells how it ends"
+    return MEANINGS[stop.outcome]
+
+
+def _left(told: Told | None, command: Command) -> str:
+    """What ``command`` does, in the plan's words: it is vzplan's own, and none that a person could type."""
+    title = None if told is None else _title(told.plan, told.past, command)
+    return command_line(command) if title is None else plain(f"{command.node}: {title}")
+
+
+def _title(plan: Plan, past: Past, command: Command) -> str | None:
+    # Some of the last steps are what takes first ones back, with words of their own that hold after the pivot only.
+    if past.pivot is not Pivot.PASSED:
+        for step in plan.steps:
+            if isinstance(step.undo, Compensation) and step.undo.do == command:
+                return taken_back(step)
+            if step.probe is not None and step.probe.do == command:
+                return f"tell whether '{step.title}' ever took effect"
+    return next((step.title for step in plan.steps if step.do == command), None)
+
+
+def taken_back(step: Step) -> str:
+    """What takes ``step`` back, and what that is: away from the table nobody sees what 'it' is."""
+    return f"{_undo(step)} ('{step.title}')"
+
+
+def _by_hand(stop: Stop, told: Told | None) -> list[str]:
+    """What shows why a container does not start where its data is; not where its memory may still be taken up."""
+    if stop.outcome is not Outcome.DOWN or told is None or told.plan.asked.options.online:
+        return []
+    for command in stop.left:
+        verb, *operands = command.argv
+        if verb in ("ensure-up", "restore-state") and command.node not in told.past.off:
+            said = dict(zip(VERBS[verb].operands, operands, strict=True))
+            if said["state"] == State.RUNNING:
+                start = f"vzctl --skiplock start {said['ctid']} --force"
+                return [plain(f"  by hand on {command.node}: '{start}' says why it does not start")]
+    return []
 
 
 def times_text(took: Times | None) -> str:
@@ -215,7 +266,7 @@ def move_line(plan: Plan, move: Run) -> str:
         return f"settle   {node}: wait until nothing of this run is still at work there"
     number = next(i for i, step in enumerate(plan.steps, 1) if step.id == move.at)
     step = plan.steps[number - 1]
-    title = plain(_undo(step) if move.what is What.UNDO else step.title)
+    title = plain(taken_back(step) if move.what is What.UNDO else step.title)
     again = f" (again, after {move.after_s} s)" if move.after_s else ""
     words = {What.DO: "", What.UNDO: "undo ", What.PROBE: "ask  "}[move.what]
     return f"{words:<5}{number:>2}/{len(plan.steps)}  {node}: {title}{again}"
@@ -235,6 +286,8 @@ class Standing(Struct, frozen=True):
     container: str  # where it is
     controller: str
     known: str
+    outcome: str  # how it ended, if nothing more is to be done now
+    because: str
     unknown: str
     next: str  # what to type
     word: str  # all of it in a few words
@@ -269,7 +322,9 @@ class Standing(Struct, frozen=True):
             if past.superseded is None
             else "where the other controller has it",
             controller=_controller(record, move),
-            known="; ".join(_known(past, move)),
+            known="; ".join(_known(past)),
+            outcome=f"{move.outcome}: {_meaning(move, past)}" if isinstance(move, Stop) else "",
+            because=move.because if isinstance(move, Stop) else past.unwinding or "",
             unknown="; ".join(() if ended else _unknown(plan, past)) or "nothing",
             next=following,
             word=word,
@@ -279,19 +334,24 @@ class Standing(Struct, frozen=True):
 
     def text(self) -> str:
         """For people."""
-        return "".join(
-            f"{name:<11}{plain(value)}\n"
-            for name, value in (
-                ("run", f"{self.run}: {self.title}"),
-                ("zone", self.zone),
-                ("last step", self.last),
-                ("container", self.container),
-                ("controller", self.controller),
-                ("known", self.known),
-                ("not known", self.unknown),
-                ("next", self.next),
-            )
+        rows = (
+            ("run", f"{self.run}: {self.title}"),
+            ("zone", self.zone),
+            ("last step", self.last),
+            ("container", self.container),
+            ("controller", self.controller),
+            ("known", self.known),
+            ("outcome", self.outcome),
+            ("because", self.because),
+            ("not known", self.unknown),
+            ("next", self.next),
         )
+        lines = [
+            f"{'' if number else name:<11}{plain(line)}\n"
+            for name, value in rows
+            for number, line in enumerate(value.splitlines())
+        ]
+        return "".join(lines)
 
 
 def _controller(record: Record, move: Run | Stop) -> str:
@@ -325,7 +385,7 @@ def _whereabouts(plan: Plan, past: Past) -> str:
     return f"on {source}, down"
 
 
-def _known(past: Past, move: Run | Stop) -> list[str]:
+def _known(past: Past) -> list[str]:
     known = {
         Pivot.AHEAD: "the point of no return is ahead",
         Pivot.NEVER: "the point of no return was never passed",
@@ -334,13 +394,9 @@ def _known(past: Past, move: Run | Stop) -> list[str]:
     }[past.pivot]
     found = [known]
     if past.unwinding and past.pivot is not Pivot.PASSED:
-        found.append(f"it is taken back because of: {past.unwinding}")
+        found.append("it is taken back")
     if past.off:
         found.append(f"{', '.join(sorted(past.off))} is off, by the operator's word")
-    if isinstance(move, Stop):
-        found.append(f"{move.outcome}: {MEANINGS[move.outcome]}")
-        if move.because not in (past.unwinding, *found):
-            found.append(move.because)
     return found
 
 

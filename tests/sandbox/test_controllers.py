@@ -343,6 +343,7 @@ def test_a_controller_that_only_slept_can_do_nothing_once_another_took_over(
             said = rest(asleep)
         assert asleep.returncode == ExitCode.IN_DOUBT, said
         assert "this run has ended here; another controller saw to that" in said
+        assert "IN_DOUBT: another controller has taken this run over, and tells how it ends\n" in said
         assert driver.facts() == after
         here = box.hn1 if taken.returncode == ExitCode.UNWOUND else box.hn2
         assert tree_hash(here, PRIVATE) == hash_before
