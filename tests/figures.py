@@ -107,9 +107,13 @@ def _said(*module: str) -> str:
 
 
 def whole_test() -> str:
-    began = time.monotonic()
-    done = subprocess.run(["make", "test"], cwd=REPOSITORY, check=False, capture_output=True, text=True)
-    last = re.findall(r"(\d+ (?:passed|failed)[^=]*?) in ", done.stdout)
+    began, said = time.monotonic(), ""
+    with subprocess.Popen(["make", "test"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as test:
+        assert test.stdout is not None
+        for line in test.stdout:  # what failed is to be seen, too
+            print(line, end="", flush=True)
+            said += line
+    last = re.findall(r"(\d+ (?:passed|failed)[^=]*?) in ", said)
     return f"{(time.monotonic() - began) / 60:.1f} minutes, {last[-1] if last else 'no test ran'}"
 
 
