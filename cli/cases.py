@@ -19,6 +19,7 @@ from cli import output, verification
 from cli.aim import Aim
 from cli.errors import UserError
 from cli.exit_codes import ExitCode
+from cli.paths import is_file, is_folder
 from cli.shell_words import split_words
 from executor import control
 from executor.facts_files import FactsFileError, read_whole, write_whole
@@ -58,9 +59,9 @@ def cases(folder: Path) -> list[Path]:
     Raises:
         UserError: there are none.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: not a folder")
-    if (folder / CASE).is_file():
+    if not is_folder(folder):
+        raise UserError(f"{folder}: not a folder; name one that has cases in it")
+    if is_file(folder / CASE):
         return [folder]
     found = sorted(path.parent for path in folder.glob(f"*/{CASE}"))
     if not found:

@@ -7,7 +7,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from posixpath import normpath
 from typing import Final, TextIO
@@ -18,7 +18,9 @@ from cli import output
 from cli.aim import Aim
 from cli.errors import UserError
 from cli.exit_codes import OF_OUTCOME, ExitCode
+from cli.paths import is_file, is_folder, is_there
 from cli.shell_words import split_words
+from cli.streams import has_gone, tell
 from executor import adoption, control, verbs
 from executor.adoption import AdoptionError
 from executor.control import RecoverError, Towards
@@ -42,11 +44,13 @@ from executor.times import Times, times
 from planner.difference import difference
 from planner.make import make_plan
 from planner.model import Asked, NodeFacts, Options, Request
-from planner.plan import Exited, Lost, Opened, Outcome, Plan, Run, Stop, What
+from planner.plan import Adopted, Exited, Lost, Opened, Outcome, Plan, Run, Stop, What
 from planner.saga import next_move, words
 
 WORST_FIRST: Final = (ExitCode.USAGE, ExitCode.REFUSED, ExitCode.DIFFERS)
 """What several cases exit with: of which nothing was seen, before what was seen and differs."""
+
+NAME_IT: Final = "name the state folder by VZPLAN_STATE"
 
 
 def show(aim: Aim, *, out: Path | None, verify: bool, json: bool, verbose: bool) -> int:
@@ -181,12 +185,15 @@ def apply(
         if agreed is not None and agreed.digest != plan.digest:
             because = f"the nodes are no longer as {aim.plan} has them:\n{difference(agreed, plan)}"
             return _report(Stop(Outcome.REFUSED, because, ()), None, json=json)
-        print(output.plan_text(plan), end="", file=sys.stderr if json else sys.stdout)
+        stream = sys.stderr if json else sys.stdout
+        print(output.plan_text(plan), end="", file=stream)
         if not plan.runnable:
             return _report(Stop(Outcome.REFUSED, "see the errors above", ()), None, json=json)
-        broken = _trusted(request, plan, unverified=unverified, stream=sys.stderr if json else sys.stdout)
+        broken = _trusted(request, plan, unverified=unverified, stream=stream)
         if broken is not None:
             return _report(Stop(Outcome.REFUSED, broken, ()), None, json=json)
+        if has_gone(stream):
+            raise UserError("whoever read the plan has gone; nothing was begun", ExitCode.REFUSED)
         if not yes:
             _ask()
         run = new_run_id()
@@ -248,7 +255,7 @@ def facts(nodes: list[str], *, measure: int | None, ssh: str, peer_ssh: str | No
 
 def runs(*, open_only: bool, prune: bool) -> int:
     """One line a run, newest first; ``prune``: those that are finished are told of a last time."""
-    state = state_folder(os.environ)
+    state = _state()
     for run in list_runs(state):
         try:
             record = read_journal(state, run)
@@ -266,7 +273,7 @@ def runs(*, open_only: bool, prune: bool) -> int:
 
 def status(run: str, *, timed: bool, json: bool) -> int:
     """How far it went, whether its controller lives, what to type next; ``timed``: how long it was down."""
-    record = read_journal(state_folder(os.environ), _run(run))
+    record = read_journal(_state(), _run(run))
     said = output.Standing.of(run, record, next_move(record.plan, record.past))
     print(output.json_text(said) if json else said.text(), end="")
     if timed and not json:
@@ -286,7 +293,7 @@ def recover(
     verbose: bool,
 ) -> int:
     """Open the journal again and go on from what it says; ``adopt``: make it anew from what that node keeps."""
-    folder = state_folder(os.environ) / "runs" / _run(run)
+    folder = _state() / "runs" / _run(run)
     speaker = _speaker(verbose=verbose)
     if adopt is not None:
         site = LiveSite(split_words("--ssh", ssh), None, speaker)
@@ -316,7 +323,7 @@ def recover(
 
 
 def _adopted(site: LiveSite, folder: Path, node: str, towards: Towards) -> Journal:
-    if (folder / "journal").exists():
+    if is_file(folder / "journal"):
         raise UserError(f"{folder}: the run has its journal here; recover it without --adopt")
     try:
         opened, known = adoption.adopt(site, folder.name, node)
@@ -324,7 +331,24 @@ def _adopted(site: LiveSite, folder: Path, node: str, towards: Towards) -> Journ
     except (AdoptionError, RecoverError) as problem:
         site.close()
         raise UserError(str(problem), ExitCode.REFUSED) from None
-    return Journal.create(folder, opened, known)
+    return _begun(folder, opened, known)
+
+
+def _begun(folder: Path, opened: Opened, *known: Adopted) -> Journal:
+    """The journal of a run that begins here."""
+    try:
+        return Journal.create(folder, opened, *known)
+    except JournalError as problem:
+        state = folder.parents[1]
+        raise UserError(f"{problem}; if journals cannot lie below {state}, {NAME_IT}") from None
+
+
+def _state() -> Path:
+    """The folder of this control host's journals, which need not be there yet."""
+    state = state_folder(os.environ)
+    if is_there(state, NAME_IT) and not is_folder(state):
+        raise UserError(f"{state}: it is not a folder; {NAME_IT}")
+    return state
 
 
 def this_version() -> str:
@@ -387,7 +411,7 @@ def _recorded_source(aim: Aim, recorded: dict[str, NodeFacts]) -> str:
 def _journal(site: Site, opened: Opened) -> Iterator[Journal | MemoryJournal]:
     """The journal of a new run; a simulated one leaves nothing behind."""
     if isinstance(site, LiveSite):
-        with Journal.create(state_folder(os.environ) / "runs" / opened.run, opened) as journal:
+        with _begun(_state() / "runs" / opened.run, opened) as journal:
             yield journal
     else:
         yield MemoryJournal(opened)
@@ -397,7 +421,7 @@ def _acknowledged(run: str) -> Callable[[str], None]:
     """What is said when a signal comes: at once, since the step that is under way may take long."""
 
     def say(name: str) -> None:
-        _say(
+        tell(
             f"\n{name}: taken back as soon as this step has ended, unless the point of no return is passed; "
             f"once more: stop here, and 'vzplan recover {run}' does it",
             sys.stderr,
@@ -444,20 +468,11 @@ def _report(
             "exit": code,
             "times": took,
         }
-        _say(output.json_text(answer).removesuffix("\n"), sys.stdout)
+        tell(output.json_text(answer).removesuffix("\n"), sys.stdout)
     else:
         told = output.stop_text(stop, run, journal) + ("\n" + output.times_text(took) if timed else "")
-        _say("\n" + told.removesuffix("\n"), sys.stdout)
+        tell("\n" + told.removesuffix("\n"), sys.stdout)
     return code
-
-
-def _say(text: str, stream: TextIO) -> None:
-    """Print it. A closed terminal, or a reader that has gone, stops no migration (L10): then nobody is told."""
-    try:
-        print(text, file=stream, flush=True)
-    except (OSError, ValueError):
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _Progress:
@@ -476,7 +491,7 @@ class _Progress:
             self._tell(f"         {output.plain(words(outcome))}")
 
     def _tell(self, line: str) -> None:
-        _say(line, self._stream)
+        tell(line, self._stream)
 
 
 def _speaker(*, verbose: bool) -> Callable[[str, bytes], None] | None:
@@ -486,7 +501,7 @@ def _speaker(*, verbose: bool) -> Callable[[str, bytes], None] | None:
 
     def speak(node: str, said: bytes) -> None:
         for line in said.decode(errors="replace").splitlines():
-            _say(f"         {node}: {output.plain(line)}", sys.stderr)
+            tell(f"         {node}: {output.plain(line)}", sys.stderr)
 
     return speak
 

@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     MIGRATED_NOT_CLEANED = 6
     IN_DOUBT = 7
     DOWN = 8
+    BUG = 70  # what nobody foresaw, with a traceback; sysexits.h calls it EX_SOFTWARE
 
 
 OF_OUTCOME: Final[dict[Outcome, ExitCode]] = {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
+from traceback import format_exception
 from typing import Annotated, Any, Literal
 
 import typer
@@ -17,6 +18,7 @@ from msgspec import structs
 
 from cli.aim import Aim
 from cli.exit_codes import ExitCode
+from cli.streams import OutputError, heard, tell
 from planner.model import FROZEN_MAX_S, Check, Options
 
 app = typer.Typer(
@@ -29,6 +31,8 @@ app = typer.Typer(
 )
 
 CTID_MAX = 2**31 - 1
+SHOWN = 200
+"""So much of a word is told when it is a wrong one."""
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
 
@@ -381,14 +385,20 @@ def _meant(at: Aim, what: str, dest: str) -> Aim:
     """What is to be applied: a container and where it is to go, or a plan that says both itself."""
     from cli.errors import UserError
 
-    if what.isascii() and what.isdecimal() and 0 < int(what) <= CTID_MAX:
+    # So many digits at most: Python reads no number of thousands.
+    if re.fullmatch("[0-9]{1,10}", what) and 0 < int(what) <= CTID_MAX:
         if not dest:
             raise UserError(f"say where container {what} is to go: 'vzplan apply {what} DEST'")
         return structs.replace(at, ctid=int(what), destination=dest)
     plan = Path(what)
-    if not plan.is_file():
+    try:
+        why = "" if plan.is_file() else "a file that has a plan"
+    except OSError as problem:  # of a name that is too long, or in a folder that is closed to us
+        why = f"the name of a file ({problem.strerror})"
+    if why:
+        said = what if len(what) <= SHOWN else f"{what[:SHOWN]}..."
         raise UserError(
-            f"{what!r} is neither the number of a container (1 to {CTID_MAX}) nor a file that has a plan; "
+            f"{said!r} is neither the number of a container (1 to {CTID_MAX}) nor {why}; "
             "'vzplan show -o FILE' writes one"
         )
     if dest or at.source or at.rsync or at.peer_ssh is not None or at.options != Options():
@@ -491,27 +501,26 @@ def recover(
 def main(words: list[str] | None = None) -> None:
     """Entry point; ``words`` stand for the command line.
 
-    Every error that we know how to put in words is one line on stderr; none is a traceback.
+    Every error that we know how to put in words is one line on stderr; none is a traceback. What nobody foresaw is one,
+    with an exit code of its own: Python's would be that of a broken invariant.
     """
+    with heard():
+        code = _ended(words)
+    sys.exit(code)
+
+
+def _ended(words: list[str] | None) -> int | None:
     try:
-        # Not click's own ways of ending: its exit code for a broken pipe is one that means something else here.
-        code = app(words, standalone_mode=False)
-        sys.exit(_stopped() if code == INTERRUPTED else code)
-    except BrokenPipeError:
-        # Whoever read our output has gone ("| head"), before anything was begun.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.USAGE)
+        code: int | None = app(words, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(_stopped())
-    except Exception as problem:
-        code = _told(problem)
-        if code is None:
-            raise
-        sys.exit(code)
+        return _stopped()
+    except Exception as problem:  # noqa: BLE001 # whatever it is: it is told
+        return _told(problem)
+    return _stopped() if code == INTERRUPTED else code
 
 
-def _told(problem: Exception) -> ExitCode | None:
-    """Say what is wrong, and give the exit code for it; None: nobody knows how to put it in words."""
+def _told(problem: Exception) -> ExitCode:
+    """Say what is wrong, and give the exit code for it."""
     from cli.errors import UserError
     from cli.output import plain
     from executor.facts_files import FactsFileError
@@ -519,21 +528,29 @@ def _told(problem: Exception) -> ExitCode | None:
     from executor.plan_files import PlanFileError
     from planner.codec import CodecError
 
-    if isinstance(problem, UserError | CodecError | FactsFileError | JournalError | PlanFileError):
-        print(f"vzplan: {plain(str(problem))}", file=sys.stderr)
+    known = UserError | OutputError | CodecError | FactsFileError | JournalError | PlanFileError
+    if isinstance(problem, known):
+        tell(f"vzplan: {plain(str(problem))}", sys.stderr)
         return problem.code if isinstance(problem, UserError) else ExitCode.USAGE
     # What typer has to say of a wrong word; it brings its own copy of click, and gives no name to its errors.
     show = getattr(problem, "show", None)
-    if show is None:
-        return None
-    show()
-    return ExitCode.USAGE
+    if show is not None:
+        with suppress(OutputError):
+            show()
+        return ExitCode.USAGE
+    tell("".join(format_exception(problem)), sys.stderr)
+    tell(
+        "vzplan: this is a bug of vzplan: please report it, with the lines above; if a run had begun, "
+        "'vzplan runs --open' shows it",
+        sys.stderr,
+    )
+    return ExitCode.BUG
 
 
 def _stopped() -> int:
     """Ctrl-C before anything was begun; a run that had begun says so itself."""
-    print("vzplan: stopped; nothing was begun", file=sys.stderr)
-    return ExitCode.USAGE
+    tell("vzplan: stopped; nothing was begun", sys.stderr)
+    return ExitCode.REFUSED
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from msgspec import Struct
 from cli import output
 from cli.errors import UserError
 from cli.exit_codes import ExitCode
+from cli.paths import is_folder
 from executor.facts_files import write_whole
 from executor.simulated.verify import INVARIANTS, NotSimulatedError, Verdict, replay, verify
 from executor.simulated.view import commands_of
@@ -215,8 +216,12 @@ def may_write(path: Path | None) -> None:
     Raises:
         UserError: it cannot.
     """
-    if path is not None and (path.is_dir() or not path.parent.is_dir()):
-        raise UserError(f"{path}: {'a folder' if path.is_dir() else 'its folder is not there'}; name a file")
+    if path is None:
+        return
+    if is_folder(path):
+        raise UserError(f"{path}: a folder; name a file")
+    if not is_folder(path.parent):
+        raise UserError(f"{path}: its folder is not there; name a file")
 
 
 def write_junit(path: Path, cases: dict[str, list[str]], errors: frozenset[str] = frozenset()) -> None:

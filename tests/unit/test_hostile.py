@@ -20,6 +20,8 @@ from typing import Final, NamedTuple
 import pytest
 from msgspec import structs
 
+from cli import commands
+from cli.errors import UserError
 from cli.exit_codes import ExitCode
 from cli.main import main
 from executor import facts_files
@@ -205,6 +207,8 @@ HOSTS: Final = (
     "h\u0430n2",
     "hn2\x1b[2J",
 )
+LONG: Final = "a" * 300
+"""No file can be called so."""
 NEITHER: Final = "is neither the number of a container"
 
 
@@ -242,6 +246,16 @@ def test_what_is_no_name_of_a_host_reaches_nobody(
         (("show", 123, "-pProxyCommand=x"), "No such option"),
         (("show", 123, "-oProxyCommand=x"), "Missing argument 'DEST'"),  # -o is a file's name
         *((("apply", ctid, "hn2"), NEITHER) for ctid in CTIDS),
+        (("apply", "9" * 5000, "hn2"), f"{'9' * 200}...' {NEITHER}"),
+        (("apply", LONG), "nor the name of a file (File name too long); 'vzplan show -o FILE' writes one"),
+        (("verify", "--cases", LONG), f"{LONG}: File name too long; name another"),
+        (("verify", 123, "hn2", "--simulate", SAN, "--junit", LONG), "File name too long; name another"),
+        (
+            ("verify", 123, "hn2", "--simulate", SAN, "--junit", f"{LONG}/x"),
+            "File name too long; name another",
+        ),
+        (("show", 123, "hn2", "--simulate", LONG), f"{LONG}: File name too long; name a folder"),
+        (("show", 123, "hn2", "--simulate", SAN, "-o", LONG), "File name too long; the plan was not written"),
         (("apply", "--", -1, "hn2"), NEITHER),
         *((("show", ctid, "hn2"), "CTID") for ctid in CTIDS if ctid != "٣"),
         (("show", "--", -1, "hn2"), "CTID"),
@@ -577,6 +591,31 @@ def test_the_journal_of_another_run_is_not_taken_for_this_ones(place: Place, com
     assert f"{path}: it is the journal of run 20250101-000000-000000; put it back" in place.refused(
         command, RUN
     )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("runs",), ("status", RUN), ("recover", RUN), ("recover", RUN, "--adopt", "hn1")],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(("name", "why"), [(LONG, "File name too long"), ("file", "it is not a folder")])
+def test_what_cannot_be_the_state_folder_is_named(
+    place: Place, words: tuple[str, ...], name: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = place.folder / name
+    (place.folder / "file").touch()
+    monkeypatch.setenv("VZPLAN_STATE", str(state))
+    assert f"{state}: {why}; name the state folder by VZPLAN_STATE" in place.refused(*words)
+
+
+def test_where_no_journal_can_be_begun_the_state_folder_can_be_named() -> None:
+    """Where a run is to begin nothing else than making its folder tells."""
+    state = Path("/proc/vzplan")
+    with pytest.raises(
+        UserError, match=r"nothing was begun; if journals cannot lie below /proc/vzplan, name"
+    ) as said:
+        commands._begun(state / "runs" / RUN, Opened(RUN, make_plan(bundled("san")), (), None))
+    assert str(said.value).endswith("name the state folder by VZPLAN_STATE")
 
 
 @pytest.mark.parametrize("command", ["status", "recover"])
