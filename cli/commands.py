@@ -44,12 +44,13 @@ from executor.times import Times, times
 from planner.difference import difference
 from planner.make import make_plan
 from planner.model import Asked, NodeFacts, Options, Request
-from planner.plan import Adopted, Exited, Lost, Opened, Outcome, Plan, Run, Stop, What
-from planner.saga import next_move, words
+from planner.plan import Exited, Lost, Opened, Outcome, Plan, Run, Stop, What
+from planner.saga import Pivot, next_move, words
 
 WORST_FIRST: Final = (ExitCode.USAGE, ExitCode.REFUSED, ExitCode.DIFFERS)
 """What several cases exit with: of which nothing was seen, before what was seen and differs."""
 
+NOT_IN_PLAN: Final = "; a plan file does not carry --ssh: if 'vzplan show' had it, give it again"
 NAME_IT: Final = "name the state folder by VZPLAN_STATE"
 
 
@@ -198,7 +199,9 @@ def apply(
             _ask()
         run = new_run_id()
         opened = control.opened(request, plan, site, run, this_version())
-        with heeded(_acknowledged(run)) as signals, _journal(site, opened) as journal:
+        acknowledged = _Acknowledged(run)
+        with heeded(acknowledged) as signals, _journal(site, opened) as journal:
+            acknowledged.journal = journal
             progress = _Progress(plan, quiet=json)
             with _no_way_on(run):
                 stop = control.apply(request, site, journal, control=_here(), signals=signals, watch=progress)
@@ -254,8 +257,12 @@ def facts(nodes: list[str], *, measure: int | None, ssh: str, peer_ssh: str | No
 
 
 def runs(*, open_only: bool, prune: bool) -> int:
-    """One line a run, newest first; ``prune``: those that are finished are told of a last time."""
+    """One line a run, newest first; ``prune``: those that are finished are told of a last time.
+
+    One that cannot be told of, or not be removed, is not passed over by the exit code: it may be open.
+    """
     state = _state()
+    code = ExitCode.OK
     for run in list_runs(state):
         try:
             record = read_journal(state, run)
@@ -264,11 +271,12 @@ def runs(*, open_only: bool, prune: bool) -> int:
                 remove_journal(state, run)
         except JournalError as problem:  # of one run; the others can be told of all the same
             print(f"{output.plain(run)}  {output.plain(str(problem))}")
+            code = ExitCode.REFUSED
             continue
         if not open_only or not standing.finished:
             gone = ", removed" if prune and standing.finished else ""
             print(f"{output.plain(run)}  {output.plain(record.plan.title)}  {standing.word}{gone}")
-    return ExitCode.OK
+    return code
 
 
 def status(run: str, *, timed: bool, json: bool) -> int:
@@ -304,7 +312,7 @@ def recover(
         journal = Journal.open(folder)
         site = LiveSite(journal.opened.ssh, journal.opened.here, speaker)
     try:
-        with journal, heeded(_acknowledged(run)) as signals, _no_way_on(run):
+        with journal, heeded(_Acknowledged(run, journal)) as signals, _no_way_on(run):
             stop = control.recover(
                 site,
                 journal,
@@ -331,16 +339,7 @@ def _adopted(site: LiveSite, folder: Path, node: str, towards: Towards) -> Journ
     except (AdoptionError, RecoverError) as problem:
         site.close()
         raise UserError(str(problem), ExitCode.REFUSED) from None
-    return _begun(folder, opened, known)
-
-
-def _begun(folder: Path, opened: Opened, *known: Adopted) -> Journal:
-    """The journal of a run that begins here."""
-    try:
-        return Journal.create(folder, opened, *known)
-    except JournalError as problem:
-        state = folder.parents[1]
-        raise UserError(f"{problem}; if journals cannot lie below {state}, {NAME_IT}") from None
+    return Journal.create(folder, opened, known)
 
 
 def _state() -> Path:
@@ -388,7 +387,8 @@ def _site(aim: Aim, *, verbose: bool = False) -> Iterator[tuple[Site, Asked]]:
         options = structs.replace(aim.options, peer_ssh=peer_ssh, rsync=split_words("--rsync", aim.rsync))
         yield site, Asked(aim.ctid, source, destination, options)
     except GatherError as problem:
-        raise UserError(str(problem), ExitCode.REFUSED) from None
+        unsaid = aim.plan is not None and not aim.ssh
+        raise UserError(f"{problem}{NOT_IN_PLAN if unsaid else ''}", ExitCode.REFUSED) from None
     finally:
         site.close()
 
@@ -411,23 +411,35 @@ def _recorded_source(aim: Aim, recorded: dict[str, NodeFacts]) -> str:
 def _journal(site: Site, opened: Opened) -> Iterator[Journal | MemoryJournal]:
     """The journal of a new run; a simulated one leaves nothing behind."""
     if isinstance(site, LiveSite):
-        with _begun(_state() / "runs" / opened.run, opened) as journal:
+        with Journal.create(_state() / "runs" / opened.run, opened) as journal:
             yield journal
     else:
         yield MemoryJournal(opened)
 
 
-def _acknowledged(run: str) -> Callable[[str], None]:
+class _Acknowledged:
     """What is said when a signal comes: at once, since the step that is under way may take long."""
 
-    def say(name: str) -> None:
+    def __init__(self, run: str, journal: Journal | MemoryJournal | None = None) -> None:
+        """``journal``: of the run, once it has one; it tells which way the run goes."""
+        self._run = run
+        self.journal = journal
+
+    def __call__(self, name: str) -> None:
+        pivot = Pivot.AHEAD if self.journal is None else self.journal.past.pivot
         tell(
-            f"\n{name}: taken back as soon as this step has ended, unless the point of no return is passed; "
-            f"once more: stop here, and 'vzplan recover {run}' does it",
+            f"\n{name}: {ACKNOWLEDGED[pivot]}; a second one stops here, 'vzplan recover {self._run}' goes on",
             sys.stderr,
         )
 
-    return say
+
+ACKNOWLEDGED: Final[dict[Pivot, str]] = {
+    Pivot.AHEAD: "it is taken back as soon as this step has ended",
+    Pivot.ASKED: "it is at the point of no return: if that is passed it is brought to its end, else taken back",
+    Pivot.NEVER: "it is being taken back already",
+    Pivot.PASSED: "it has moved already and is brought to its end",
+}
+"""By what is known of the point of no return."""
 
 
 @contextmanager

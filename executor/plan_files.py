@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from executor.facts_files import read_whole, write_whole
-from planner.codec import decode_plan, pretty
+from planner.codec import MAKE_AGAIN, decode_plan, pretty
 from planner.make import digest_of
 from planner.plan import PLAN_VERSION, Plan
 
@@ -49,9 +49,7 @@ def read_plan(path: Path) -> Plan:
         )
     plan = decode_plan(text, str(path))
     if plan.version != PLAN_VERSION or digest_of(plan) != plan.digest:
-        raise PlanFileError(
-            f"{path}: it was changed since it was written (digest); make it again with 'show -o'"
-        )
+        raise PlanFileError(f"{path}: it was changed since it was written (digest); {MAKE_AGAIN}")
     if not plan.runnable:
         raise PlanFileError(f"{path}: errors speak against this plan; mend what they name, and make it again")
     return plan

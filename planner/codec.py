@@ -18,6 +18,8 @@ _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _FACTS: Final = msgspec.json.Decoder(NodeFacts)
 _PLAN: Final = msgspec.json.Decoder(Plan)
 
+MAKE_AGAIN: Final = "make it again with 'vzplan show -o'"
+"""A plan, of which nothing is to be mended by hand."""
 
 _NOT_DECODED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for a text. Python's own reader, which looks first, passes some (UTF-16, half a surrogate)."""
@@ -69,7 +71,7 @@ def decode_facts(text: bytes, where: str) -> NodeFacts:
     Raises:
         CodecError: no JSON, another version, an unknown or missing field, a value of the wrong type.
     """
-    version = _peek(text, where).get("version")
+    version = _peek(text, where, "gather it again with 'vzplan facts'").get("version")
     if version != FACTS_VERSION:
         raise CodecError(
             where,
@@ -90,11 +92,11 @@ def decode_plan(text: bytes, where: str) -> Plan:
     Raises:
         CodecError: no JSON, or not a plan that keeps the rules of the saga.
     """
-    _peek(text, where)
+    _peek(text, where, MAKE_AGAIN)
     try:
         return _PLAN.decode(text)
     except _NOT_DECODED as error:
-        raise CodecError(where, str(error), "make it again with 'vzplan show --json'") from None
+        raise CodecError(where, str(error), MAKE_AGAIN) from None
 
 
 def decode_entry(text: bytes, where: str) -> Entry:
@@ -119,15 +121,13 @@ def decode_entry(text: bytes, where: str) -> Entry:
         ) from None
 
 
-def _peek(text: bytes, where: str) -> dict[str, Any]:
+def _peek(text: bytes, where: str, remedy: str) -> dict[str, Any]:
     try:
         top = json.loads(text, object_pairs_hook=_no_key_twice, parse_constant=_no_constant)
     except RecursionError:
         raise CodecError(where, "nested too deeply", "is this the right file?") from None
     except ValueError as error:
-        raise CodecError(
-            where, f"not JSON: {error}", "the file is cut short or damaged; gather it again"
-        ) from None
+        raise CodecError(where, f"not JSON: {error}", f"the file is cut short or damaged; {remedy}") from None
     if not isinstance(top, dict):
         raise CodecError(
             where, f"Expected `object`, got `{type(top).__name__}` - at `$`", "is this the right file?"

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 import pytest
 from msgspec import structs
@@ -19,11 +20,13 @@ from msgspec import structs
 from cli import commands
 from cli.errors import UserError
 from cli.exit_codes import OF_OUTCOME, ExitCode
+from executor import control
 from executor.facts_files import read_world, write_facts
+from executor.gather import GatherError
 from executor.journal import Journal, JournalError, read_journal
 from planner.codec import decode_plan
 from planner.make import make_plan
-from planner.plan import Adopted, Began, Ended, Exited, Opened, Outcome, Stop, What
+from planner.plan import Adopted, Began, Ended, Exited, Opened, Outcome, Run, Stop, What
 from tests.unit.conftest import Vzplan
 from tests.worlds import NODES, WORLDS, bundled, online
 
@@ -110,6 +113,51 @@ def test_apply_asks_at_a_terminal(
     assert "start? type 'yes'" not in out
     assert found == code
     assert (tmp_path / "out").exists() == (code == ExitCode.OK)
+
+
+def test_ctrl_c_at_the_question_begins_nothing_as_no_does(
+    vzplan: Vzplan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(terminal, "readline", lambda: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr("sys.stdin", terminal)
+    code, _, err = vzplan("apply", 123, "hn2", "--simulate", NODES / "san", "-o", tmp_path / "out")
+    assert code == ExitCode.REFUSED
+    assert err.endswith("vzplan: stopped; nothing was begun\n")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("after", "said", "ends"),
+    [
+        (-1, "it is taken back as soon as this step has ended", ExitCode.UNWOUND),
+        (0, "it is at the point of no return: if that is passed it is brought to its end, else", ExitCode.OK),
+        (1, "it has moved already and is brought to its end", ExitCode.OK),
+    ],
+)
+def test_ctrl_c_says_which_way_it_goes(
+    vzplan: Vzplan, monkeypatch: pytest.MonkeyPatch, after: int, said: str, ends: ExitCode
+) -> None:
+    plan = make_plan(bundled("san"))
+    begun = commands._Progress.began
+
+    def interrupts(progress: commands._Progress, move: Run) -> None:
+        begun(progress, move)
+        if (move.what, move.at) == (What.DO, plan.steps[plan.pivot + after].id):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(commands._Progress, "began", interrupts)
+    code, _, err = vzplan("apply", 123, "hn2", "--simulate", NODES / "san", "--yes", "--unverified")
+    assert code == ends
+    assert f"\nSIGINT: {said}" in err
+    assert "; a second one stops here, 'vzplan recover " in err
+
+
+def test_a_second_ctrl_c_stops_in_the_middle(vzplan: Vzplan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands._Progress, "began", lambda *_: signal.raise_signal(signal.SIGINT))
+    code, _, err = vzplan("apply", 123, "hn2", "--simulate", NODES / "san", "--yes", "--unverified")
+    assert code == ExitCode.IN_DOUBT
+    assert "vzplan: stopped in the middle; 'vzplan recover " in err
 
 
 def test_apply_json_has_the_outcome_alone_on_stdout(vzplan: Vzplan) -> None:
@@ -351,6 +399,8 @@ def test_a_run_goes_only_where_it_still_can(vzplan: Vzplan, tmp_path: Path) -> N
 
 # --- plans as files
 
+AGAIN: Final = "the file is cut short or damaged; make it again with 'vzplan show -o'\n"
+
 
 @pytest.fixture
 def plan_file(vzplan: Vzplan, tmp_path: Path) -> Path:
@@ -398,13 +448,14 @@ def test_a_plan_that_was_written_is_refused_once_the_nodes_have_moved(
             lambda text: text.replace(b'"/vz/private/123"', b'"/vz/private/124"', 1),
             "it was changed since it was written",
         ),
-        (lambda text: text[: len(text) // 2], "not JSON"),
-        (lambda _: b"\x7fELF\x00", "not JSON"),
+        (lambda text: text[: len(text) // 2], AGAIN),
+        (lambda _: b"\x7fELF\x00", AGAIN),
         (lambda _: b"[" * 100_000, "nested too deeply"),
         (lambda _: b"{}", "Object missing required field"),
+        (lambda _: b'{"steps": []}', "; make it again with 'vzplan show -o'\n"),
         (lambda text: text.replace(b'"version": 1', b'"version": 99'), "it was changed since it was written"),
     ],
-    ids=["verb", "operand", "cut", "binary", "deep", "empty", "version"],
+    ids=["verb", "operand", "cut", "binary", "deep", "empty", "without", "version"],
 )
 def test_a_plan_that_was_tampered_with_is_refused(
     vzplan: Vzplan, plan_file: Path, change: Callable[[bytes], bytes], said: str
@@ -430,6 +481,19 @@ def test_a_plan_with_errors_is_not_applied_and_flags_do_not_change_one(
     code, _, err = vzplan("apply", refused, "--simulate", NODES / "san-clone", "--yes")
     assert code == ExitCode.USAGE
     assert "errors speak against this plan" in err
+
+
+@pytest.mark.parametrize("ssh", [(), ("--ssh", "-p 2222")])
+def test_a_plan_file_without_its_ssh_options_is_said_where_a_node_gives_no_facts(
+    vzplan: Vzplan, plan_file: Path, ssh: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: object) -> None:
+        raise GatherError("hn1 gave no facts")
+
+    monkeypatch.setattr(control, "look", silent)
+    code, _, err = vzplan("apply", plan_file, "--yes", *ssh)
+    hint = "" if ssh else "; a plan file does not carry --ssh: if 'vzplan show' had it, give it again"
+    assert (code, err) == (ExitCode.REFUSED, f"vzplan: hn1 gave no facts{hint}\n")
 
 
 def test_a_plan_that_cannot_be_written_is_said(vzplan: Vzplan, tmp_path: Path) -> None:
