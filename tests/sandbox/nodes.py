@@ -44,6 +44,8 @@ SBIN_TOOLS: Final = ("/usr/sbin/sshd", "/bin/busybox")
 NEVER_COMPARED: Final = ("counter", "tokens", "lost+found")
 SAID_TWICE: Final = "trusted.SGI_ACL_"
 """How the names begin under which xfs lists ACLs once more."""
+LOG: Final = "log"
+"""In a sandbox's folder: what the supervisor of one that stays complains of."""
 HOLDER: Final = "sleep 2147483647"
 BUSY: Final = "sleep 2147483646"
 NEVER_S: Final = 120
@@ -155,21 +157,24 @@ class Sandbox:
         self.folder = Path(tempfile.mkdtemp(prefix="box-", dir=base_folder()))
         try:
             supervisor.prepare(self.folder, self._spec)
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "tests.sandbox",
-                    "serve",
-                    str(self.folder),
-                    *(["--stays"] if stays else []),
-                ],
-                stdin=subprocess.DEVNULL if stays else subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                cwd=REPOSITORY,
-                start_new_session=True,
-            )
+            with (self.folder / LOG).open("w") as log:
+                self._process = subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-m",
+                        "tests.sandbox",
+                        "serve",
+                        str(self.folder),
+                        *(["--stays"] if stays else []),
+                    ],
+                    stdin=subprocess.DEVNULL if stays else subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    # What stays must not hold what its caller writes to: "make sandbox 2>&1 | tail" would never end.
+                    stderr=log if stays else None,
+                    text=True,
+                    cwd=REPOSITORY,
+                    start_new_session=True,
+                )
         except BaseException:
             shutil.rmtree(self.folder)
             raise

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,7 +32,7 @@ from tests.sandbox import (
     until,
     why_not,
 )
-from tests.sandbox.nodes import take_down
+from tests.sandbox.nodes import LOG, NEVER_S, REPOSITORY, sandboxes, take_down
 
 REASON = why_not()
 REQUIRED = os.environ.get("VZPLAN_REQUIRE_SANDBOX") == "1"
@@ -41,6 +42,29 @@ PRIVATE = "/vz/private/123"
 DUMP = "/vz/dump/Dump.123"
 RUNNING = "CTID 123 exist mounted running\n"
 SUSPENDED = "CTID 123 exist unmounted down suspended\n"
+
+
+def test_a_sandbox_that_stays_lets_go_of_its_callers_streams() -> None:
+    """As "make sandbox 2>&1 | tail" reads them: to their end, while the sandbox goes on."""
+    assert REASON is None, REASON
+    before = set(sandboxes())
+    up = [sys.executable, "-m", "tests.sandbox", "up"]
+    with subprocess.Popen(up, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        said = process.stdout.read().decode()
+        mine = [folder for folder in set(sandboxes()) - before if str(folder) in said]
+        try:
+            (folder,) = mine
+            assert select.select([process.stderr], [], [], NEVER_S)[0] == [process.stderr]
+            assert os.read(process.stderr.fileno(), 1) == b""  # nobody holds its other end any more
+            assert supervisor.read_state(folder)["hn1"].pid
+            assert (folder / LOG).read_text() == ""
+        finally:
+            for folder in mine:
+                take_down(folder)
+    assert process.returncode == 0
+    assert not any(folder.exists() for folder in mine)
 
 
 @pytest.fixture
