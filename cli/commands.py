@@ -57,7 +57,7 @@ NAME_IT: Final = "name the state folder by VZPLAN_STATE"
 def show(aim: Aim, *, out: Path | None, verify: bool, json: bool, verbose: bool) -> int:
     """Print the plan; ``verify``: try every failure of it, and say in a line what came of it."""
     with _site(aim) as (site, asked):
-        request = control.look(asked, site)
+        request = _looked(aim, asked, site)
     plan = make_plan(request)
     if out is not None:
         write_plan(out, plan)
@@ -106,7 +106,7 @@ def verify(aim: Aim, *, failures: int, json: bool, junit: Path | None) -> int:
 
 def _to_verify(aim: Aim) -> tuple[Request, Plan]:
     with _site(aim) as (site, asked):
-        request = control.look(asked, site)
+        request = _looked(aim, asked, site)
     plan = make_plan(request)
     if not plan.runnable:
         print("\n".join(output.findings_lines(plan.findings)), file=sys.stderr)
@@ -159,7 +159,7 @@ def verify_cases(
 def check(aim: Aim, *, json: bool) -> int:
     """Print the findings."""
     with _site(aim) as (site, asked):
-        plan = control.plan_now(asked, site)
+        plan = make_plan(_looked(aim, asked, site))
     if json:
         print(output.json_text(plan.findings), end="")
     else:
@@ -181,7 +181,7 @@ def apply(
             aim, ctid=asked.ctid, source=asked.source, destination=asked.destination, options=asked.options
         )
     with _site(aim, verbose=verbose) as (site, asked):
-        request = control.look(asked if agreed is None else agreed.asked, site)
+        request = _looked(aim, asked if agreed is None else agreed.asked, site)
         plan = make_plan(request)
         if agreed is not None and agreed.digest != plan.digest:
             because = f"the nodes are no longer as {aim.plan} has them:\n{difference(agreed, plan)}"
@@ -376,7 +376,10 @@ def _site(aim: Aim, *, verbose: bool = False) -> Iterator[tuple[Site, Asked]]:
         source = _host(aim.source) if aim.source is not None else this_machine()
         here = next((name for name in (source, destination) if is_here(name)), None)
         if here is not None and os.geteuid() != 0:
-            raise UserError(f"{here} is this machine: work on its containers as root, or name other nodes")
+            other = (
+                "other nodes" if here != source or aim.source is not None else "the source with --from NODE"
+            )
+            raise UserError(f"{here} is this machine: work on its containers as root, or name {other}")
         ssh = split_words("--ssh", aim.ssh)
         default = ssh if source == here else ()
         peer_ssh = default if aim.peer_ssh is None else split_words("--peer-ssh", aim.peer_ssh)
@@ -391,6 +394,29 @@ def _site(aim: Aim, *, verbose: bool = False) -> Iterator[tuple[Site, Asked]]:
         raise UserError(f"{problem}{NOT_IN_PLAN if unsaid else ''}", ExitCode.REFUSED) from None
     finally:
         site.close()
+
+
+def _looked(aim: Aim, asked: Asked, site: Site) -> Request:
+    """What a plan is made from.
+
+    Raises:
+        UserError: the source is this machine since no other was named, and it has no such container: then nothing else
+            that is wrong with it is of interest.
+    """
+    request = control.look(asked, site)
+    unsaid = aim.source is None and isinstance(site, LiveSite)
+    if unsaid and request.source.container(asked.ctid) is None:
+        what = f"has no container {asked.ctid}" if _is_node(request.source) else "is no OpenVZ node"
+        raise UserError(
+            f"this machine ({asked.source}) {what}; name the node that has it with --from NODE",
+            ExitCode.REFUSED,
+        )
+    return request
+
+
+def _is_node(facts: NodeFacts) -> bool:
+    """Whether there is anything of OpenVZ."""
+    return bool("vzctl" in facts.tools or facts.vz_conf is not None or facts.conf_names)
 
 
 def _recorded_source(aim: Aim, recorded: dict[str, NodeFacts]) -> str:

@@ -103,11 +103,6 @@ def _not_asked_again(now: NodeFacts, before: NodeFacts) -> NodeFacts:
     return structs.replace(now, usage=before.usage, reaches=before.reaches)
 
 
-def plan_now(asked: Asked, site: Site) -> Plan:
-    """Gather facts and plan."""
-    return make_plan(look(asked, site))
-
-
 def opened(request: Request, plan: Plan, site: Site, run: str, by: str) -> Opened:
     """The first entry of a new run's journal; ``by``: the version of vzplan."""
     if isinstance(site, LiveSite):

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from msgspec import structs
@@ -24,6 +24,7 @@ from executor import control
 from executor.facts_files import read_world, write_facts
 from executor.gather import GatherError
 from executor.journal import Journal, JournalError, read_journal
+from executor.site import this_machine
 from planner.codec import decode_plan
 from planner.make import make_plan
 from planner.plan import Adopted, Began, Ended, Exited, Opened, Outcome, Run, Stop, What
@@ -395,6 +396,47 @@ def test_a_run_goes_only_where_it_still_can(vzplan: Vzplan, tmp_path: Path) -> N
     assert code == ExitCode.USAGE
     assert "the run has its journal here; recover it without --adopt" in err
     assert journal.read_bytes() == before
+
+
+# --- a source that nobody named
+
+NO_NODE: Final[dict[str, Any]] = {"tools": ("rsync", "ssh"), "vz_conf": None, "conf_names": ()}
+
+
+@pytest.mark.parametrize("command", [("show",), ("check",), ("verify",), ("apply", "--yes")])
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [(NO_NODE, "is no OpenVZ node"), ({}, "has no container 123")],
+    ids=["no node", "other"],
+)
+def test_a_machine_that_is_the_source_only_since_none_was_named_is_told_in_a_line(
+    vzplan: Vzplan,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    facts: dict[str, Any],
+    said: str,
+) -> None:
+    asked = bundled("san")
+    here = structs.replace(asked.source, containers=(), **facts)
+    monkeypatch.setattr(commands, "this_machine", lambda: "hn1")
+    monkeypatch.setattr(control, "look", lambda *_: structs.replace(asked, source=here))
+    name, *flags = command
+    code, out, err = vzplan(name, 123, "hn2", *flags)
+    assert (code, out) == (ExitCode.REFUSED, "")
+    assert err == f"vzplan: this machine (hn1) {said}; name the node that has it with --from NODE\n"
+    # Of a node that was named, the findings speak.
+    assert "no-container" in "".join(vzplan(name, 123, "hn2", *flags, "--from", "hn1")[1:])
+
+
+def test_who_is_not_root_is_told_how_to_name_another_source(
+    vzplan: Vzplan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    here = this_machine()
+    for flags, other in (((), "the source with --from NODE"), (("--from", here), "other nodes")):
+        code, _, err = vzplan("check", 123, "hn2", *flags)
+        said = f"vzplan: {here} is this machine: work on its containers as root, or name {other}\n"
+        assert (code, err) == (ExitCode.USAGE, said)
 
 
 # --- plans as files
