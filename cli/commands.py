@@ -20,7 +20,7 @@ from cli.errors import UserError
 from cli.exit_codes import OF_OUTCOME, ExitCode
 from cli.paths import is_file, is_folder, is_there
 from cli.shell_words import split_words
-from cli.streams import has_gone, tell
+from cli.streams import columns, has_gone, tell
 from executor import adoption, control, verbs
 from executor.adoption import AdoptionError
 from executor.control import RecoverError, Towards
@@ -61,7 +61,10 @@ def show(aim: Aim, *, out: Path | None, verify: bool, json: bool, verbose: bool)
     plan = make_plan(request)
     if out is not None:
         write_plan(out, plan)
-    print(output.json_text(plan) if json else output.plan_text(plan, verbose=verbose), end="")
+    print(
+        output.json_text(plan) if json else output.plan_text(plan, verbose=verbose, room=columns(sys.stdout)),
+        end="",
+    )
     if verbose and not json:
         print(
             output.verb_texts(
@@ -187,7 +190,7 @@ def apply(
             because = f"the nodes are no longer as {aim.plan} has them:\n{difference(agreed, plan)}"
             return _report(Stop(Outcome.REFUSED, because, ()), None, json=json)
         stream = sys.stderr if json else sys.stdout
-        print(output.plan_text(plan), end="", file=stream)
+        print(output.plan_text(plan, room=columns(stream)), end="", file=stream)
         if not plan.runnable:
             return _report(Stop(Outcome.REFUSED, "see the errors above", ()), None, json=json)
         broken = _trusted(request, plan, unverified=unverified, stream=stream)

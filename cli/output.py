@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from difflib import unified_diff
+from textwrap import wrap
 from typing import Final
 
 from msgspec import Struct
@@ -50,8 +51,11 @@ def json_text(value: object) -> str:
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
-def plan_text(plan: Plan, *, verbose: bool = False) -> str:
-    """The plan as a person reads it: every step, beside it what takes it back, the pivot as a line."""
+def plan_text(plan: Plan, *, verbose: bool = False, room: int | None = None) -> str:
+    """The plan as a person reads it: every step, beside it what takes it back, the pivot as a line.
+
+    ``room``: so many columns there are; where they are too few, what takes a step back stands below it.
+    """
     lines = [plain(plan.title), plain(f"{plan.summary} · plan {plan.digest[:7]}")]
     if plan.estimate is not None:
         lines.append(plain(f"estimate  {_estimate(plan.estimate, plan.asked.destination)}"))
@@ -61,7 +65,7 @@ def plan_text(plan: Plan, *, verbose: bool = False) -> str:
             f"(as long as vzplan itself is at work{_but_not(plan)}; {_limit(plan)})"
         )
     if plan.steps:
-        lines += ["", *_steps(plan, verbose=verbose)]
+        lines += ["", *_steps(plan, verbose=verbose, room=room)]
     lines += _config(plan)
     if plan.findings:
         lines += ["", *findings_lines(plan.findings)]
@@ -109,27 +113,48 @@ def _freeze(plan: Plan) -> str:
     return ZONES[Zone.FREEZE]
 
 
-def _steps(plan: Plan, *, verbose: bool) -> list[str]:
+def _steps(plan: Plan, *, verbose: bool, room: int | None) -> list[str]:
     nodes = max(4, *(len(plain(node)) for node in plan.nodes))
     titles = max(len(plain(step.title)) for step in plan.steps)
     undos = max(len(plain(_undo(step))) for step in plan.steps)
-    width = 4 + nodes + 2 + titles + 2 + undos + 2 + len("must succeed")
-    lines = [f"{'#':>2}  {'node':<{nodes}}  {'step':<{titles}}  to take it back"]
+    width = 4 + nodes + 2 + titles + 2 + undos + 2 + len(MUST)
+    stacked = room is not None and room < width
+    back = "to take it back"
+    if room is not None and stacked:
+        titles, width, back = 0, room, "what takes it back: below it"
+    lines = [f"{'#':>2}  {'node':<{nodes}}  {'step':<{titles}}  {back}"]
     zone = None
     for number, step in enumerate(plan.steps, 1):
         if step.zone is not zone:
             zone = step.zone
             name = _freeze(plan) if zone is Zone.FREEZE else ZONES[zone]
             lines.append(f"── {name} ".ljust(width, "─") if zone is Zone.PIVOT else f" {name}")
-        must = "must succeed" if isinstance(step.undo, Compensation) and step.undo.blocking else ""
+        must = MUST if isinstance(step.undo, Compensation) and step.undo.blocking else ""
         columns = [(str(number).rjust(2), 2), (plain(step.do.node), nodes), (plain(step.title), titles)]
-        columns += [(plain(_undo(step)), undos), (must, 0)]
+        if not stacked:
+            columns += [(plain(_undo(step)), undos), (must, 0)]
         lines.append("  ".join(f"{text:<{width}}" for text, width in columns).rstrip())
+        if stacked:
+            lines += _below(plain(_undo(step)), must, 4 + nodes + 2 + 2, width)
         if verbose:
             lines.append(f"      {command_line(step.do)}")
             if isinstance(step.undo, Compensation):
                 lines.append(f"      undo: {command_line(step.undo.do)}")
     return lines
+
+
+MUST: Final = "must succeed"
+
+
+def _below(undo: str, must: str, indent: int, room: int) -> list[str]:
+    """What takes a step back, below it; wrapped, if there is room to speak of."""
+    said = f"back: {undo}{must and f' ({must})'}" if undo else ""
+    return wrap(
+        said,
+        max(room, indent + len(MUST)),
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + len("back: ")),
+    )
 
 
 def _undo(step: Step) -> str:

@@ -109,6 +109,14 @@ def has_gone(stream: TextIO) -> bool:
     return isinstance(stream, Heard) and stream.gone
 
 
+def columns(stream: TextIO) -> int | None:
+    """How wide the terminal is; None: it is none, or does not say."""
+    try:
+        return (os.get_terminal_size(stream.fileno()).columns or None) if stream.isatty() else None
+    except (OSError, ValueError):
+        return None
+
+
 def _to_nowhere(stream: TextIO) -> None:
     with suppress(OSError, ValueError):  # a stream that is no file has no number
         nowhere = os.open(os.devnull, os.O_WRONLY)

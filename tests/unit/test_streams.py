@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import IO, Final
 
@@ -12,8 +17,11 @@ import pytest
 
 from cli import commands, main
 from cli.exit_codes import ExitCode
+from cli.output import plan_text
+from cli.streams import columns
 from executor.facts_files import read_world
-from tests.worlds import NODES
+from planner.make import make_plan
+from tests.worlds import NODES, bundled
 
 REPOSITORY: Final = Path(__file__).parents[2]
 SAN: Final = str(NODES / "san")
@@ -198,3 +206,32 @@ def test_what_nobody_foresaw_is_a_traceback_and_no_broken_invariant(
     assert "Traceback" in err
     assert "LookupError: nobody thought of it" in err
     assert err.splitlines()[-1].startswith("vzplan: this is a bug of vzplan: please report it")
+
+
+def test_where_the_plan_is_too_wide_what_takes_a_step_back_stands_below_it() -> None:
+    plan = make_plan(bundled("san"))
+    wide, narrow = plan_text(plan), plan_text(plan, room=80)
+    assert plan_text(plan, room=max(map(len, wide.splitlines()))) == wide
+    steps = narrow.splitlines()[3 : narrow.splitlines().index('config    - VE_DEVICE="/dev/sda1"')]
+    assert max(map(len, steps)) == 80
+    assert (
+        "13  hn1   stop 123\n            back: start it (must succeed)\n transfer\n14  hn1   release /dev/sda1"
+        in narrow
+    )
+    assert (
+        "            back: only if proved that it never came up: stop it, prove it (must\n"
+        "                  succeed)\n retire: repeated until done\n21  hn2   allow start, as it was before\n22"
+    ) in narrow
+    assert plan_text(plan, room=1).count("back:") == narrow.count("back:")
+
+
+def test_how_wide_a_terminal_is_it_says_itself() -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        for width, said in ((80, 80), (0, None)):
+            fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+            assert columns(terminal) == said
+    os.close(ours)
+    with Path(os.devnull).open("w") as file:
+        assert columns(file) is None
+    assert columns(io.StringIO()) is None
