@@ -129,6 +129,10 @@ def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
         return None
     if _up_by_hand(view, view.destination):
         return None
+    if view.made_to_fail and any(
+        command.node == view.last for command in stop.left
+    ):  # as often as it is tried
+        return None
     # Another one ends the run, or has ended it; or all that is known is that it was taken in hand: it may have moved.
     if (view.taken_over and not stop.left) or (view.untold and stop.left):
         return None
@@ -217,7 +221,10 @@ def _source_has_it(view: View) -> str | None:
         return f"the newest files are not at {view.source}"
     if view.ctid in there.running or view.ctid in auto_starts(there):
         return f"{view.ctid} runs or would start at {view.destination}"
-    if view.lun is not None and view.ctid in node.bare and view.proved.get(node.name) == node.boots:
+    sure = (
+        view.noted and view.proved.get(node.name) == node.boots
+    )  # of a state that was never noted nothing is
+    if view.lun is not None and view.ctid in node.bare and sure:
         return f"{view.ctid} shows on {view.source} what lies under its mount point, not its device"
     if _state_may_differ(view, node, known=view.noted):
         return None

@@ -11,6 +11,7 @@ from operator import is_not, or_
 from typing import Final
 
 from executor.simulated import vz
+from executor.simulated.faults import MADE_TO_FAIL
 from executor.simulated.tree import EMPTY, Data, File, Tree
 from executor.simulated.world import FILES, NodeState, World
 from planner.model import CONF_DIR, State
@@ -73,6 +74,7 @@ class View:
             frozenset()
         )  # nodes where something could not be unmounted while it was out
         self.unsure = False  # its answer was no proof that the container does not run
+        self.made_to_fail = False  # it was, and nothing but a failure that was put in
         self.cut_off: frozenset[str] = frozenset()  # nodes that could not be reached while it was out
         self.boots = 0  # of the node that the last command went to, when it went
         self.last = self.source  # that node
@@ -152,8 +154,9 @@ class View:
         match entry:
             case Began(what, at):
                 self._begins(what, at)
-            case Ended(what, at, Exited(status)):
+            case Ended(what, at, Exited(status, err=said)):
                 self._answers(what, at, status)
+                self.made_to_fail = said == MADE_TO_FAIL
             case Ended(What.SETTLE, node, Lost()):
                 self.unanswered |= {node}
                 if self.hindered or self.in_the_way():
@@ -163,17 +166,22 @@ class View:
             case Restarted(forward):
                 self.wished = self.wished and not forward
                 self.silent.clear()
-                self.passed_over = frozenset()
+                self._taken_up()
             case NodeOff(node):
                 self.off |= {node}
                 self.passed_over |= {node}
             case Adopted(_, begun):
                 self.adopted = True
-                self.passed_over = frozenset()
+                self._taken_up()
                 self.intended |= {self.commands[What.DO, step] for step in begun}
                 self.untold = all(self.commands[What.DO, step].argv[0] == "own" for step in begun)
             case _:
                 pass
+
+    def _taken_up(self) -> None:
+        """By another controller: what the last one had told nodes to settle may still come to take effect."""
+        self.passed_over = frozenset()
+        self.unanswered |= {command.node for command in self.intended if command.argv[0] == "settle"}
 
     def _begins(self, what: What, at: str) -> None:
         command = self.commands[what, at]
@@ -181,6 +189,7 @@ class View:
         self.pivoted = self.pivoted or (what is What.DO and at == self.pivot)
         self.boots, self.last = self.world.nodes[command.node].boots, command.node
         self.hindered, self.cut_off, self.held, self.unsure = False, frozenset(), frozenset(), True
+        self.made_to_fail = False
 
     def _answers(self, what: What, at: str, status: int) -> None:
         command = self.commands[what, at]
@@ -205,8 +214,7 @@ class View:
         if command.argv[0] == "note-state":
             self.noted = True
         was_up = self.first in ("running", "mounted")
-        sure = ("ensure-up", "bring-up", "restore-state") if self.noted else ("ensure-up", "bring-up")
-        if was_up and command.argv[0] in sure:  # of a state that was never noted nothing is made sure
+        if was_up and command.argv[0] in ("restore-state", "ensure-up", "bring-up"):
             self.proved[command.node] = self.boots
 
     def private(self, node: str) -> str:
