@@ -129,9 +129,7 @@ def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
         return None
     if _up_by_hand(view, view.destination):
         return None
-    if view.made_to_fail and any(
-        command.node == view.last for command in stop.left
-    ):  # as often as it is tried
+    if view.struck and any(command.node == view.last for command in stop.left):  # at the last of its tries
         return None
     # Another one ends the run, or has ended it; or all that is known is that it was taken in hand: it may have moved.
     if (view.taken_over and not stop.left) or (view.untold and stop.left):

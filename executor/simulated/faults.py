@@ -30,10 +30,6 @@ _FOUND: Final = re.compile(r"/dev/sd[a-z]+[0-9]+")
 """Names that say nothing but in which order the disks were found."""
 
 
-MADE_TO_FAIL: Final = "it was made to fail"
-"""What a command says that did all or none of what it is there for, and counts as failed."""
-
-
 class Answer(Enum):
     """What the controller hears of a command."""
 

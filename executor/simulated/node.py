@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from executor.node import NodeOutcome
-from executor.simulated.faults import MADE_TO_FAIL, Answer, Fault, Scene
+from executor.simulated.faults import Answer, Fault, Scene
 from executor.simulated.tree import Dir, File, Thing
 from executor.simulated.twins import TWINS
 from executor.simulated.twins.here import End, Here, Twin
@@ -76,7 +76,7 @@ class SimulatedNode:
         if fault.kind.answer is Answer.LOST:
             return Lost("no trailer came")
         if fault.kind.answer is Answer.FAILS and isinstance(outcome, Exited):
-            return Exited(1, "", MADE_TO_FAIL)
+            return Exited(1, "", "it was made to fail")
         return outcome
 
     def _leave_behind(self, command: Command, after: int) -> None:

@@ -355,6 +355,7 @@ class Trial:
                     raise ControllerGoneError
                 self.counts[what, at] = self.counts.get((what, at), 0) + 1
                 self._append(entry)
+                self.view.struck = self.acting is not None
                 if dies is Dies.BEFORE:
                     self.gone(None)
             case Ended():

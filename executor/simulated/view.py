@@ -11,7 +11,6 @@ from operator import is_not, or_
 from typing import Final
 
 from executor.simulated import vz
-from executor.simulated.faults import MADE_TO_FAIL
 from executor.simulated.tree import EMPTY, Data, File, Tree
 from executor.simulated.world import FILES, NodeState, World
 from planner.model import CONF_DIR, State
@@ -74,7 +73,7 @@ class View:
             frozenset()
         )  # nodes where something could not be unmounted while it was out
         self.unsure = False  # its answer was no proof that the container does not run
-        self.made_to_fail = False  # it was, and nothing but a failure that was put in
+        self.struck = False  # a failure was put in at the last command
         self.cut_off: frozenset[str] = frozenset()  # nodes that could not be reached while it was out
         self.boots = 0  # of the node that the last command went to, when it went
         self.last = self.source  # that node
@@ -154,9 +153,8 @@ class View:
         match entry:
             case Began(what, at):
                 self._begins(what, at)
-            case Ended(what, at, Exited(status, err=said)):
+            case Ended(what, at, Exited(status)):
                 self._answers(what, at, status)
-                self.made_to_fail = said == MADE_TO_FAIL
             case Ended(What.SETTLE, node, Lost()):
                 self.unanswered |= {node}
                 if self.hindered or self.in_the_way():
@@ -189,7 +187,6 @@ class View:
         self.pivoted = self.pivoted or (what is What.DO and at == self.pivot)
         self.boots, self.last = self.world.nodes[command.node].boots, command.node
         self.hindered, self.cut_off, self.held, self.unsure = False, frozenset(), frozenset(), True
-        self.made_to_fail = False
 
     def _answers(self, what: What, at: str, status: int) -> None:
         command = self.commands[what, at]
