@@ -595,7 +595,7 @@ def intent_is_written_after_the_effect(patch: pytest.MonkeyPatch, plan: Plan) ->
     return plan
 
 
-@noticed("pivot-not-on-disk", "a-running", "I2")
+@noticed("pivot-not-on-disk", "a-running", "R12", "I4")
 def intent_of_the_pivot_is_lost(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The pivot's intent was not synced and went with the controller's power; the nodes are not asked for it either."""
     real, pivot = Trial.restart, plan.steps[plan.pivot].id
@@ -863,7 +863,7 @@ for _verb, _world, _by, _after in (
     ("make-dir", "a-running", "I8", None),
     ("remove-made", "a-running", "I8", "stage-config:fails-after"),
     ("remove-made-tree", "a-running", "I8", "make-private:fails-after"),
-    ("rename-file", "a-running", "I8", "bring-up:will-not-start"),
+    ("rename-file", "a-running", "I11", "bring-up:will-not-start"),
     ("remove-dir", "a-running", "I8", None),
     ("retire-area", "a-running", "I8", None),
     ("unfence", "a-running", "I8", None),
