@@ -27,6 +27,7 @@ from executor.control import RecoverError, Towards
 from executor.facts_files import write_facts
 from executor.gather import Ask, GatherError
 from executor.journal import (
+    NAME_IT,
     Journal,
     JournalError,
     MemoryJournal,
@@ -51,7 +52,6 @@ WORST_FIRST: Final = (ExitCode.USAGE, ExitCode.REFUSED, ExitCode.DIFFERS)
 """What several cases exit with: of which nothing was seen, before what was seen and differs."""
 
 NOT_IN_PLAN: Final = "; a plan file does not carry --ssh: if 'vzplan show' had it, give it again"
-NAME_IT: Final = "name the state folder by VZPLAN_STATE"
 
 
 def show(aim: Aim, *, out: Path | None, verify: bool, json: bool, verbose: bool) -> int:

@@ -44,7 +44,6 @@ def _mode(path: Path, remedy: str) -> int:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return 0
-    except (
-        OSError
-    ) as problem:  # its name is too long, it is a link to itself, a folder on the way is closed to us
+    except OSError as problem:
+        # Its name is too long, it is a link to itself, a folder on the way is closed to us.
         raise UserError(f"{path}: {problem.strerror}; {remedy}") from None

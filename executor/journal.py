@@ -29,6 +29,7 @@ from planner.saga import Past
 NAME: Final = "journal"
 PART: Final = f".{NAME}.part"
 """A journal that is being begun, or was when its controller died."""
+NAME_IT: Final = "name the state folder by VZPLAN_STATE"
 LISTED: Final = "'vzplan runs' lists the runs of this host"
 LOOKS: Final = 10
 """How often a journal that seems taken is tried again: a look at it takes no longer than that."""
@@ -257,7 +258,7 @@ def list_runs(state: Path) -> list[str]:
     except FileNotFoundError:
         return []  # nothing was ever begun from here
     except OSError as problem:
-        raise JournalError(f"{runs}: {problem.strerror}; name the state folder by VZPLAN_STATE") from None
+        raise JournalError(f"{runs}: {problem.strerror}; {NAME_IT}") from None
     return sorted(found, reverse=True)
 
 

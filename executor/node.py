@@ -8,12 +8,17 @@ from typing import Final, Protocol
 
 from planner.plan import Command, Exited, Lost
 
-__all__ = ["HOST", "Exited", "Lost", "Node", "NodeOutcome", "trial"]
+__all__ = ["HOST", "Exited", "Lost", "Node", "NodeOutcome", "as_root", "trial"]
 
 NodeOutcome = Exited | Lost
 
 HOST: Final = re.compile(r"(?!-)(?!.*@-)[A-Za-z0-9_.:@\[\]%-]+")
 """What can be a node's name: nothing that ssh would take for an option, or a shell for more than a word."""
+
+
+def as_root(name: str) -> str:
+    """A node's name as ssh is told it; one that says no user is root's."""
+    return name if "@" in name else f"root@{name}"
 
 
 def trial(name: str, ssh: tuple[str, ...] | None) -> str:
@@ -23,7 +28,7 @@ def trial(name: str, ssh: tuple[str, ...] | None) -> str:
     """
     if ssh is None:
         return "sh -c true"
-    return shlex.join(["ssh", *ssh, "-o", "BatchMode=yes", name if "@" in name else f"root@{name}", "true"])
+    return shlex.join(["ssh", *ssh, "-o", "BatchMode=yes", as_root(name), "true"])
 
 
 class Node(Protocol):

@@ -219,9 +219,8 @@ def _source_has_it(view: View) -> str | None:
         return f"the newest files are not at {view.source}"
     if view.ctid in there.running or view.ctid in auto_starts(there):
         return f"{view.ctid} runs or would start at {view.destination}"
-    sure = (
-        view.noted and view.proved.get(node.name) == node.boots
-    )  # of a state that was never noted nothing is
+    # Of a state that was never noted nothing is made sure.
+    sure = view.noted and view.proved.get(node.name) == node.boots
     if view.lun is not None and view.ctid in node.bare and sure:
         return f"{view.ctid} shows on {view.source} what lies under its mount point, not its device"
     if _state_may_differ(view, node, known=view.noted):
