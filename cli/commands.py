@@ -21,6 +21,7 @@ from cli.exit_codes import OF_OUTCOME, ExitCode
 from cli.paths import is_file, is_folder, is_there
 from cli.shell_words import split_words
 from cli.streams import columns, has_gone, tell
+from cli.trust import trust
 from executor import adoption, control, verbs
 from executor.adoption import AdoptionError
 from executor.control import RecoverError, Towards
@@ -75,13 +76,11 @@ def show(aim: Aim, *, out: Path | None, verify: bool, json: bool, verbose: bool)
         return ExitCode.REFUSED
     if not verify:
         return ExitCode.OK
-    from cli import verification
-
-    said = verification.verified(request, plan)
+    said = trust(request, plan)
     if json:
-        print(verification.line(said), file=sys.stderr)
+        print(said.line, file=sys.stderr)
     else:
-        print(f"\n{verification.line(said)}")
+        print(f"\n{said.line}")
     return ExitCode.OK if said.holds else ExitCode.DIFFERS
 
 
@@ -223,10 +222,8 @@ def _trusted(request: Request, plan: Plan, *, unverified: bool, stream: TextIO) 
             file=stream,
         )
         return None
-    from cli import verification
-
-    said = verification.verified(request, plan)
-    print(f"\n{verification.line(said)}", file=stream)
+    said = trust(request, plan)
+    print(f"\n{said.line}", file=stream)
     return None if said.holds else "there are failures that it does not survive; 'vzplan verify' shows them"
 
 

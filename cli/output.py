@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from executor.journal import Journal, MemoryJournal, Record
 from executor.times import Times, times
+from executor.verdicts import Tried
 from planner.codec import pretty
 from planner.estimate import FACTOR, LEAST_S
 from planner.findings import Finding, Severity
@@ -215,6 +216,13 @@ def verb_texts(plan: Plan, text: Callable[[str], str], around: Mapping[str, str]
 
 Told = Journal | MemoryJournal | Record
 """What knows a run's plan and past."""
+
+
+def tried_line(tried: Tried) -> str:
+    """One line on a plan of which every failure was tried, and that none speaks against."""
+    killed = f", and {tried.killed:,} that end vzplan itself" if tried.killed else ""
+    how = "every one unwinds, completes, or waits for you"
+    return f"verified: {tried.schedules:,} failures; {how} ({tried.waits:,}{killed})"
 
 
 def stop_text(stop: Stop, run: str | None, told: Told | None = None) -> str:

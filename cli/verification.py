@@ -16,6 +16,7 @@ from cli.paths import is_folder
 from executor.facts_files import write_whole
 from executor.simulated.verify import INVARIANTS, NotSimulatedError, Verdict, replay, verify
 from executor.simulated.view import commands_of
+from executor.verdicts import Tried
 from planner.model import Request
 from planner.plan import (
     Adopted,
@@ -123,11 +124,12 @@ def line(verdict: Verdict) -> str:
         what = f"{found} of {verdict.schedules:,} failures break an invariant" if found else ""
         holes = f"{untold} kinds of failure had no effect, and nobody knows why" if untold else ""
         return f"NOT verified: {'; '.join(filter(None, (what, holes)))}; see 'vzplan verify'"
-    killed = sum(verdict.killed.values())
-    waits = f"{verdict.waits:,}" + (f", and {killed:,} that end vzplan itself" if killed else "")
-    return (
-        f"verified: {verdict.schedules:,} failures; every one unwinds, completes, or waits for you ({waits})"
-    )
+    return output.tried_line(of_verdict(verdict))
+
+
+def of_verdict(verdict: Verdict) -> Tried:
+    """What is kept of one that holds."""
+    return Tried(verdict.schedules, sum(verdict.killed.values()), verdict.waits)
 
 
 def against(verdict: Verdict) -> list[str]:

@@ -1,0 +1,39 @@
+"""What ``show`` and ``apply`` say of a plan before it is trusted; imports what tries it only if it must be tried."""
+
+from __future__ import annotations
+
+import os
+from typing import Final, NamedTuple
+
+from cli import output
+from executor import verdicts
+from executor.journal import state_folder
+from planner.model import Request
+from planner.plan import Plan
+
+BEFORE: Final = "tried before, and nothing has changed since"
+
+
+class Trust(NamedTuple):
+    """Whether all failures of a plan end well, and the line that says so."""
+
+    holds: bool
+    line: str
+
+
+def trust(request: Request, plan: Plan) -> Trust:
+    """Try every failure of the plan, unless all was tried before in this very world and nothing was found.
+
+    Raises:
+        UserError: the simulation cannot tell.
+    """
+    state, key = state_folder(os.environ), verdicts.key_of(request, plan)
+    before = verdicts.read(state, key)
+    if before is not None:
+        return Trust(holds=True, line=f"{output.tried_line(before)}; {BEFORE}")
+    from cli import verification
+
+    said = verification.verified(request, plan)
+    if said.holds:
+        verdicts.keep(state, key, verification.of_verdict(said))
+    return Trust(said.holds, verification.line(said))
