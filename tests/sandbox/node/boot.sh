@@ -42,7 +42,10 @@ printf '%s\n' "$DEVICES" | while read -r name major minor; do
     mknod -m 660 "dev/$name" b "$major" "$minor"
     ln -s "../$name" "dev/block/$major:$minor"
 done
-[ -z "$first" ] || cp -a "$FOLDER/seed/." .
+if [ -n "$first" ]; then
+    rm -rf var/lib/vzplan # in the node only: of what is removed here the machine's own stays (overlay)
+    cp -a "$FOLDER/seed/." .
+fi
 cp -a "$FOLDER/each/." .
 
 mkdir -p .machine
