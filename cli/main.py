@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from enum import StrEnum
-from functools import wraps
 from pathlib import Path
 from traceback import format_exception
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
 from msgspec import structs
 
 from cli.aim import Aim
 from cli.exit_codes import ExitCode
+from cli.flags import CTID_MAX, Json, PeerSsh, Ssh, Times, Verbose, aimed, words_read
 from cli.streams import OutputError, heard, tell
-from planner.model import FROZEN_MAX_S, Check, Options
+from planner.model import Options
 
 app = typer.Typer(
     name="vzplan",
@@ -30,126 +27,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-CTID_MAX = 2**31 - 1
 SHOWN = 200
 """So much of a word is told when it is a wrong one."""
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
-
-
-class YesNo(StrEnum):
-    """As vzmigrate has it."""
-
-    YES = "yes"
-    NO = "no"
-
-
-Ctid = Annotated[int, typer.Argument(metavar="CTID", help="Number of the container.", min=1, max=CTID_MAX)]
-Dest = Annotated[str, typer.Argument(metavar="DEST", help="Hardware node that it moves to.")]
-From = Annotated[
-    str | None, typer.Option("--from", metavar="NODE", help="Node that has it (default: this machine).")
-]
-Ssh = Annotated[
-    str, typer.Option(metavar="OPTIONS", help="Options for every ssh to a node, quoted as for a shell.")
-]
-PeerSsh = Annotated[
-    str | None,
-    typer.Option(
-        metavar="OPTIONS",
-        help="ssh options by which the source reaches DEST (default: --ssh's if the source is here).",
-    ),
-]
-Simulate = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR", help="Work on the nodes recorded in DIR instead of real ones; DIR stays as it is."
-    ),
-]
-DstDevice = Annotated[
-    str | None,
-    typer.Option(
-        metavar="DEV", help="The device that it is to own at DEST (the same LUN: it is handed over)."
-    ),
-]
-DstShared = Annotated[
-    bool, typer.Option("--dst-shared", help="It is to share a filesystem at DEST, although it owns one now.")
-]
-SameDevice = Annotated[
-    bool,
-    typer.Option(
-        "--same-device", help="Your word that both nodes see one device; the challenge still decides."
-    ),
-]
-AlsoSeenBy = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NODE", help="A further node that sees the device; once for each of them."),
-]
-InstallHooks = Annotated[
-    bool,
-    typer.Option("--install-hooks", help="Give it premount and postumount scripts that mount its device."),
-]
-RemoveArea = Annotated[
-    YesNo, typer.Option(help="Whether the source's private area is deleted once it has moved.")
-]
-Rsync = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="OPTIONS", help="Further options for rsync, such as --bwlimit=5000; may be repeated."
-    ),
-]
-
-
-def _passes(said: str | int) -> int | Literal["auto"]:
-    """What --precopy takes, and its default."""
-    word = str(said)
-    if word == "auto":
-        return "auto"
-    if re.fullmatch("[0-9]{1,2}", word):
-        return int(word)
-    raise typer.BadParameter(f"{word!r} is neither a number from 0 to 99 nor 'auto'.")
-
-
-Precopy = Annotated[
-    int,  # or "auto"; of a union typer knows nothing
-    typer.Option(
-        metavar="N|auto",
-        parser=_passes,
-        help="Passes of the copy while it is up, before it goes down; auto: again while each sends at most half.",
-    ),
-]
-Online = Annotated[
-    bool, typer.Option("--online", "--live", help="Its memory goes along: suspended here, taken up there.")
-]
-NoDeps = Annotated[
-    list[Check] | None,
-    typer.Option(
-        "--nodeps",
-        help="Only warn of what this check finds: cpu (the CPU, and the version of memory images).",
-    ),
-]
-DumpDevice = Annotated[
-    str | None,
-    typer.Option(
-        metavar="DEV", help="Shared device that carries its memory in a hand-over (VE_DUMP_DEVICE)."
-    ),
-]
-MaxFrozen = Annotated[
-    int | None,
-    typer.Option(
-        metavar="SECONDS",
-        min=1,
-        max=FROZEN_MAX_S,
-        help="Take everything back if it is down for longer, before the point of no return "
-        "(--online: 5 times the estimate, 60 at least).",
-    ),
-]
-Times = Annotated[
-    bool, typer.Option("--times", help="Say at the end how long it was down, and what that time went into.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Print the command of every step, and the sh behind it.")
-]
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 # typer's
@@ -167,89 +48,6 @@ def common(
     ] = False,
 ) -> None:
     """Move OpenVZ containers between hardware nodes: read the whole plan first, with what takes each step back."""
-
-
-def aim(
-    ctid: Ctid,
-    dest: Dest,
-    source: From = None,
-    dst_device: DstDevice = None,
-    dst_shared: DstShared = False,
-    same_device: SameDevice = False,
-    also_seen_by: AlsoSeenBy = None,
-    install_hooks: InstallHooks = False,
-    remove_area: RemoveArea = YesNo.YES,
-    rsync: Rsync = None,
-    precopy: Precopy = 1,
-    online: Online = False,
-    nodeps: NoDeps = None,
-    dump_device: DumpDevice = None,
-    max_frozen: MaxFrozen = None,
-    ssh: Ssh = "",
-    peer_ssh: PeerSsh = None,
-    simulate: Simulate = None,
-) -> Aim:
-    """What show, check and apply have in common: which container, from where to where, and how."""
-    return Aim(
-        ctid=ctid,
-        destination=dest,
-        source=source,
-        ssh=ssh,
-        peer_ssh=peer_ssh,
-        rsync=" ".join(rsync or ()),
-        simulate=simulate,
-        options=Options(
-            dst_device=dst_device,
-            dst_shared=dst_shared,
-            same_device=same_device,
-            also_seen_by=tuple(also_seen_by or ()),
-            install_hooks=install_hooks,
-            remove_area=remove_area is YesNo.YES,
-            precopy=precopy,
-            online=online,
-            nodeps=tuple(sorted(set(nodeps or ()))),
-            dump_device=dump_device,
-            max_frozen_s=max_frozen,
-        ),
-    )
-
-
-def aimed(command: Callable[..., None]) -> Callable[..., None]:
-    """``command`` with the words of ``aim`` before its own; it is called with the ``Aim`` that they make."""
-    own = {n: p for n, p in inspect.signature(command, eval_str=True).parameters.items() if n != "at"}
-    common = {n: p for n, p in inspect.signature(aim, eval_str=True).parameters.items() if n not in own}
-
-    unsaid: dict[str, Any] = {"ctid": 0, "dest": ""}  # by a command that has words of its own for them
-
-    @wraps(command)
-    def run(**words: Any) -> None:  # noqa: ANN401 # typer knows what they are
-        command(aim(**{**unsaid, **{name: words.pop(name) for name in common}}), **words)
-
-    # Arguments before flags; of the same kind, those of the command itself come last.
-    words = sorted((*common.values(), *own.values()), key=lambda p: p.default is not p.empty)
-    run.__signature__ = inspect.Signature(words)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in words}
-    return run
-
-
-def words_read(words: list[str]) -> Aim:
-    """What words behind ``vzplan show`` say; whatever typer has to say of a wrong one flies."""
-    from typer.main import get_command
-
-    from cli.errors import UserError
-
-    found: list[Aim] = []
-    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-
-    @alone.command()
-    @aimed
-    def move(at: Aim) -> None:
-        found.append(at)
-
-    get_command(alone).main(words, prog_name="move", standalone_mode=False)
-    if not found:
-        raise UserError("a move is CTID DEST and flags of 'vzplan show'; nothing is asked for here")
-    return found[0]
 
 
 @app.command()
@@ -436,9 +234,9 @@ def runs(
     ] = False,
 ) -> None:
     """List the runs of this control host."""
-    from cli import commands
+    from cli import recovery
 
-    raise typer.Exit(commands.runs(open_only=open_only, prune=prune))
+    raise typer.Exit(recovery.runs(open_only=open_only, prune=prune))
 
 
 @app.command()
@@ -446,9 +244,9 @@ def status(
     run: Annotated[str, typer.Argument(metavar="RUN")], times: Times = False, json: Json = False
 ) -> None:
     """Say how far a run went and what to type next. Changes nothing."""
-    from cli import commands
+    from cli import recovery
 
-    raise typer.Exit(commands.status(run, timed=times, json=json))
+    raise typer.Exit(recovery.status(run, timed=times, json=json))
 
 
 @app.command()
@@ -477,7 +275,7 @@ def recover(
     verbose: Verbose = False,
 ) -> None:
     """Take up a run whose controller is gone: unwind it, or after the point of no return complete it."""
-    from cli import commands
+    from cli import recovery
     from cli.errors import UserError
     from executor.control import Towards
 
@@ -485,7 +283,7 @@ def recover(
         raise UserError("--forward --back: it can go one way only; leave one of them out")
     towards = Towards.FORWARD if forward else Towards.BACK if back else Towards.AS_IT_STANDS
     raise typer.Exit(
-        commands.recover(
+        recovery.recover(
             run,
             towards=towards,
             off=tuple(node_is_off or ()),

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import pytest
 from msgspec import structs
 
+from cli.trust import BEFORE
 from executor.journal import read_journal
 from executor.times import times
 from planner.model import Options, State
@@ -301,8 +302,11 @@ def test_there_and_back_by_the_command_line(way: str, tmp_path: Path) -> None:
         driver = Driver(box, tmp_path)
         before, hash_before = driver.facts(), content(box.hn1)
         options = ("--ssh", f"-F {box.ssh_config}", "--yes")
+        shown = driver.vzplan("show", str(CTID), "hn2", "--from", "hn1", *options[:2])
+        assert shown.returncode == 0, shown.stdout + shown.stderr
         there = driver.vzplan("apply", str(CTID), "hn2", "--from", "hn1", *options)
         assert there.returncode == 0, there.stdout + there.stderr
+        assert f"{shown.stdout.splitlines()[-1]}; {BEFORE}" in there.stdout.splitlines()
         assert "MIGRATED: the container has moved" in there.stdout
         assert " s in all" not in there.stdout
         back = driver.vzplan("apply", str(CTID), "hn1", "--from", "hn2", "--times", *options)

@@ -17,7 +17,7 @@ from typing import Any, Final
 import pytest
 from msgspec import structs
 
-from cli import commands
+from cli import looking, walking
 from cli.errors import UserError
 from cli.exit_codes import OF_OUTCOME, ExitCode
 from executor import control
@@ -140,14 +140,14 @@ def test_ctrl_c_says_which_way_it_goes(
     vzplan: Vzplan, monkeypatch: pytest.MonkeyPatch, after: int, said: str, ends: ExitCode
 ) -> None:
     plan = make_plan(bundled("san"))
-    begun = commands._Progress.began
+    begun = walking.Progress.began
 
-    def interrupts(progress: commands._Progress, move: Run) -> None:
+    def interrupts(progress: walking.Progress, move: Run) -> None:
         begun(progress, move)
         if (move.what, move.at) == (What.DO, plan.steps[plan.pivot + after].id):
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(commands._Progress, "began", interrupts)
+    monkeypatch.setattr(walking.Progress, "began", interrupts)
     code, _, err = vzplan("apply", 123, "hn2", "--simulate", NODES / "san", "--yes", "--unverified")
     assert code == ends
     assert f"\nSIGINT: {said}" in err
@@ -155,7 +155,7 @@ def test_ctrl_c_says_which_way_it_goes(
 
 
 def test_a_second_ctrl_c_stops_in_the_middle(vzplan: Vzplan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands._Progress, "began", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(walking.Progress, "began", lambda *_: signal.raise_signal(signal.SIGINT))
     code, _, err = vzplan("apply", 123, "hn2", "--simulate", NODES / "san", "--yes", "--unverified")
     assert code == ExitCode.IN_DOUBT
     assert "vzplan: stopped in the middle; 'vzplan recover " in err
@@ -376,7 +376,7 @@ def test_a_run_whose_folder_has_no_journal_is_adopted_into_it(
 
 def test_a_journal_that_cannot_go_on_ends_the_command_with_its_own_words_and_nothing_behind_them() -> None:
     said = "/s/runs/r/journal: Input/output error; see to the disk, then type: vzplan recover r"
-    with pytest.raises(UserError) as refused, commands._no_way_on("r"):
+    with pytest.raises(UserError) as refused, walking.no_way_on("r"):
         raise JournalError(said)
     assert (str(refused.value), refused.value.code) == (said, ExitCode.IN_DOUBT)
 
@@ -418,7 +418,7 @@ def test_a_machine_that_is_the_source_only_since_none_was_named_is_told_in_a_lin
 ) -> None:
     asked = bundled("san")
     here = structs.replace(asked.source, containers=(), **facts)
-    monkeypatch.setattr(commands, "this_machine", lambda: "hn1")
+    monkeypatch.setattr(looking, "this_machine", lambda: "hn1")
     monkeypatch.setattr(control, "look", lambda *_: structs.replace(asked, source=here))
     name, *flags = command
     code, out, err = vzplan(name, 123, "hn2", *flags)

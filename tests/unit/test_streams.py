@@ -15,7 +15,7 @@ from typing import IO, Final
 
 import pytest
 
-from cli import commands, main
+from cli import main, recovery
 from cli.exit_codes import ExitCode
 from cli.output import plan_text
 from cli.streams import columns
@@ -129,12 +129,12 @@ def test_a_plan_that_nobody_reads_is_not_applied(tmp_path: Path) -> None:
 WALK: Final = """
 import sys
 from cli.main import main
-from cli import commands
-begun = commands._Progress.began
+from cli import walking
+begun = walking.Progress.began
 def told(self, move):
     begun(self, move)
     sys.stdin.readline()  # until the test has seen it
-commands._Progress.began = told
+walking.Progress.began = told
 main(sys.argv[1:])
 """
 
@@ -198,7 +198,7 @@ def test_what_nobody_foresaw_is_a_traceback_and_no_broken_invariant(
     def breaks(*_: object, **__: object) -> int:
         raise LookupError("nobody thought of it")
 
-    monkeypatch.setattr(commands, "runs", breaks)
+    monkeypatch.setattr(recovery, "runs", breaks)
     with pytest.raises(SystemExit) as ended:
         main.main(["runs"])
     assert ended.value.code == ExitCode.BUG

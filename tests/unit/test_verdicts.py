@@ -11,8 +11,7 @@ from msgspec import structs
 
 import executor
 from cli import verification
-from cli.exit_codes import ExitCode
-from cli.trust import BEFORE, trust
+from cli.trust import BEFORE, Trust, trust
 from executor import verdicts
 from executor.simulated.explore import explore
 from executor.simulated.verify import Verdict
@@ -44,35 +43,39 @@ def tries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def test_what_was_tried_for_show_is_not_tried_again_for_apply_and_that_is_said(
-    vzplan: Vzplan, tries: list[str], tmp_path: Path
-) -> None:
-    first = vzplan("show", *SAN)[1].splitlines()[-1]
-    assert BEFORE not in first
-    assert vzplan("show", *SAN)[1].splitlines()[-1] == f"{first}; {BEFORE}"
-    assert vzplan("show", *SAN, "--json")[2] == f"{first}; {BEFORE}\n"
-    code, out, _ = vzplan("apply", *SAN, "--yes")
-    assert code == ExitCode.OK
-    assert f"{first}; {BEFORE}" in out.splitlines()
+@pytest.fixture
+def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The state folder, which is not there yet."""
+    monkeypatch.setenv("VZPLAN_STATE", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+def test_of_real_nodes_a_plan_is_tried_once_and_that_is_said(state: Path, tries: list[str]) -> None:
+    request = bundled("san")
+    plan = make_plan(request)
+    first = trust(request, plan, live=True)
+    assert first.holds
+    assert BEFORE not in first.line
+    assert trust(request, plan, live=True) == Trust(holds=True, line=f"{first.line}; {BEFORE}")
     assert len(tries) == 1
-    state = tmp_path / "state"
     (kept,) = (state / verdicts.FOLDER).iterdir()
-    assert [oct(path.stat().st_mode & 0o777) for path in (state, kept.parent, kept)] == [
-        "0o700",
-        "0o700",
-        "0o600",
-    ]
+    modes = [oct(path.stat().st_mode & 0o777) for path in (state, kept.parent, kept)]
+    assert modes == ["0o700", "0o700", "0o600"]
 
 
-def test_verify_tries_always(vzplan: Vzplan, tries: list[str]) -> None:
-    vzplan("show", *SAN)
-    assert BEFORE not in vzplan("verify", *SAN)[1]
-    assert len(tries) == 2
-
-
-def test_what_does_not_hold_is_tried_again_each_time(
-    vzplan: Vzplan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_of_recorded_nodes_nothing_is_kept_and_what_is_kept_is_not_asked(
+    state: Path, tries: list[str], vzplan: Vzplan
 ) -> None:
+    for count in (1, 2):
+        assert BEFORE not in vzplan("show", *SAN)[1]
+        assert len(tries) == count
+    assert not state.exists()
+    request = bundled("san")
+    assert trust(request, make_plan(request), live=True).holds
+    assert BEFORE not in vzplan("apply", *SAN, "--yes")[1]
+
+
+def test_what_does_not_hold_is_tried_again_each_time(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     verified = verification.verified
 
     def broken(request: Request, plan: Plan, *, failures: int = 1) -> Verdict:
@@ -81,11 +84,12 @@ def test_what_does_not_hold_is_tried_again_each_time(
         return structs.replace(said, cells=cells)
 
     monkeypatch.setattr(verification, "verified", broken)
+    request = bundled("san")
     for _ in range(2):
-        code, out, _ = vzplan("show", *SAN)
-        assert code == ExitCode.DIFFERS
-        assert out.splitlines()[-1].startswith("NOT verified: ")
-    assert not (tmp_path / "state").exists()
+        said = trust(request, make_plan(request), live=True)
+        assert not said.holds
+        assert said.line.startswith("NOT verified: ")
+    assert not state.exists()
 
 
 def _measured_anew(facts: NodeFacts) -> NodeFacts:
@@ -234,14 +238,11 @@ def test_none_is_believed_behind_a_link(tmp_path: Path) -> None:
     assert verdicts.read(tmp_path, "key") is None
 
 
-def test_where_nothing_can_be_kept_it_is_tried_and_told_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tries: list[str]
-) -> None:
-    (tmp_path / "state").write_text("no folder")
-    monkeypatch.setenv("VZPLAN_STATE", str(tmp_path / "state"))
+def test_where_nothing_can_be_kept_it_is_tried_and_told_all_the_same(state: Path, tries: list[str]) -> None:
+    state.write_text("no folder")
     request = bundled("san")
     for _ in range(2):
-        said = trust(request, make_plan(request))
+        said = trust(request, make_plan(request), live=True)
         assert said.holds
         assert BEFORE not in said.line
     assert len(tries) == 2

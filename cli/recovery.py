@@ -1,0 +1,114 @@
+"""The commands that are about a run which has begun: ``runs``, ``status``, ``recover``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from cli import output
+from cli.errors import UserError
+from cli.exit_codes import ExitCode
+from cli.looking import node_name, spoken
+from cli.paths import is_file
+from cli.shell_words import split_words
+from cli.walking import Acknowledged, Progress, no_way_on, own_state, reported, this_controller
+from executor import adoption, control
+from executor.adoption import AdoptionError
+from executor.control import RecoverError, Towards
+from executor.journal import Journal, JournalError, list_runs, read_journal, remove_journal
+from executor.signals import heeded
+from executor.site import LiveSite
+from executor.times import times
+from planner.saga import next_move
+
+
+def runs(*, open_only: bool, prune: bool) -> int:
+    """One line a run, newest first; ``prune``: those that are finished are told of a last time.
+
+    One that cannot be told of, or not be removed, is not passed over by the exit code: it may be open.
+    """
+    state = own_state()
+    code = ExitCode.OK
+    for run in list_runs(state):
+        try:
+            record = read_journal(state, run)
+            standing = output.Standing.of(run, record, next_move(record.plan, record.past))
+            if prune and standing.finished:
+                remove_journal(state, run)
+        except JournalError as problem:  # of one run; the others can be told of all the same
+            print(f"{output.plain(run)}  {output.plain(str(problem))}")
+            code = ExitCode.REFUSED
+            continue
+        if not open_only or not standing.finished:
+            gone = ", removed" if prune and standing.finished else ""
+            print(f"{output.plain(run)}  {output.plain(record.plan.title)}  {standing.word}{gone}")
+    return code
+
+
+def status(run: str, *, timed: bool, json: bool) -> int:
+    """How far it went, whether its controller lives, what to type next; ``timed``: how long it was down."""
+    record = read_journal(own_state(), _run(run))
+    said = output.Standing.of(run, record, next_move(record.plan, record.past))
+    print(output.json_text(said) if json else said.text(), end="")
+    if timed and not json:
+        print(output.times_text(said.times), end="")
+    return ExitCode.OK
+
+
+def recover(
+    run: str,
+    *,
+    towards: Towards,
+    off: tuple[str, ...],
+    adopt: str | None,
+    ssh: str,
+    timed: bool,
+    json: bool,
+    verbose: bool,
+) -> int:
+    """Open the journal again and go on from what it says; ``adopt``: make it anew from what that node keeps."""
+    folder = own_state() / "runs" / _run(run)
+    speaker = spoken(verbose=verbose)
+    if adopt is not None:
+        site = LiveSite(split_words("--ssh", ssh), None, speaker)
+        journal = _adopted(site, folder, node_name(adopt), towards)
+    else:
+        if ssh:
+            raise UserError("--ssh goes with --adopt: else the run's journal knows how its nodes are reached")
+        journal = Journal.open(folder)
+        site = LiveSite(journal.opened.ssh, journal.opened.here, speaker)
+    try:
+        with journal, heeded(Acknowledged(run, journal)) as signals, no_way_on(run):
+            stop = control.recover(
+                site,
+                journal,
+                control=this_controller(),
+                signals=signals,
+                watch=Progress(journal.plan, quiet=json),
+                towards=towards,
+                off=off,
+            )
+    except (RecoverError, AdoptionError) as problem:
+        raise UserError(f"{run}: {problem}", ExitCode.REFUSED) from None
+    finally:
+        site.close()
+    took = times(journal.plan, journal.entries)
+    return reported(stop, run, journal, took=took, timed=timed, json=json)
+
+
+def _adopted(site: LiveSite, folder: Path, node: str, towards: Towards) -> Journal:
+    if is_file(folder / "journal"):
+        raise UserError(f"{folder}: the run has its journal here; recover it without --adopt")
+    try:
+        opened, known = adoption.adopt(site, folder.name, node)
+        control.may(opened.plan, [opened, known], towards)
+    except (AdoptionError, RecoverError) as problem:
+        site.close()
+        raise UserError(str(problem), ExitCode.REFUSED) from None
+    return Journal.create(folder, opened, known)
+
+
+def _run(name: str) -> str:
+    if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}", name):
+        raise UserError(f"{name!r} is not the name of a run; see 'vzplan runs'")
+    return name

@@ -1,0 +1,131 @@
+"""What a run shows of itself while it is walked and when it has ended; its journal, and what a signal answers."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from cli import output
+from cli.errors import UserError
+from cli.exit_codes import OF_OUTCOME, ExitCode
+from cli.paths import is_folder, is_there
+from cli.streams import tell
+from executor.journal import NAME_IT, Journal, JournalError, MemoryJournal, state_folder
+from executor.site import LiveSite, Site
+from executor.times import Times
+from planner.plan import Exited, Lost, Opened, Plan, Run, Stop, What
+from planner.saga import Pivot, words
+
+
+@contextmanager
+def journal_of(site: Site, opened: Opened) -> Iterator[Journal | MemoryJournal]:
+    """The journal of a new run; a simulated one leaves nothing behind."""
+    if isinstance(site, LiveSite):
+        with Journal.create(own_state() / "runs" / opened.run, opened) as journal:
+            yield journal
+    else:
+        yield MemoryJournal(opened)
+
+
+class Acknowledged:
+    """What is said when a signal comes: at once, since the step that is under way may take long."""
+
+    def __init__(self, run: str, journal: Journal | MemoryJournal | None = None) -> None:
+        """``journal``: of the run, once it has one; it tells which way the run goes."""
+        self._run = run
+        self.journal = journal
+
+    def __call__(self, name: str) -> None:
+        """``name``: of the signal."""
+        pivot = Pivot.AHEAD if self.journal is None else self.journal.past.pivot
+        tell(
+            f"\n{name}: {ACKNOWLEDGED[pivot]}; a second one stops here, 'vzplan recover {self._run}' goes on",
+            sys.stderr,
+        )
+
+
+ACKNOWLEDGED: Final[dict[Pivot, str]] = {
+    Pivot.AHEAD: "it is taken back as soon as this step has ended",
+    Pivot.ASKED: "it is at the point of no return: if that is passed it is brought to its end, else taken back",
+    Pivot.NEVER: "it is being taken back already",
+    Pivot.PASSED: "it has moved already and is brought to its end",
+}
+"""By what is known of the point of no return."""
+
+
+@contextmanager
+def no_way_on(run: str) -> Iterator[None]:
+    """A run whose journal cannot be written stops where it is, and says so by its exit code."""
+    try:
+        yield
+    except JournalError as problem:
+        raise UserError(str(problem), ExitCode.IN_DOUBT) from None
+    except KeyboardInterrupt:
+        raise UserError(f"stopped in the middle; 'vzplan recover {run}' ends it", ExitCode.IN_DOUBT) from None
+
+
+def reported(
+    stop: Stop,
+    run: str | None,
+    journal: Journal | MemoryJournal | None = None,
+    *,
+    json: bool,
+    took: Times | None = None,
+    timed: bool = False,
+) -> int:
+    """Say how it ended; the exit code for it. ``run``: None if nothing is left of it to be recovered."""
+    code = OF_OUTCOME[stop.outcome]
+    if json:
+        answer = {
+            "run": run,
+            "outcome": stop.outcome,
+            "because": stop.because,
+            "left": stop.left,
+            "exit": code,
+            "times": took,
+        }
+        tell(output.json_text(answer).removesuffix("\n"), sys.stdout)
+    else:
+        told = output.stop_text(stop, run, journal) + ("\n" + output.times_text(took) if timed else "")
+        tell("\n" + told.removesuffix("\n"), sys.stdout)
+    return code
+
+
+class Progress:
+    """Tells each move as it begins, and what came of it if it did not succeed."""
+
+    def __init__(self, plan: Plan, *, quiet: bool) -> None:
+        """``quiet``: standard output is for what a program reads."""
+        self._plan = plan
+        self._stream = sys.stderr if quiet else sys.stdout
+
+    def began(self, move: Run) -> None:
+        """See ``executor.engine.Watch``."""
+        self._tell(output.move_line(self._plan, move))
+
+    def ended(self, move: Run, outcome: Exited | Lost) -> None:
+        """See ``executor.engine.Watch``."""
+        good = isinstance(outcome, Exited) and (outcome.status == 0 or move.what is What.PROBE)
+        if not good:
+            self._tell(f"         {output.plain(words(outcome))}")
+
+    def _tell(self, line: str) -> None:
+        tell(line, self._stream)
+
+
+def own_state() -> Path:
+    """The folder of this control host's journals, which need not be there yet."""
+    state = state_folder(os.environ)
+    if is_there(state, NAME_IT) and not is_folder(state):
+        raise UserError(f"{state}: it is not a folder; {NAME_IT}")
+    return state
+
+
+def this_controller() -> str:
+    """Where this controller is, for whoever finds its records on a node."""
+    return f"{socket.gethostname()}:{state_folder(os.environ).absolute()}"
