@@ -292,7 +292,7 @@ def _open(folder: Path, how: int) -> int:
     except OSError as problem:
         link = next((place for place in (folder, path) if place.is_symlink()), None)
         why = (
-            f"{path}: {problem.strerror}; {LISTED}"
+            f"{path}: {problem.strerror}; {LISTED}{_unless_known(problem, folder)}"
             if link is None
             else f"{link}: a link, which is not followed; {LISTED}"
         )
@@ -374,6 +374,13 @@ def _adopt(path: Path) -> str:
         f"keep a copy of it, remove {folder} and type 'vzplan recover {folder.name} --adopt NODE' "
         "(NODE: one of the two that it is about)"
     )
+
+
+def _unless_known(problem: OSError, folder: Path) -> str:
+    """The way out where there is no journal here, if the run has begun all the same."""
+    if problem.errno != errno.ENOENT:
+        return ""
+    return f"; if a node knows this one, 'vzplan recover {folder.name} --adopt NODE' makes its journal anew"
 
 
 def _mend(problem: OSError) -> str:

@@ -207,6 +207,7 @@ HOSTS: Final = (
 )
 LONG: Final = "a" * 300
 """No file can be called so."""
+ADOPT = f"if a node knows this one, 'vzplan recover {RUN} --adopt NODE' makes its journal anew"
 NEITHER: Final = "is neither the number of a container"
 
 
@@ -264,8 +265,8 @@ def test_what_is_no_name_of_a_host_reaches_nobody(
         (("recover", "../../etc"), "is not the name of a run"),
         (("status", "../x"), "is not the name of a run"),
         (("status", ""), "is not the name of a run"),
-        (("status", RUN), "'vzplan runs' lists the runs of this host"),
-        (("recover", RUN), "'vzplan runs' lists the runs of this host"),
+        (("status", RUN), f"'vzplan runs' lists the runs of this host; {ADOPT}"),
+        (("recover", RUN), f"'vzplan runs' lists the runs of this host; {ADOPT}"),
         (("show", 123, "hn2", "--from", "hn1", "--ssh", "-o 'x"), "--ssh: No closing quotation"),
         (("show", 123, "hn2", "--simulate", SAN, "--rsync", "'"), "--rsync: No closing quotation"),
         (("show", 123, "hn2", "--simulate", SAN, "--max-frozen", 0), "--max-frozen"),
