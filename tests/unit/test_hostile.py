@@ -207,7 +207,7 @@ HOSTS: Final = (
 )
 LONG: Final = "a" * 300
 """No file can be called so."""
-ADOPT = f"if a node knows this one, 'vzplan recover {RUN} --adopt NODE' makes its journal anew"
+ADOPT: Final = f"if a node knows this one, 'vzplan recover {RUN} --adopt NODE' makes its journal anew"
 NEITHER: Final = "is neither the number of a container"
 
 
