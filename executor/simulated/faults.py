@@ -23,6 +23,7 @@ from executor.simulated.loading import OWNERS
 from executor.simulated.tree import Dir, File, Thing
 from executor.simulated.twins.here import HOME
 from executor.simulated.world import EDIT, NodeState, World
+from planner.parse.config import without_fence
 
 OTHER_RUN: Final = "another-run"
 
@@ -229,8 +230,12 @@ def _forces_start(scene: Scene) -> None:
 
 
 def _forces_start_there(scene: Scene) -> None:
-    """Somebody starts it at the destination in spite of fence and lock, since it is down at the source."""
-    if scene.ctid not in scene.source.running:
+    """Somebody starts it at the destination in spite of fence and lock, since at the source it cannot be started.
+
+    Where it is free to start at the source, the destination's name for it is a leftover, and vzplan has said so.
+    """
+    config = scene.source.text(vz.config_path(scene.ctid))
+    if scene.ctid not in scene.source.running and (config is None or without_fence(config) != config):
         _operator("destination", vz.start, force=True, skiplock=True)(scene)
 
 
