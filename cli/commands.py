@@ -1,7 +1,8 @@
-"""The commands that are about a plan: ask the executor, print, answer with an exit code."""
+"""The commands that are about a plan, or its facts: ask the executor, print, answer with an exit code."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,19 +14,21 @@ from cli import output
 from cli.aim import Aim
 from cli.errors import UserError
 from cli.exit_codes import ExitCode
+from cli.host import this_controller
 from cli.looking import looked, node_name, site_of
 from cli.shell_words import split_words
 from cli.streams import columns, has_gone
 from cli.trust import trust
-from cli.walking import Acknowledged, Progress, journal_of, no_way_on, reported, this_controller
+from cli.walking import Acknowledged, Progress, journal_of, no_way_on, reported
 from executor import control, verbs
 from executor.facts_files import write_facts
 from executor.gather import Ask, GatherError
-from executor.journal import new_run_id
+from executor.journal import new_run_id, state_folder
 from executor.plan_files import read_plan, write_plan
 from executor.signals import heeded
 from executor.site import LiveSite, SimulatedSite, is_here
 from executor.times import times
+from executor.verdicts import Verdicts
 from planner.difference import difference
 from planner.make import make_plan
 from planner.model import Request
@@ -40,9 +43,9 @@ NOT_SURVIVED: Final = "there are failures that it does not survive; 'vzplan veri
 
 def show(aim: Aim, *, out: Path | None, verify: bool, json: bool, verbose: bool) -> int:
     """Print the plan; ``verify``: try every failure of it, and say in a line what came of it."""
+    kept = _kept(aim)
     with site_of(aim) as (site, asked):
         request = looked(aim, asked, site)
-        live = isinstance(site, LiveSite)
     plan = make_plan(request)
     if out is not None:
         write_plan(out, plan)
@@ -60,7 +63,7 @@ def show(aim: Aim, *, out: Path | None, verify: bool, json: bool, verbose: bool)
         return ExitCode.REFUSED
     if not verify:
         return ExitCode.OK
-    said = trust(request, plan, live=live)
+    said = trust(request, plan, kept)
     if json:
         print(said.line, file=sys.stderr)
     else:
@@ -159,7 +162,7 @@ def apply(
     """Show, verify, ask, walk, report; ``unverified``: whatever the plan may fail by, it is walked."""
     if out is not None and aim.simulate is None:
         raise UserError("-o/--out goes with --simulate: it is where the simulated nodes are written")
-    agreed = None
+    kept, agreed = _kept(aim), None
     if aim.plan is not None:
         agreed = read_plan(aim.plan)
         asked = agreed.asked
@@ -179,7 +182,7 @@ def apply(
         if unverified:
             print(f"\n{UNVERIFIED}", file=stream)
         else:
-            said = trust(request, plan, live=isinstance(site, LiveSite))
+            said = trust(request, plan, kept)
             print(f"\n{said.line}", file=stream)
             if not said.holds:
                 return reported(Stop(Outcome.REFUSED, NOT_SURVIVED, ()), None, json=json)
@@ -202,6 +205,10 @@ def apply(
             site.save(out)
         run_told = None if isinstance(site, SimulatedSite) else run
         return reported(stop, run_told, journal, took=took, timed=timed, json=json)
+
+
+def _kept(aim: Aim) -> Verdicts | None:
+    return Verdicts(state_folder(os.environ)) if aim.simulate is None else None
 
 
 def facts(nodes: list[str], *, measure: int | None, ssh: str, peer_ssh: str | None, out: Path | None) -> int:

@@ -64,7 +64,7 @@ def show(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Print the plan: every step, what takes it back, the point of no return. Changes nothing."""
+    """Print the plan: every step, what takes it back, the point of no return. Changes nothing on a node."""
     from cli import commands
 
     raise typer.Exit(commands.show(at, out=out, verify=verify, json=json, verbose=verbose))

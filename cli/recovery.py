@@ -8,10 +8,11 @@ from pathlib import Path
 from cli import output
 from cli.errors import UserError
 from cli.exit_codes import ExitCode
+from cli.host import own_state, this_controller
 from cli.looking import node_name, spoken
 from cli.paths import is_file
 from cli.shell_words import split_words
-from cli.walking import Acknowledged, Progress, no_way_on, own_state, reported, this_controller
+from cli.walking import Acknowledged, Progress, no_way_on, reported
 from executor import adoption, control
 from executor.adoption import AdoptionError
 from executor.control import RecoverError, Towards

@@ -2,48 +2,45 @@
 
 from __future__ import annotations
 
-import os
 from typing import Final, NamedTuple
 
 from cli import output
-from executor import verdicts
-from executor.journal import state_folder
-from executor.verdicts import Tried
+from executor.verdicts import Tried, Verdicts
 from planner.model import Request
 from planner.plan import Plan
 
-BEFORE: Final = "tried before, and nothing has changed since"
+TRIED_BEFORE: Final = "tried before, and nothing that it rests on has changed"
 
 
-class Trust(NamedTuple):
+class Trusted(NamedTuple):
     """Whether all failures of a plan end well, and the line that says so."""
 
     holds: bool
     line: str
 
 
-def trust(request: Request, plan: Plan, *, live: bool) -> Trust:
+def trust(request: Request, plan: Plan, kept: Verdicts | None) -> Trusted:
     """Try every failure of the plan, unless all was tried before in this very world and nothing was found.
 
-    ``live``: of real nodes; of recorded ones nothing is kept, as nothing else is.
+    ``kept``: None: of recorded nodes nothing is kept.
 
     Raises:
         UserError: the simulation cannot tell.
     """
-    if not live:
+    key = kept.key_of(request, plan) if kept is not None else None
+    if kept is None or key is None:
         return _tried(request, plan)[0]
-    state, key = state_folder(os.environ), verdicts.key_of(request, plan)
-    before = verdicts.read(state, key)
+    before = kept.read(key)
     if before is not None:
-        return Trust(holds=True, line=f"{output.tried_line(before)}; {BEFORE}")
+        return Trusted(holds=True, line=f"{output.tried_line(before)}; {TRIED_BEFORE}")
     said, found = _tried(request, plan)
     if said.holds:
-        verdicts.keep(state, key, found)
+        kept.keep(key, found)
     return said
 
 
-def _tried(request: Request, plan: Plan) -> tuple[Trust, Tried]:
+def _tried(request: Request, plan: Plan) -> tuple[Trusted, Tried]:
     from cli import verification
 
     verdict = verification.verified(request, plan)
-    return Trust(verdict.holds, verification.line(verdict)), verification.of_verdict(verdict)
+    return Trusted(verdict.holds, verification.line(verdict)), verification.of_verdict(verdict)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 from cli import output
 from cli.errors import UserError
 from cli.exit_codes import OF_OUTCOME, ExitCode
-from cli.paths import is_folder, is_there
+from cli.host import own_state
 from cli.streams import tell
-from executor.journal import NAME_IT, Journal, JournalError, MemoryJournal, state_folder
+from executor.journal import Journal, JournalError, MemoryJournal
 from executor.site import LiveSite, Site
 from executor.times import Times
 from planner.plan import Exited, Lost, Opened, Plan, Run, Stop, What
@@ -116,16 +113,3 @@ class Progress:
 
     def _tell(self, line: str) -> None:
         tell(line, self._stream)
-
-
-def own_state() -> Path:
-    """The folder of this control host's journals, which need not be there yet."""
-    state = state_folder(os.environ)
-    if is_there(state, NAME_IT) and not is_folder(state):
-        raise UserError(f"{state}: it is not a folder; {NAME_IT}")
-    return state
-
-
-def this_controller() -> str:
-    """Where this controller is, for whoever finds its records on a node."""
-    return f"{socket.gethostname()}:{state_folder(os.environ).absolute()}"

@@ -75,7 +75,7 @@ PEOPLE: Final[dict[str, str]] = {
     "operator-forces-start-at-source": f"it is up already, or has been at the destination, {_NO_CONFIG}",
     "operator-stops-at-source": f"it is down already, or locked, {_NO_CONFIG}",
     "operator-starts-at-destination": f"it is up already, start is forbidden or locked, {_NO_CONFIG}",
-    "operator-forces-start-at-destination": f"it is up already, {_NO_CONFIG}",
+    "operator-forces-start-at-destination": f"it is up already, or free to start at the source, {_NO_CONFIG}",
     "operator-stops-at-destination": f"it is down already, or locked, {_NO_CONFIG}",
     "operator-mounts-at-source": f"it is up already, or locked, {_NO_CONFIG}",
     "operator-edits-config": "its config has another name by then",

@@ -44,8 +44,6 @@ FOUND_IN_D1: Final = {
     "own-hn2:will-not-be-removed + claim-empty:reboot-after": "UNWOUND_NOT_CLEANED > UNWOUND",
     # Edited while its rename was half done: only a person knows which is right.
     "hide-config:half-1 + undo/hide-config:operator-edits-config": "IN_DOUBT > IN_DOUBT",
-    # Its device was still to be released when its config became active: what was written there by force was deleted.
-    "leave-destination:operator-forces-start-at-destination + activate-config:reboot-before": "UNWOUND",
 }
 """The same, in d1-stopped."""
 

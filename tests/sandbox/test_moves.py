@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import pytest
 from msgspec import structs
 
-from cli.trust import BEFORE
+from cli.trust import TRIED_BEFORE
 from executor.journal import read_journal
 from executor.times import times
 from planner.model import Options, State
@@ -306,7 +306,7 @@ def test_there_and_back_by_the_command_line(way: str, tmp_path: Path) -> None:
         assert shown.returncode == 0, shown.stdout + shown.stderr
         there = driver.vzplan("apply", str(CTID), "hn2", "--from", "hn1", *options)
         assert there.returncode == 0, there.stdout + there.stderr
-        assert f"{shown.stdout.splitlines()[-1]}; {BEFORE}" in there.stdout.splitlines()
+        assert f"{shown.stdout.splitlines()[-1]}; {TRIED_BEFORE}" in there.stdout.splitlines()
         assert "MIGRATED: the container has moved" in there.stdout
         assert " s in all" not in there.stdout
         back = driver.vzplan("apply", str(CTID), "hn1", "--from", "hn2", "--times", *options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,12 @@ import pytest
 from msgspec import structs
 
 import executor
+import planner
 from cli import verification
-from cli.trust import BEFORE, Trust, trust
-from executor import verdicts
+from cli.trust import TRIED_BEFORE, Trusted, trust
 from executor.simulated.explore import explore
 from executor.simulated.verify import Verdict
-from executor.verdicts import Tried
+from executor.verdicts import FOLDER, KEPT, Tried, Verdicts
 from planner.make import make_plan
 from planner.model import Known, Lock, NodeFacts, Request, Usage
 from planner.plan import Plan
@@ -23,8 +24,9 @@ from tests.unit.conftest import Vzplan
 from tests.worlds import CTID, NODES, TRUTHS, WORLDS, bundled
 
 SAN = ("123", "hn2", "--simulate", NODES / "san")
-MEASURED = ("a-staged", "c-mounted", "d2-suspended")
-"""Worlds of a copy and of a hand-over, with memory and without."""
+MEASURED = ("a-staged", "d2-suspended")
+"""Worlds of a copy and of a hand-over, of a memory that is in use and of one that is written down."""
+NOWHERE = Verdicts(Path("/nowhere"))
 LOCK = Lock(CTID, Known.YES)
 TRIED = Tried(schedules=12, killed=3, waits=4)
 
@@ -53,12 +55,12 @@ def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_of_real_nodes_a_plan_is_tried_once_and_that_is_said(state: Path, tries: list[str]) -> None:
     request = bundled("san")
     plan = make_plan(request)
-    first = trust(request, plan, live=True)
+    first = trust(request, plan, Verdicts(state))
     assert first.holds
-    assert BEFORE not in first.line
-    assert trust(request, plan, live=True) == Trust(holds=True, line=f"{first.line}; {BEFORE}")
+    assert TRIED_BEFORE not in first.line
+    assert trust(request, plan, Verdicts(state)) == Trusted(holds=True, line=f"{first.line}; {TRIED_BEFORE}")
     assert len(tries) == 1
-    (kept,) = (state / verdicts.FOLDER).iterdir()
+    (kept,) = (state / FOLDER).iterdir()
     modes = [oct(path.stat().st_mode & 0o777) for path in (state, kept.parent, kept)]
     assert modes == ["0o700", "0o700", "0o600"]
 
@@ -67,12 +69,12 @@ def test_of_recorded_nodes_nothing_is_kept_and_what_is_kept_is_not_asked(
     state: Path, tries: list[str], vzplan: Vzplan
 ) -> None:
     for count in (1, 2):
-        assert BEFORE not in vzplan("show", *SAN)[1]
+        assert TRIED_BEFORE not in vzplan("show", *SAN)[1]
         assert len(tries) == count
     assert not state.exists()
     request = bundled("san")
-    assert trust(request, make_plan(request), live=True).holds
-    assert BEFORE not in vzplan("apply", *SAN, "--yes")[1]
+    assert trust(request, make_plan(request), Verdicts(state)).holds
+    assert TRIED_BEFORE not in vzplan("apply", *SAN, "--yes")[1]
 
 
 def test_what_does_not_hold_is_tried_again_each_time(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +88,7 @@ def test_what_does_not_hold_is_tried_again_each_time(state: Path, monkeypatch: p
     monkeypatch.setattr(verification, "verified", broken)
     request = bundled("san")
     for _ in range(2):
-        said = trust(request, make_plan(request), live=True)
+        said = trust(request, make_plan(request), Verdicts(state))
         assert not said.holds
         assert said.line.startswith("NOT verified: ")
     assert not state.exists()
@@ -133,7 +135,7 @@ def test_what_is_measured_changes_neither_the_key_nor_what_is_tried(name: str) -
     request, plan = WORLDS[name], make_plan(WORLDS[name])
     later = _later(request)
     assert later != request
-    assert verdicts.key_of(later, plan) == verdicts.key_of(request, plan)
+    assert NOWHERE.key_of(later, plan) == NOWHERE.key_of(request, plan)
     truth = TRUTHS.get(name)
     one, other = (explore(each, plan, truth=truth, workers=1) for each in (request, later))
     assert one == other
@@ -159,42 +161,71 @@ def test_a_world_that_differs_is_another_one(name: str, node: str) -> None:
     request = structs.replace(request, **{node: structs.replace(getattr(request, node), locks=(LOCK,))})
     plan = make_plan(request)
     other = structs.replace(request, **{node: DIFFERENT[name](getattr(request, node))})
-    assert verdicts.key_of(other, plan) != verdicts.key_of(request, plan)
+    assert NOWHERE.key_of(other, plan) != NOWHERE.key_of(request, plan)
 
 
-def test_another_plan_and_another_vzplan_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_plan_is_another(tmp_path: Path) -> None:
     request = bundled("san")
-    plan = make_plan(request)
-    key = verdicts.key_of(request, plan)
-    assert verdicts.key_of(request, structs.replace(plan, digest="another")) != key
+    plan, kept = make_plan(request), Verdicts(tmp_path)
+    key = kept.key_of(request, plan)
+    assert key is not None
+    assert kept.key_of(request, structs.replace(plan, digest="another")) != key
     believed = structs.replace(
         request.asked, options=structs.replace(request.asked.options, same_device=True)
     )
-    assert verdicts.key_of(structs.replace(request, asked=believed), plan) != key
-    monkeypatch.setattr(verdicts, "_source", lambda: "another")
-    assert verdicts.key_of(request, plan) != key
+    assert kept.key_of(structs.replace(request, asked=believed), plan) != key
 
 
-def test_the_source_is_all_of_what_plans_walks_and_tries(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of another vzplan's source, which has but this."""
+    for package in (executor, planner):
+        (tmp_path / "code" / package.__name__ / "inner").mkdir(parents=True)
+        monkeypatch.setattr(package, "__path__", [str(tmp_path / "code" / package.__name__)])
+    path = tmp_path / "code" / "executor" / "inner" / "trial.py"
+    path.write_text("one")
+    return path
+
+
+def test_another_vzplan_knows_nothing_of_it(code: Path, tmp_path: Path) -> None:
+    request = bundled("san")
+    plan = make_plan(request)
+    keys = [Verdicts(tmp_path).key_of(request, plan)]
+    code.write_text("other")
+    keys.append(Verdicts(tmp_path).key_of(request, plan))
+    code.rename(code.with_name("another.py"))
+    keys.append(Verdicts(tmp_path).key_of(request, plan))
+    assert None not in keys
+    assert len(set(keys)) == len(keys)
+
+
+def test_what_was_tried_while_vzplan_was_changed_is_not_kept(code: Path, tmp_path: Path) -> None:
+    kept = Verdicts(tmp_path / "state")
+    code.write_text("other")
+    kept.keep("key", TRIED)
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("lacks", ["a file that can be read", "any file"])
+def test_without_its_source_nothing_is_kept_and_all_is_tried(
+    code: Path, state: Path, tries: list[str], lacks: str
 ) -> None:
-    here = tmp_path / "executor"
-    (here / "simulated").mkdir(parents=True)
-    (here / "simulated" / "trial.py").write_text("one")
-    monkeypatch.setattr(executor, "__path__", [str(here)])
-    one = verdicts._source.__wrapped__()
-    (here / "simulated" / "trial.py").write_text("other")
-    other = verdicts._source.__wrapped__()
-    (here / "simulated" / "trial.py").rename(here / "simulated" / "trials.py")
-    assert len({one, other, verdicts._source.__wrapped__()}) == 3
+    code.unlink()
+    if lacks == "a file that can be read":
+        code.symlink_to("nobody@nowhere:1")  # as editors lock a file
+    request = bundled("san")
+    for _ in range(2):
+        assert TRIED_BEFORE not in trust(request, make_plan(request), Verdicts(state)).line
+    assert len(tries) == 2
+    assert not state.exists()
 
 
 def test_it_is_kept_and_read_and_another_is_not_known(tmp_path: Path) -> None:
     state = tmp_path / "a" / "state"
-    assert verdicts.read(state, "key") is None
-    verdicts.keep(state, "key", TRIED)
-    assert verdicts.read(state, "key") == TRIED
-    assert verdicts.read(state, "another") is None
+    assert Verdicts(state).read("key") is None
+    Verdicts(state).keep("key", TRIED)
+    assert Verdicts(state).read("key") == TRIED
+    assert Verdicts(state).read("another") is None
 
 
 @pytest.mark.parametrize(
@@ -211,46 +242,76 @@ def test_it_is_kept_and_read_and_another_is_not_known(tmp_path: Path) -> None:
     ids=["empty", "no text", "cut", "list", "missing", "more", "long"],
 )
 def test_what_is_no_verdict_is_none(tmp_path: Path, text: bytes) -> None:
-    verdicts.keep(tmp_path, "key", TRIED)
-    (tmp_path / verdicts.FOLDER / "key").write_bytes(text)
-    assert verdicts.read(tmp_path, "key") is None
+    Verdicts(tmp_path).keep("key", TRIED)
+    (tmp_path / FOLDER / "key").write_bytes(text)
+    assert Verdicts(tmp_path).read("key") is None
 
 
-@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])
-def test_none_is_believed_where_another_may_write(tmp_path: Path, mode: int) -> None:
-    verdicts.keep(tmp_path, "key", TRIED)
-    (tmp_path / verdicts.FOLDER).chmod(mode)
-    assert verdicts.read(tmp_path, "key") is None
-    verdicts.keep(tmp_path, "other", TRIED)
-    assert not (tmp_path / verdicts.FOLDER / "other").exists()
+PLACES = (".", "key")
+"""The folder of verdicts, and one in it."""
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("mode", [0o720, 0o602, 0o777])
+def test_none_is_believed_where_another_may_write(tmp_path: Path, place: str, mode: int) -> None:
+    kept = Verdicts(tmp_path)
+    kept.keep("key", TRIED)
+    (tmp_path / FOLDER / place).chmod(mode)
+    assert kept.read("key") is None
+    kept.keep("key", TRIED)
+    assert kept.read("key") == (None if place == "." else TRIED)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_none_is_believed_in_the_folder_of_another_user(tmp_path: Path) -> None:
-    verdicts.keep(tmp_path, "key", TRIED)
-    os.chown(tmp_path / verdicts.FOLDER, 12345, -1)
-    assert verdicts.read(tmp_path, "key") is None
+@pytest.mark.parametrize("place", PLACES)
+def test_none_of_another_user_is_believed(tmp_path: Path, place: str) -> None:
+    kept = Verdicts(tmp_path)
+    kept.keep("key", TRIED)
+    os.chown(tmp_path / FOLDER / place, 12345, -1)
+    assert kept.read("key") is None
 
 
-def test_none_is_believed_behind_a_link(tmp_path: Path) -> None:
-    verdicts.keep(tmp_path / "elsewhere", "key", TRIED)
-    (tmp_path / verdicts.FOLDER).symlink_to(tmp_path / "elsewhere" / verdicts.FOLDER)
-    assert verdicts.read(tmp_path, "key") is None
+@pytest.mark.parametrize("place", PLACES)
+def test_none_is_believed_behind_a_link(tmp_path: Path, place: str) -> None:
+    kept = Verdicts(tmp_path)
+    kept.keep("key", TRIED)
+    there = tmp_path / FOLDER / place
+    there.rename(tmp_path / "elsewhere")
+    (tmp_path / FOLDER / place).parent.mkdir(exist_ok=True)
+    there.symlink_to(tmp_path / "elsewhere")
+    assert kept.read("key") is None
+
+
+def test_one_that_could_not_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    kept = Verdicts(tmp_path)
+    monkeypatch.setattr(os, "replace", full)
+    kept.keep("key", TRIED)
+    assert list((tmp_path / FOLDER).iterdir()) == []
 
 
 def test_where_nothing_can_be_kept_it_is_tried_and_told_all_the_same(state: Path, tries: list[str]) -> None:
     state.write_text("no folder")
     request = bundled("san")
     for _ in range(2):
-        said = trust(request, make_plan(request), live=True)
+        said = trust(request, make_plan(request), Verdicts(state))
         assert said.holds
-        assert BEFORE not in said.line
+        assert TRIED_BEFORE not in said.line
     assert len(tries) == 2
 
 
-def test_so_many_are_kept_the_newest(tmp_path: Path) -> None:
-    for number in range(verdicts.MOST + 3):
-        verdicts.keep(tmp_path, f"{number}", TRIED)
-        os.utime(tmp_path / verdicts.FOLDER / f"{number}", (number, number))
-    left = {path.name for path in (tmp_path / verdicts.FOLDER).iterdir()}
-    assert left == {str(number) for number in range(3, verdicts.MOST + 3)}
+def test_so_many_are_kept_the_newest_and_always_the_last(tmp_path: Path) -> None:
+    kept, folder = Verdicts(tmp_path), tmp_path / FOLDER
+    for number in range(KEPT + 2):
+        kept.keep(f"{number}", TRIED)
+        os.utime(folder / f"{number}", (number, number))
+    (folder / "stray").mkdir()
+    os.utime(folder / "stray", (0, 0))
+    os.utime(folder / "5", (1 << 40, 1 << 40))  # the clock went back
+    kept.keep("last", TRIED)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"stray", "last", *(str(number) for number in range(3, KEPT + 2))}

@@ -1,0 +1,24 @@
+"""This control host: where its journals are, and what its controllers are called."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from cli.errors import UserError
+from cli.paths import is_folder, is_there
+from executor.journal import NAME_IT, state_folder
+
+
+def own_state() -> Path:
+    """The folder of this control host's journals, which need not be there yet."""
+    state = state_folder(os.environ)
+    if is_there(state, NAME_IT) and not is_folder(state):
+        raise UserError(f"{state}: it is not a folder; {NAME_IT}")
+    return state
+
+
+def this_controller() -> str:
+    """Where this controller is, for whoever finds its records on a node."""
+    return f"{socket.gethostname()}:{state_folder(os.environ).absolute()}"
