@@ -21,15 +21,20 @@ demo: ## plan a move and make it, on two recorded nodes; needs nothing prepared
 	@scripts/demo
 
 .PHONY: test
-test: ## every check and every test; as root on Debian installs what they need
+test: ## every check, and the tests but for the longest; as root on Debian installs what they need
 	@scripts/bootstrap test
 	@$(MAKE) --no-print-directory check
-ifneq ($(ROOT),)
-	VZPLAN_REQUIRE_SANDBOX=1 $(BIN)/python -m pytest -n auto --dist worksteal
-else
-	@echo "make test: not root: the tests in tests/sandbox are skipped; they make nodes by mount, loop devices and namespaces"
-	$(BIN)/python -m pytest -n auto --dist worksteal
-endif
+	@$(NOT_ROOT)
+	$(PYTEST) --part some
+
+.PHONY: test-rest
+test-rest: ## the tests that `make test` leaves out (tests/tiers.py): half an hour
+	@scripts/bootstrap test
+	@$(NOT_ROOT)
+	$(PYTEST) --part rest
+
+PYTEST = $(if $(ROOT),VZPLAN_REQUIRE_SANDBOX=1) $(BIN)/python -m pytest -n auto --dist worksteal
+NOT_ROOT = $(if $(ROOT),:,echo "not root: the tests in tests/sandbox are skipped; they make nodes by mount, loop devices and namespaces")
 
 .PHONY: check
 check: check-lint check-format check-types check-imports check-shell ## ruff, mypy, import-linter, shellcheck (`make -k check`: all, whichever fails)

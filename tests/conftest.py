@@ -19,6 +19,7 @@ from planner.codec import encode
 from planner.model import Request
 from planner.plan import Plan
 from tests.seeds import EXAMPLES, SEED, repeated_by
+from tests.tiers import parted
 
 # Helpers that assert: a failure shows what was compared, as it does in a test.
 pytest.register_assert_rewrite(
@@ -43,6 +44,20 @@ def pytest_configure(config: pytest.Config) -> None:
     """Before Hypothesis looks: the seed as if it had been given by --hypothesis-seed."""
     if SEED:
         config.option.hypothesis_seed = SEED
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--part some|rest``: what ``make test`` runs, or what it leaves (tests/tiers.py)."""
+    parser.addoption("--part", choices=("some", "rest"), help="what 'make test' runs, or what it leaves out")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is of the other part."""
+    part = config.getoption("--part")
+    if part is not None:
+        mine, others = parted(items, rest=part == "rest")
+        config.hook.pytest_deselected(items=others)
+        items[:] = mine
 
 
 def pytest_report_header() -> str:
