@@ -18,7 +18,7 @@ from cli.host import this_controller
 from cli.looking import looked, node_name, site_of
 from cli.shell_words import split_words
 from cli.streams import columns, has_gone
-from cli.trust import trust
+from cli.trust import remember, trust
 from cli.walking import Acknowledged, Progress, journal_of, no_way_on, reported
 from executor import control, verbs
 from executor.facts_files import write_facts
@@ -26,7 +26,7 @@ from executor.gather import Ask, GatherError
 from executor.journal import new_run_id, state_folder
 from executor.plan_files import read_plan, write_plan
 from executor.signals import heeded
-from executor.site import LiveSite, SimulatedSite, is_here
+from executor.site import LiveSite, SimulatedSite, Site, is_here
 from executor.times import times
 from executor.verdicts import Verdicts
 from planner.difference import difference
@@ -76,7 +76,7 @@ def verify(aim: Aim, *, failures: int, json: bool, junit: Path | None) -> int:
     from cli import verification
 
     verification.may_write(junit)
-    title = f"Move container {aim.ctid} to {aim.destination}"
+    kept, title = _kept(aim), f"Move container {aim.ctid} to {aim.destination}"
     try:
         request, plan = _to_verify(aim)
         title = plan.title
@@ -87,6 +87,8 @@ def verify(aim: Aim, *, failures: int, json: bool, junit: Path | None) -> int:
         if junit is not None:
             verification.write_junit(junit, {title: [str(problem)]}, frozenset({title}))
         raise
+    if said.holds:
+        remember(request, plan, verification.of_verdict(said), kept)
     print(output.json_text(said) if json else verification.report(said, plan), end="")
     if junit is not None:
         verification.write_junit(junit, {title: verification.against(said)})
@@ -190,21 +192,25 @@ def apply(
             raise UserError("whoever read the plan has gone; nothing was begun", ExitCode.REFUSED)
         if not yes:
             _ask()
-        run = new_run_id()
-        opened = control.opened(request, plan, site, run, this_version())
-        acknowledged = Acknowledged(run)
-        with heeded(acknowledged) as signals, journal_of(site, opened) as journal:
-            acknowledged.journal = journal
-            progress = Progress(plan, quiet=json)
-            with no_way_on(run):
-                stop = control.apply(
-                    request, site, journal, control=this_controller(), signals=signals, watch=progress
-                )
-            took = times(plan, journal.entries)
-        if isinstance(site, SimulatedSite) and out is not None:
-            site.save(out)
-        run_told = None if isinstance(site, SimulatedSite) else run
-        return reported(stop, run_told, journal, took=took, timed=timed, json=json)
+        return _walked(request, plan, site, out=out, timed=timed, json=json)
+
+
+def _walked(request: Request, plan: Plan, site: Site, *, out: Path | None, timed: bool, json: bool) -> int:
+    """The run of it, from its first step to its end."""
+    run = new_run_id()
+    opened = control.opened(request, plan, site, run, this_version())
+    acknowledged, progress = Acknowledged(run), Progress(plan, quiet=json)
+    with heeded(acknowledged) as signals, journal_of(site, opened) as journal:
+        acknowledged.journal = journal
+        with no_way_on(run):
+            stop = control.apply(
+                request, site, journal, control=this_controller(), signals=signals, watch=progress
+            )
+        took = times(plan, journal.entries)
+    if isinstance(site, SimulatedSite) and out is not None:
+        site.save(out)
+    run_told = None if isinstance(site, SimulatedSite) else run
+    return reported(stop, run_told, journal, took=took, timed=timed, json=json)
 
 
 def _kept(aim: Aim) -> Verdicts | None:

@@ -105,7 +105,7 @@ def verify(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Try every way the plan can fail, in simulation; exit 0 only if all end well. Changes nothing."""
+    """Try every way the plan can fail, in simulation; exit 0 only if all end well. Changes nothing on a node."""
     from cli import commands
     from cli.errors import UserError
 

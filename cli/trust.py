@@ -28,19 +28,19 @@ def trust(request: Request, plan: Plan, kept: Verdicts | None) -> Trusted:
         UserError: the simulation cannot tell.
     """
     key = kept.key_of(request, plan) if kept is not None else None
-    if kept is None or key is None:
-        return _tried(request, plan)[0]
-    before = kept.read(key)
+    before = kept.read(key) if kept is not None and key is not None else None
     if before is not None:
         return Trusted(holds=True, line=f"{output.tried_line(before)}; {TRIED_BEFORE}")
-    said, found = _tried(request, plan)
-    if said.holds:
-        kept.keep(key, found)
-    return said
-
-
-def _tried(request: Request, plan: Plan) -> tuple[Trusted, Tried]:
     from cli import verification
 
     verdict = verification.verified(request, plan)
-    return Trusted(verdict.holds, verification.line(verdict)), verification.of_verdict(verdict)
+    if verdict.holds:
+        remember(request, plan, verification.of_verdict(verdict), kept)
+    return Trusted(verdict.holds, verification.line(verdict))
+
+
+def remember(request: Request, plan: Plan, tried: Tried, kept: Verdicts | None) -> None:
+    """Keep what came of a trial by which nothing was found."""
+    key = kept.key_of(request, plan) if kept is not None else None
+    if kept is not None and key is not None:
+        kept.keep(key, tried)

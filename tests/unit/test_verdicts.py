@@ -14,6 +14,7 @@ import executor
 import planner
 from cli import verification
 from cli.trust import TRIED_BEFORE, Trusted, trust
+from executor import control
 from executor.simulated.explore import explore
 from executor.simulated.verify import Verdict
 from executor.verdicts import FOLDER, KEPT, Tried, Verdicts
@@ -63,6 +64,21 @@ def test_of_real_nodes_a_plan_is_tried_once_and_that_is_said(state: Path, tries:
     (kept,) = (state / FOLDER).iterdir()
     modes = [oct(path.stat().st_mode & 0o777) for path in (state, kept.parent, kept)]
     assert modes == ["0o700", "0o700", "0o600"]
+
+
+@pytest.mark.parametrize("first", ["show", "verify"])
+def test_what_was_tried_by_show_or_verify_is_known_to_show_and_tried_again_by_verify(
+    vzplan: Vzplan, tries: list[str], monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    monkeypatch.setattr(control, "look", lambda *_: bundled("san"))
+    move = (CTID, "hn2", "--from", "hn1")
+    said = vzplan(first, *move)[1].splitlines()[-1]
+    assert TRIED_BEFORE not in said
+    assert vzplan("show", *move)[1].splitlines()[-1] == f"{said}; {TRIED_BEFORE}"
+    assert vzplan("show", *move, "--json")[2] == f"{said}; {TRIED_BEFORE}\n"
+    assert len(tries) == 1
+    assert vzplan("verify", *move)[1].splitlines()[-1] == said
+    assert len(tries) == 2
 
 
 def test_of_recorded_nodes_nothing_is_kept_and_what_is_kept_is_not_asked(
