@@ -28,10 +28,10 @@ test: ## every check, and the tests but for the longest; as root on Debian insta
 	$(PYTEST) --part some
 
 .PHONY: test-rest
-test-rest: ## the tests that `make test` leaves out (tests/tiers.py): half an hour
+test-rest: ## the tests that `make test` leaves out (tests/tiers.py): the better part of an hour
 	@scripts/bootstrap test
 	@$(NOT_ROOT)
-	$(PYTEST) --part rest
+	$(PYTEST) --dist load --maxschedchunk 1 --part rest # some take ten minutes: they come first, each worker takes one at a time
 
 PYTEST = $(if $(ROOT),VZPLAN_REQUIRE_SANDBOX=1) $(BIN)/python -m pytest -n auto --dist worksteal
 NOT_ROOT = $(if $(ROOT),:,echo "not root: the tests in tests/sandbox are skipped; they make nodes by mount, loop devices and namespaces")
