@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,7 @@ from executor.times import times
 from executor.verdicts import Verdicts
 from planner.difference import difference
 from planner.make import make_plan
-from planner.model import Request
+from planner.model import Asked, Request
 from planner.plan import Outcome, Plan, Stop
 
 WORST_FIRST: Final = (ExitCode.USAGE, ExitCode.REFUSED, ExitCode.DIFFERS)
@@ -172,7 +173,7 @@ def apply(
             aim, ctid=asked.ctid, source=asked.source, destination=asked.destination, options=asked.options
         )
     with site_of(aim, verbose=verbose) as (site, asked):
-        request = looked(aim, asked if agreed is None else agreed.asked, site)
+        request = looked(aim, asked if agreed is None else _agreed_to(agreed.asked, asked, aim), site)
         plan = make_plan(request)
         if agreed is not None and agreed.digest != plan.digest:
             because = f"the nodes are no longer as {aim.plan} has them:\n{difference(agreed, plan)}"
@@ -195,6 +196,21 @@ def apply(
         return _walked(request, plan, site, out=out, timed=timed, json=json)
 
 
+def _agreed_to(agreed: Asked, asked: Asked, aim: Aim) -> Asked:
+    """What the plan's file asks for; by what nodes are reached is never taken from a file, it would be run at once.
+
+    Raises:
+        UserError: it has other options for ssh than those of the command line.
+    """
+    said = agreed.options.peer_ssh
+    if said != asked.options.peer_ssh:
+        raise UserError(
+            f"{aim.plan}: its source reaches the destination by --peer-ssh {shlex.quote(shlex.join(said))}; "
+            "that is taken from no file: say it again if it is meant"
+        )
+    return agreed
+
+
 def _walked(request: Request, plan: Plan, site: Site, *, out: Path | None, timed: bool, json: bool) -> int:
     """The run of it, from its first step to its end."""
     run = new_run_id()
@@ -206,11 +222,11 @@ def _walked(request: Request, plan: Plan, site: Site, *, out: Path | None, timed
             stop = control.apply(
                 request, site, journal, control=this_controller(), signals=signals, watch=progress
             )
-        took = times(plan, journal.entries)
-    if isinstance(site, SimulatedSite) and out is not None:
-        site.save(out)
-    run_told = None if isinstance(site, SimulatedSite) else run
-    return reported(stop, run_told, journal, took=took, timed=timed, json=json)
+        signals.ended = True
+        if isinstance(site, SimulatedSite) and out is not None:
+            site.save(out)
+        run_told, took = None if isinstance(site, SimulatedSite) else run, times(plan, journal.entries)
+        return reported(stop, run_told, journal, took=took, timed=timed, json=json)
 
 
 def _kept(aim: Aim) -> Verdicts | None:

@@ -20,6 +20,7 @@ from cli.streams import tell
 from executor import control
 from executor.gather import GatherError
 from executor.node import HOST
+from executor.signals import unheeded
 from executor.site import LiveSite, SimulatedSite, Site, is_here, this_machine
 from planner.model import Asked, NodeFacts, Options, Request
 
@@ -30,7 +31,7 @@ NOT_IN_PLAN: Final = "; a plan file does not carry --ssh: if 'vzplan show' had i
 def site_of(aim: Aim, *, verbose: bool = False) -> Iterator[tuple[Site, Asked]]:
     """The nodes that the flags mean, and the request."""
     destination = node_name(aim.destination)
-    _device(aim.options)
+    _devices(aim.options)
     if aim.simulate is not None:
         simulated = SimulatedSite(aim.simulate)
         site: Site = simulated
@@ -57,7 +58,8 @@ def site_of(aim: Aim, *, verbose: bool = False) -> Iterator[tuple[Site, Asked]]:
         unsaid = aim.plan is not None and not aim.ssh
         raise UserError(f"{problem}{NOT_IN_PLAN if unsaid else ''}", ExitCode.REFUSED) from None
     finally:
-        site.close()
+        with unheeded():
+            site.close()
 
 
 def looked(aim: Aim, asked: Asked, site: Site) -> Request:
@@ -110,17 +112,16 @@ def node_name(name: str) -> str:
     return name
 
 
-def _device(options: Options) -> None:
+def _devices(options: Options) -> None:
     """What no node need be asked for."""
-    name = options.dst_device
-    if name is not None and options.dst_shared:
+    if options.dst_device is not None and options.dst_shared:
         raise UserError(
             "--dst-device --dst-shared: it can share a filesystem or own one; leave one of them out"
         )
-    if name is not None and not (name.startswith("/dev/") and normpath(name) == name and name.isprintable()):
-        raise UserError(
-            f"--dst-device: {name!r} is not the name of a device; say it in full, such as /dev/sdg1"
-        )
+    for flag, name in (("--dst-device", options.dst_device), ("--dump-device", options.dump_device)):
+        if name is None or (name.startswith("/dev/") and normpath(name) == name and name.isprintable()):
+            continue
+        raise UserError(f"{flag}: {name!r} is not the name of a device; say it in full, such as /dev/sdg1")
 
 
 def spoken(*, verbose: bool) -> Callable[[str, bytes], None] | None:

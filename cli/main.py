@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from traceback import format_exception
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from msgspec import structs
@@ -199,9 +199,9 @@ def _meant(at: Aim, what: str, dest: str) -> Aim:
             f"{said!r} is neither the number of a container (1 to {CTID_MAX}) nor {why}; "
             "'vzplan show -o FILE' writes one"
         )
-    if dest or at.source or at.rsync or at.peer_ssh is not None or at.options != Options():
+    if dest or at.source or at.rsync or at.options != Options():
         raise UserError(
-            f"{what} says itself what is to move, where and how; leave DEST and the other flags out"
+            f"{what} says itself what is to move, where and how; leave DEST and its other flags out"
         )
     return structs.replace(at, plan=plan)
 
@@ -331,10 +331,9 @@ def _told(problem: Exception) -> ExitCode:
         tell(f"vzplan: {plain(str(problem))}", sys.stderr)
         return problem.code if isinstance(problem, UserError) else ExitCode.USAGE
     # What typer has to say of a wrong word; it brings its own copy of click, and gives no name to its errors.
-    show = getattr(problem, "show", None)
-    if show is not None:
-        with suppress(OutputError):
-            show()
+    said = getattr(problem, "format_message", None)
+    if said is not None:
+        _wrong_word(problem, said())
         return ExitCode.USAGE
     tell("".join(format_exception(problem)), sys.stderr)
     tell(
@@ -343,6 +342,17 @@ def _told(problem: Exception) -> ExitCode:
         sys.stderr,
     )
     return ExitCode.BUG
+
+
+def _wrong_word(problem: Any, said: str) -> None:  # noqa: ANN401 # typer's, which gives it no name
+    from cli.output import plain
+
+    if "\n" in said:  # no word at all: that is the help
+        with suppress(OutputError):
+            problem.show()
+        return
+    asked = problem.ctx.command_path if getattr(problem, "ctx", None) is not None else "vzplan"
+    tell(f"vzplan: {plain(said.removesuffix('.'))}; see '{asked} --help'", sys.stderr)
 
 
 def _stopped() -> int:

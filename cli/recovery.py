@@ -17,7 +17,7 @@ from executor import adoption, control
 from executor.adoption import AdoptionError
 from executor.control import RecoverError, Towards
 from executor.journal import Journal, JournalError, list_runs, read_journal, remove_journal
-from executor.signals import heeded
+from executor.signals import heeded, unheeded
 from executor.site import LiveSite
 from executor.times import times
 from planner.saga import next_move
@@ -79,22 +79,25 @@ def recover(
         journal = Journal.open(folder)
         site = LiveSite(journal.opened.ssh, journal.opened.here, speaker)
     try:
-        with journal, heeded(Acknowledged(run, journal)) as signals, no_way_on(run):
-            stop = control.recover(
-                site,
-                journal,
-                control=this_controller(),
-                signals=signals,
-                watch=Progress(journal.plan, quiet=json),
-                towards=towards,
-                off=off,
-            )
+        with journal, heeded(Acknowledged(run, journal)) as signals:
+            with no_way_on(run):
+                stop = control.recover(
+                    site,
+                    journal,
+                    control=this_controller(),
+                    signals=signals,
+                    watch=Progress(journal.plan, quiet=json),
+                    towards=towards,
+                    off=off,
+                )
+            signals.ended = True
+            took = times(journal.plan, journal.entries)
+            return reported(stop, run, journal, took=took, timed=timed, json=json)
     except (RecoverError, AdoptionError) as problem:
         raise UserError(f"{run}: {problem}", ExitCode.REFUSED) from None
     finally:
-        site.close()
-    took = times(journal.plan, journal.entries)
-    return reported(stop, run, journal, took=took, timed=timed, json=json)
+        with unheeded():
+            site.close()
 
 
 def _adopted(site: LiveSite, folder: Path, node: str, towards: Towards) -> Journal:

@@ -20,6 +20,7 @@ class Signals:
         """Nothing has been asked for yet; ``say`` is told the name of a signal as it comes."""
         self._say = say
         self._asked = False
+        self.ended = False  # what they could stop; they mean nothing any more
         self.pending: Wish | None = None
         self.listener: Callable[[], None] | None = None  # told at once that a wish has come in
 
@@ -34,6 +35,8 @@ class Signals:
         Raises:
             KeyboardInterrupt: it is the second one; the run stops where it is.
         """
+        if self.ended:
+            return
         if self._asked:
             raise KeyboardInterrupt
         self._asked = True
@@ -56,6 +59,17 @@ def heeded(say: Callable[[str], None] | None = None) -> Iterator[Signals]:
     }
     try:
         yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def unheeded() -> Iterator[None]:
+    """Within the block, which is over in a moment, SIGINT and SIGTERM are ignored; the old handlers come back."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

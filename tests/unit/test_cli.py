@@ -17,14 +17,14 @@ from typing import Any, Final
 import pytest
 from msgspec import structs
 
-from cli import looking, walking
+from cli import looking, output, walking
 from cli.errors import UserError
 from cli.exit_codes import OF_OUTCOME, ExitCode
 from executor import control
 from executor.facts_files import read_world, write_facts
 from executor.gather import GatherError
 from executor.journal import Journal, JournalError, read_journal
-from executor.site import this_machine
+from executor.site import SimulatedSite, this_machine
 from planner.codec import decode_plan
 from planner.make import make_plan
 from planner.plan import Adopted, Began, Ended, Exited, Opened, Outcome, Run, Stop, What
@@ -152,6 +152,29 @@ def test_ctrl_c_says_which_way_it_goes(
     assert code == ends
     assert f"\nSIGINT: {said}" in err
     assert "; a second one stops here, 'vzplan recover " in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_once_the_run_has_ended_a_signal_changes_nothing_of_what_is_said(
+    vzplan: Vzplan, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    told, closed = output.stop_text, SimulatedSite.close
+
+    def tells(stop: Stop, run: str | None, journal: output.Told | None) -> str:
+        for _ in range(2):
+            signal.raise_signal(number)
+        return told(stop, run, journal)
+
+    def closes(site: SimulatedSite) -> None:
+        for _ in range(2):
+            signal.raise_signal(number)
+        closed(site)
+
+    monkeypatch.setattr(output, "stop_text", tells)
+    monkeypatch.setattr(SimulatedSite, "close", closes)
+    code, out, err = vzplan("apply", 123, "hn2", "--simulate", NODES / "san", "--yes", "--unverified")
+    assert (code, err) == (ExitCode.OK, "")
+    assert "MIGRATED: the container has moved" in out
 
 
 def test_a_second_ctrl_c_stops_in_the_middle(vzplan: Vzplan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -288,10 +288,11 @@ def test_what_is_no_name_of_a_host_reaches_nobody(
 def test_a_wrong_word_is_a_clear_error(place: Place, words: tuple[object, ...], said: str) -> None:
     found = place.vzplan(*words)
     assert found.code == ExitCode.USAGE
-    assert said in " ".join(found.err.split())
-    assert found.out == ""
+    assert said in found.err
+    assert (found.out, found.err.count("\n"), found.err[:8]) == ("", 1, "vzplan: ")
 
 
+@pytest.mark.parametrize("flag", ["--dst-device", "--dump-device"])
 @pytest.mark.parametrize(
     "name",
     [
@@ -309,8 +310,11 @@ def test_a_wrong_word_is_a_clear_error(place: Place, words: tuple[object, ...], 
     ],
     ids=ascii,
 )
-def test_what_is_no_name_of_a_device_is_refused_before_a_node_is_asked(place: Place, name: str) -> None:
-    said = place.refused("show", 123, "hn2", "--from", "hn1", f"--dst-device={name}")
+def test_what_is_no_name_of_a_device_is_refused_before_a_node_is_asked(
+    place: Place, name: str, flag: str
+) -> None:
+    said = place.refused("show", 123, "hn2", "--from", "hn1", "--online", f"{flag}={name}")
+    assert f"{flag}: " in said
     assert "is not the name of a device; say it in full" in said
 
 
@@ -514,6 +518,21 @@ def test_a_plan_with_a_digest_of_its_own_is_compared_with_what_is_planned_now(
     assert said.code == ExitCode.REFUSED
     assert "the nodes are no longer as" in said.out
     assert "harmless" in said.out
+
+
+def test_by_what_nodes_are_reached_is_taken_from_no_file(place: Place, tmp_path: Path) -> None:
+    request = bundled("san")
+    options = structs.replace(request.asked.options, peer_ssh=("-oProxyCommand=touch /tmp/pwned",))
+    asked = structs.replace(request.asked, options=options)
+    path = tmp_path / "plan.json"
+    path.write_text(pretty(make_plan(structs.replace(request, asked=asked))))
+    for more in ((), ("--simulate", SAN), ("--peer-ssh", "-v")):
+        refused = place.refused("apply", path, "--yes", *more)
+        assert "that is taken from no file: say it again if it is meant" in refused
+        assert "-oProxyCommand=touch /tmp/pwned" in refused
+    words = ("apply", path, "--yes", "--unverified", "--simulate", SAN)
+    agreed = place.vzplan(*words, "--peer-ssh", "'-oProxyCommand=touch /tmp/pwned'")
+    assert agreed.code == ExitCode.OK
 
 
 @pytest.mark.parametrize("what", ["pipe", "directory", "device", "nothing"])
