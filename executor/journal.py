@@ -121,7 +121,7 @@ class Journal:
             return cls(path, descriptor, entries)
         except OSError as problem:
             os.close(descriptor)
-            raise JournalError(f"{path}: {problem.strerror}") from None
+            raise JournalError(_not_taken_up(path, problem)) from None
         except JournalError:
             os.close(descriptor)
             raise
@@ -292,7 +292,8 @@ def _open(folder: Path, how: int) -> int:
     except OSError as problem:
         link = next((place for place in (folder, path) if place.is_symlink()), None)
         why = (
-            f"{path}: {problem.strerror}; {LISTED}{_unless_known(problem, folder)}"
+            f"{_not_taken_up(path, problem) if _mend(problem) else f'{path}: {problem.strerror}; {LISTED}'}"
+            f"{_unless_known(problem, folder)}"
             if link is None
             else f"{link}: a link, which is not followed; {LISTED}"
         )
@@ -354,7 +355,7 @@ def _replayed(path: Path, data: bytes) -> tuple[list[Entry], int]:
         if not _is_record(number, line):
             raise JournalError(f"{path}: record {number} is damaged; {_adopt(path)}")
         try:
-            entries.append(decode_entry(line.split(b" ", 2)[2], f"{path}: record {number}"))
+            entries.append(decode_entry(line.split(b" ", 2)[2], f"{path}: record {number}", _adopt(path)))
         except CodecError as problem:
             raise JournalError(str(problem)) from None
         good += len(line) + 1
@@ -374,6 +375,12 @@ def _adopt(path: Path) -> str:
         f"keep a copy of it, remove {folder} and type 'vzplan recover {folder.name} --adopt NODE' "
         "(NODE: one of the two that it is about)"
     )
+
+
+def _not_taken_up(path: Path, problem: OSError) -> str:
+    """Why a journal that is there cannot be gone on with, and what a person does about it."""
+    mend = _mend(problem) or "see why that cannot be written to"
+    return f"{path}: {problem.strerror}; {mend}, then type: vzplan recover {path.parent.name}"
 
 
 def _unless_known(problem: OSError, folder: Path) -> str:
@@ -404,6 +411,7 @@ def _make_folders(folder: Path) -> None:
     for directory in reversed((folder, *folder.parents[:2])):  # the state folder first, then that of all runs
         directory.parent.mkdir(parents=True, exist_ok=True)
         directory.mkdir(mode=0o700, exist_ok=True)
+        _obeyed(directory, directory.stat(), "name another state folder by VZPLAN_STATE")
     if folder.is_symlink():
         raise JournalError(f"{folder}: a link, which is not followed; remove it")
 
@@ -467,12 +475,15 @@ def _only_ours(descriptor: int, folder: Path) -> None:
     """A journal is obeyed: what another could have written is none of ours."""
     above = ((place, place.stat()) for place in (folder, *folder.parents[:2]))
     for what, status in (*above, (folder / NAME, os.fstat(descriptor))):
-        if status.st_uid != os.geteuid():
-            raise JournalError(f"{what}: it belongs to another user; recover the run as that user")
-        if status.st_mode & 0o022:
-            raise JournalError(
-                f"{what}: others may write to it; see that nobody did, then 'chmod go-w {what}'"
-            )
+        _obeyed(what, status, "recover the run as that user")
+
+
+def _obeyed(what: Path, status: os.stat_result, remedy: str) -> None:
+    """``remedy``: if it is another user's."""
+    if status.st_uid != os.geteuid():
+        raise JournalError(f"{what}: it belongs to another user; {remedy}")
+    if status.st_mode & 0o022:
+        raise JournalError(f"{what}: others may write to it; see that nobody did, then 'chmod go-w {what}'")
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -21,6 +21,8 @@ _PLAN: Final = msgspec.json.Decoder(Plan)
 MAKE_AGAIN: Final = "make it again with 'vzplan show -o'"
 """A plan, of which nothing is to be mended by hand."""
 
+DAMAGED: Final = "the journal is damaged"
+
 _NOT_DECODED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for a text. Python's own reader, which looks first, passes some (UTF-16, half a surrogate)."""
 
@@ -99,7 +101,7 @@ def decode_plan(text: bytes, where: str) -> Plan:
         raise CodecError(where, str(error), MAKE_AGAIN) from None
 
 
-def decode_entry(text: bytes, where: str) -> Entry:
+def decode_entry(text: bytes, where: str, remedy: str = DAMAGED) -> Entry:
     """One journal entry from its JSON.
 
     Raises:
@@ -116,9 +118,7 @@ def decode_entry(text: bytes, where: str) -> Entry:
             )
         return _ENTRY.decode(text)
     except _NOT_DECODED as error:
-        raise CodecError(
-            where, str(error), "the journal is damaged; restore the file, or ask the nodes"
-        ) from None
+        raise CodecError(where, str(error), remedy) from None
 
 
 def _peek(text: bytes, where: str, remedy: str) -> dict[str, Any]:

@@ -425,7 +425,9 @@ def _unwind(plan: Plan, past: Past) -> Run | Stop:
     if left and past.untold:
         return Stop(Outcome.IN_DOUBT, why, tuple(left))
     if left:
-        because = f"{why}; everything is as before, but some of it could not be cleaned up"
+        away = sorted({command.node for command in left} & past.off)
+        off = f" ({' and '.join(away)} is off, by the operator's word)" if away else ""
+        because = f"{why}; everything is as before, but some of it could not be cleaned up{off}"
         return Stop(Outcome.UNWOUND_NOT_CLEANED, because, tuple(left))
     outcome = Outcome.REFUSED if past.refused else Outcome.UNWOUND
     return Stop(outcome, why, ())

@@ -561,6 +561,7 @@ def record(body: bytes, number: int = 0) -> bytes:
     return b"%d %s %s\n" % (number, journal_module._checksum(number, body), body)
 
 
+ADOPTED: Final = f"type 'vzplan recover {RUN} --adopt NODE'"
 LATER: Final = b'{"type":"Opened","version":%d,"by":"9.0","moon":"full"}' % (JOURNAL_VERSION + 1)
 FOREIGN: Final[dict[str, tuple[Change, str]]] = {
     "empty": (lambda _: b"", "it is damaged at its beginning"),
@@ -570,10 +571,10 @@ FOREIGN: Final[dict[str, tuple[Change, str]]] = {
     "one endless line": (lambda _: b"x" * 1_000_000, "it is damaged at its beginning"),
     "turned around": (lambda text: b"".join(reversed(text.splitlines(keepends=True))), "record 0 is damaged"),
     "of a later version": (lambda _: record(LATER), "recover the run with that one"),
-    "not an entry": (lambda _: record(b'{"type":"Gone"}'), "record 0: "),
-    "not JSON": (lambda _: record(b"\xff\xfe"), "record 0: "),
-    "deep": (lambda _: record(b"[" * 100_000), "record 0: "),
-    "deep in a field": (lambda _: record(b'{"type":"Opened","x":' + b"[" * 100_000), "record 0: "),
+    "not an entry": (lambda _: record(b'{"type":"Gone"}'), ADOPTED),
+    "not JSON": (lambda _: record(b"\xff\xfe"), ADOPTED),
+    "deep": (lambda _: record(b"[" * 100_000), ADOPTED),
+    "deep in a field": (lambda _: record(b'{"type":"Opened","x":' + b"[" * 100_000), ADOPTED),
     "without a plan": (lambda _: record(b'{"type":"Restarted"}'), "it does not begin with a plan"),
     "begun twice": (
         lambda text: text + record(text.splitlines()[0].split(b" ", 2)[2], 2),

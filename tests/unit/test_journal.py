@@ -517,8 +517,18 @@ def test_nobody_else_may_read_a_journal(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert stat.S_IMODE(path.parent.parent.stat().st_mode) == 0o700
+    above = [*path.parents][: len(path.relative_to(tmp_path).parts) - 1]
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in above] == [0o700] * 3
+
+
+@pytest.mark.parametrize("place", ["state", "state/runs"])
+def test_no_run_is_begun_where_others_may_write(tmp_path: Path, place: str) -> None:
+    folder = tmp_path / "state" / "runs" / OPENED.run
+    folder.parent.mkdir(parents=True)
+    (tmp_path / place).chmod(0o777)
+    with pytest.raises(JournalError, match=rf"{place}: others may write to it; .*chmod go-w"):
+        Journal.create(folder, OPENED)
+    assert not folder.exists()
 
 
 def test_runs_are_listed_newest_first_and_only_those_with_a_journal(tmp_path: Path) -> None:
@@ -625,9 +635,31 @@ def test_a_torn_record_that_cannot_be_cut_off_is_told_and_the_journal_let_go_of(
         patch.setattr(os, call, fails)
         with pytest.raises(JournalError) as refused:
             Journal.open(folder_of(tmp_path))
-    assert str(refused.value) == f"{path}: {os.strerror(errno.EIO)}"
+    assert str(refused.value) == (
+        f"{path}: {os.strerror(errno.EIO)}; see to the disk that it is on ('dmesg' tells what is wrong with it), "
+        f"then type: vzplan recover {path.parent.name}"
+    )
     assert open_files() == before
     assert entries_of(folder_of(tmp_path)) == list(ENTRIES)
+
+
+def test_a_journal_on_a_disk_that_cannot_be_written_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, opens = written(tmp_path), os.open
+
+    def read_only(name: str | Path, how: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if how & os.O_RDWR:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return opens(name, how, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", read_only)
+    with pytest.raises(JournalError) as refused:
+        Journal.open(folder_of(tmp_path))
+    assert str(refused.value).startswith(
+        f"{path}: {os.strerror(errno.EROFS)}; see to the disk that it is on "
+    )
+    assert str(refused.value).endswith(f", then type: vzplan recover {path.parent.name}")
 
 
 def test_a_journal_that_cannot_be_read_is_told_and_let_go_of(

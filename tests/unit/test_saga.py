@@ -766,6 +766,7 @@ def test_what_is_not_taken_back_on_a_node_that_is_off_is_told() -> None:
     off = [*done("own", "stop", "look", "mount"), Wish(Want.UNWIND, "asked"), NodeOff("dst")]
     end = stopped(move(*off, *ran(What.UNDO, "stop"), *ran(What.UNDO, "own")), Outcome.UNWOUND_NOT_CLEANED)
     assert end.left == (command("dst", "disown"),)
+    assert end.because.endswith("could not be cleaned up (dst is off, by the operator's word)")
 
 
 def test_nothing_that_is_noted_in_a_copy_is_known_to_the_other() -> None:
