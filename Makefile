@@ -82,9 +82,11 @@ kernels-smoke: ## the same, one move and one power cut; minutes
 	VZPLAN_KERNELS=1 $(BIN)/python -m pytest -n 2 tests/kernels -m smoke
 
 .PHONY: soak
-soak: ## hours: a million steps of whatever may come between a run's commands, and every pair of failures in every world
+soak: ## hours: a million steps of whatever may come between a run's commands, every pair of failures in every world, every point of every way on sandbox nodes
 	@scripts/bootstrap test
 	@$(BIN)/python -m tests.soak
+	@$(NOT_ROOT)
+	VZPLAN_SOAK=1 $(PYTEST) tests/sandbox tests/exhaustive/test_merging.py
 
 # Every tenth mutant takes minutes on one core, all of them (EVERY=1) about an hour.
 EVERY = 10
