@@ -23,7 +23,7 @@ from executor.simulated.schedules import schedule
 from executor.simulated.trial import OPEN_ENDS, Trial
 from executor.simulated.world import World
 from planner.make import make_plan
-from planner.model import Options, Request
+from planner.model import Known, Options, Request
 from planner.plan import (
     Began,
     Command,
@@ -197,6 +197,28 @@ def first_stop(trial: Trial) -> Stop:
     stop = next_move(trial.plan, past)
     assert isinstance(stop, Stop)
     return stop
+
+
+def silence_is_no(value: Any) -> Any:  # noqa: ANN401 # whatever facts consist of
+    """L09, as a bug of every check at once: what a node did not say is read as if it had said no."""
+    match value:
+        case Known.UNKNOWN:
+            return Known.NO
+        case tuple():
+            return tuple(map(silence_is_no, value))
+        case Struct():
+            return structs.replace(
+                value, **{name: silence_is_no(getattr(value, name)) for name in value.__struct_fields__}
+            )
+        case _:
+            return value
+
+
+def test_the_case_of_silence_notices_who_takes_it_for_no() -> None:
+    folder = CASES / "L09-silence-is-not-no"
+    case = read_case(folder)
+    told = {finding.code for finding in make_plan(silence_is_no(request_of(folder, case))).findings}
+    assert set(case.findings) - told == {"locked"}
 
 
 @pytest.mark.parametrize("name", FOLDERS)

@@ -231,8 +231,8 @@ def starts_without_force(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The undo of stop starts the container as an operator would: its own fence refuses (exit 105)."""
     real = vz.start
 
-    def start(world: World, at: NodeState, ctid: int, *, force: bool, skiplock: bool) -> Effects:  # noqa: ARG001 # that is the bug
-        return real(world, at, ctid, force=False, skiplock=skiplock)
+    def start(world: World, at: NodeState, ctid: int, *, force: bool, skiplock: bool) -> Effects:
+        return real(world, at, ctid, force=force and at.name != plan.asked.source, skiplock=skiplock)
 
     patch.setattr(vz, "start", start)
     return plan

@@ -210,11 +210,11 @@ def test_in_json_the_line_goes_where_it_disturbs_no_program(vzplan: Vzplan) -> N
 def test_a_plan_that_does_harm_although_nothing_fails_is_no_lack_of_simulation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    bug = BUGS["N01"]
+    bug = BUGS["L07"]
     request = WORLDS[bug.world]
     verdict = verify(request, bug.put_in(monkeypatch, make_plan(request)))
     assert not verdict.holds
-    assert [v.schedule for v in verdict.violations if v.invariant == "R12"][:1] == [""]
+    assert [v.schedule for v in verdict.violations if v.invariant == "I6"][:1] == [""]
 
 
 def test_the_page_on_the_saga_has_every_invariant() -> None:
