@@ -7,6 +7,7 @@ from types import FunctionType
 
 import pytest
 
+from tests.mutation.__main__ import ROOT, _key, _reasons
 from tests.mutation.mutants import Mutant, mutants_of
 
 SOURCE = '''\
@@ -73,3 +74,10 @@ def test_a_mutant_has_its_own_change_only(tmp_path: Path) -> None:
     assert results(minus) == [1, 3]  # what is added is 0: these results do not tell
     with pytest.raises(ValueError, match="y is not enough"):
         results(otherwise)
+
+
+def test_every_known_survivor_is_a_mutant_of_today() -> None:
+    known = _reasons().keys()
+    files = {key.partition(" ")[0] for key in known}
+    assert len(files) > 10
+    assert known - {_key(mutant) for file in files for mutant in mutants_of(ROOT, file)} == set()
