@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Final
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -12,8 +13,9 @@ from msgspec import structs
 
 from cli import verification
 from cli.exit_codes import ExitCode
+from executor.simulated import explore as explorer
 from executor.simulated import vz
-from executor.simulated.explore import explore, run_schedule
+from executor.simulated.explore import explore, run_schedule, start_of
 from executor.simulated.twins import TWINS
 from executor.simulated.twins.here import End, Here, Twin
 from executor.simulated.verify import INVARIANTS, NotSimulatedError, Verdict, verify
@@ -263,6 +265,32 @@ def test_a_number_of_failures_that_cannot_be_tried_is_refused(vzplan: Vzplan, fa
 def test_however_many_processes_share_the_work_the_report_is_the_same() -> None:
     one, many = (explore(WORLDS["a-stopped"], workers=workers) for workers in (1, 3))
     assert one == many
+
+
+STARTED_BY_FORCE: Final = "copy-last:operator-forces-start-at-source"
+TAKEN_BACK: Final = "activate-config:fails-after + undo/activate-config:operator-forces-start-at-destination"
+
+
+@pytest.mark.parametrize(
+    ("found", "shrunk"),
+    [
+        (f"{STARTED_BY_FORCE} + allow-start:lost-after", STARTED_BY_FORCE),
+        (f"note-state:busy-once + {STARTED_BY_FORCE}", STARTED_BY_FORCE),
+        (f"note-state:busy-once + {TAKEN_BACK}", TAKEN_BACK),
+    ],
+)
+def test_failures_that_a_violation_does_not_need_are_left_out_of_its_schedule(
+    monkeypatch: pytest.MonkeyPatch, found: str, shrunk: str
+) -> None:
+    bug = BUGS["hides-what-is-up"]
+    request = WORLDS[bug.world]
+    plan = bug.put_in(monkeypatch, make_plan(request))
+    trial = run_schedule(request, found, plan)
+    assert bug.noticed_by <= {violation.invariant for violation in trial.violations}
+    for violation in trial.violations:
+        if violation.invariant in bug.noticed_by:
+            less = explorer._shrunk(start_of(request, plan), violation)
+            assert (less.invariant, less.schedule) == (violation.invariant, shrunk)
 
 
 # --- recorded cases
