@@ -15,14 +15,15 @@ from cli import verification
 from cli.exit_codes import ExitCode
 from executor.simulated import explore as explorer
 from executor.simulated import vz
-from executor.simulated.explore import explore, run_schedule, start_of
+from executor.simulated.explore import Report, explore, run_schedule, start_of
+from executor.simulated.faults import fault
 from executor.simulated.twins import TWINS
 from executor.simulated.twins.here import End, Here, Twin
-from executor.simulated.verify import INVARIANTS, NotSimulatedError, Verdict, verify
+from executor.simulated.verify import INVARIANTS, NotSimulatedError, Verdict, verdict, verify
 from planner.make import make_plan
-from planner.model import Known, Lock, Owner, PathKind, State
+from planner.model import Known, Lock, Owner, PathKind, Request, State
 from planner.model import Path as Place
-from planner.plan import Outcome
+from planner.plan import Outcome, Plan
 from planner.verbs import NO, YES
 from tests.exhaustive.bugs import BUGS
 from tests.unit.conftest import Vzplan
@@ -291,6 +292,46 @@ def test_failures_that_a_violation_does_not_need_are_left_out_of_its_schedule(
         if violation.invariant in bug.noticed_by:
             less = explorer._shrunk(start_of(request, plan), violation)
             assert (less.invariant, less.schedule) == (violation.invariant, shrunk)
+
+
+def test_of_three_failures_some_are_tried_and_it_is_said_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    borders, few = explorer._borders, tuple(map(fault, ("lost-after", "reboot-before", "killed-after")))
+    monkeypatch.setattr(explorer, "_borders", lambda *given: borders(*given)[:3])
+    monkeypatch.setattr(explorer, "faults", lambda _effects: few)
+    monkeypatch.setattr(explorer, "THIRD", 7)
+    request = bundled("san")
+    plan = make_plan(request)
+    pairs, some = (explore(request, plan, failures=failures, workers=1) for failures in (2, 3))
+    monkeypatch.setattr(explorer, "THIRD", 1)
+    every = explore(request, plan, failures=3, workers=1)
+    assert pairs.sampled == 0
+    assert 0 < some.sampled == some.schedules - pairs.schedules < every.sampled
+    said = verdict(plan, some, 3)
+    assert said.sampled == some.sampled
+    how = f"of up to three failures (of three: {some.sampled:,}, not all)"
+    assert f"{some.schedules:,} schedules {how}, at {some.moments:,} moments" in verification.report(
+        said, plan
+    )
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [(1, "of one failure,"), (2, "of up to two failures,"), (3, "of up to three failures ")],
+)
+def test_as_many_failures_are_tried_as_were_asked_for(
+    vzplan: Vzplan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: int, said: str
+) -> None:
+    asked: list[int] = []
+
+    def verified(_request: Request, plan: Plan, *, failures: int) -> Verdict:
+        asked.append(failures)
+        return verdict(plan, Report(), failures)
+
+    monkeypatch.setattr(verification, "verified", verified)
+    assert f"0 schedules {said}" in vzplan("verify", *SAN, "--faults", faults)[1]
+    case(tmp_path, "san", "123 hn2")
+    vzplan("verify", "--cases", tmp_path, "--faults", faults)
+    assert asked == [faults, faults]
 
 
 # --- recorded cases
