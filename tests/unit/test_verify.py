@@ -61,6 +61,21 @@ def test_it_says_how_the_schedules_ended_and_that_every_invariant_holds(vzplan: 
     )
 
 
+def test_it_says_how_many_were_merged_and_how_long_it_was_down_at_the_most(
+    vzplan: Vzplan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def verified(_request: Request, plan: Plan, *, failures: int) -> Verdict:
+        return verdict(plan, Report(schedules=9876, merged=8765, moments=1234, down_s=4321), failures)
+
+    monkeypatch.setattr(verification, "verified", verified)
+    lines = vzplan("verify", *SAN)[1].splitlines()
+    how = "9,876 schedules of one failure, at 1,234 moments; 8,765 merged with others of the same future"
+    assert lines[3] == how
+    assert "longest down in a run that ends by itself: 4,321 s (pauses and deadlines)" in lines
+    down = make_plan(WORLDS["d2-stopped"])
+    assert "longest down" not in verification.report(verdict(down, Report(), 1), down)
+
+
 def test_its_json_is_a_verdict_that_agrees_with_what_is_explored(vzplan: Vzplan) -> None:
     code, out, _ = vzplan("verify", *SAN, "--json")
     said = json.loads(out)
