@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,7 @@ import pytest
 from msgspec import structs
 
 from cli import verification
+from cli.cases import Found
 from cli.exit_codes import ExitCode
 from executor.simulated import explore as explorer
 from executor.simulated import vz
@@ -19,7 +21,7 @@ from executor.simulated.explore import Report, explore, run_schedule, start_of
 from executor.simulated.faults import fault
 from executor.simulated.twins import TWINS
 from executor.simulated.twins.here import End, Here, Twin
-from executor.simulated.verify import INVARIANTS, NotSimulatedError, Verdict, verdict, verify
+from executor.simulated.verify import INVARIANTS, Cells, NotSimulatedError, Verdict, Violated, verdict, verify
 from planner.make import make_plan
 from planner.model import Known, Lock, Owner, PathKind, Request, State
 from planner.model import Path as Place
@@ -238,6 +240,26 @@ def test_a_plan_that_does_harm_although_nothing_fails_is_no_lack_of_simulation(
 def test_the_page_on_the_saga_has_every_invariant() -> None:
     page = (Path(__file__).parents[2] / "docs" / "saga.md").read_text()
     assert [name for name, says in INVARIANTS.items() if f"| {name} | {says}" not in page] == []
+
+
+def json_told() -> list[dict[str, str]]:
+    """The tables on the page about the JSON: of each the fields, and what it says of each."""
+    _, _, page = (Path(__file__).parents[2] / "docs" / "verify.md").read_text().partition("\n## The JSON\n")
+    tables = []
+    for text in page.split("\n| field | what it is |\n|---|---|\n")[1:]:
+        rows = [row.split(" | ", 1) for row in text.partition("\n\n")[0].splitlines()]
+        tables.append({name: says for names, says in rows for name in re.findall("`([a-z_]+)`", names)})
+    return tables
+
+
+def test_the_page_on_verify_has_every_field_of_its_json() -> None:
+    everything, cases, schedule = json_told()
+    assert tuple(cases) == Found.__struct_fields__
+    assert tuple(schedule) == verification.Played.__struct_fields__
+    assert sorted(everything) == sorted(Verdict.__struct_fields__)
+    for name, within in (("cells", Cells), ("violations", Violated)):
+        assert [field for field in within.__struct_fields__ if f"`{field}`" not in everything[name]] == []
+    assert f": after every {explorer.THIRD}th of two" in everything["sampled"]
 
 
 def test_what_the_simulation_does_not_know_is_not_called_verified(
