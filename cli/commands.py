@@ -22,7 +22,7 @@ from cli.streams import columns, has_gone
 from cli.trust import remember, trust
 from cli.walking import Acknowledged, Progress, journal_of, no_way_on, reported
 from executor import control, verbs
-from executor.facts_files import write_facts
+from executor.facts_files import FactsFileError, write_facts
 from executor.gather import Ask, GatherError
 from executor.journal import new_run_id, state_folder
 from executor.plan_files import read_plan, write_plan
@@ -30,6 +30,7 @@ from executor.signals import heeded
 from executor.site import LiveSite, SimulatedSite, Site, is_here
 from executor.times import times
 from executor.verdicts import Verdicts
+from planner.codec import CodecError
 from planner.difference import difference
 from planner.make import make_plan
 from planner.model import Asked, Request
@@ -84,7 +85,7 @@ def verify(aim: Aim, *, failures: int, json: bool, junit: Path | None) -> int:
         if failures > 1 and sys.stderr.isatty():
             print("trying what can follow every failure: that takes minutes", file=sys.stderr)
         said = verification.verified(request, plan, failures=failures)
-    except UserError as problem:
+    except (UserError, CodecError, FactsFileError) as problem:
         if junit is not None:
             verification.write_junit(junit, {title: [str(problem)]}, frozenset({title}))
         raise

@@ -117,6 +117,21 @@ def test_its_junit_report_has_an_error_if_there_is_nothing_to_verify(vzplan: Vzp
     assert "no plan to verify" in (error.get("message") or "")
 
 
+@pytest.mark.parametrize("damage", ["{", "", '{"format": 99}', None])
+def test_its_junit_report_has_an_error_if_the_recorded_nodes_cannot_be_read(
+    vzplan: Vzplan, tmp_path: Path, damage: str | None
+) -> None:
+    world = tmp_path / "world"
+    if damage is not None:
+        shutil.copytree(NODES / "san", world)
+        (world / "hn2.json").write_text(damage)
+    code, out, err = vzplan("verify", "123", "hn2", "--simulate", world, "--junit", tmp_path / "junit.xml")
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert err.startswith(f"vzplan: {world}")
+    ((error,),) = ET.parse(tmp_path / "junit.xml").getroot()  # noqa: S314 # our own
+    assert (error.tag, error.text) == ("error", err.removeprefix("vzplan: ").removesuffix("\n"))
+
+
 def test_one_schedule_can_be_played_and_every_move_of_it_is_told(vzplan: Vzplan) -> None:
     code, out, err = vzplan("verify", *SAN, "--schedule", "bring-up:lost-after")
     assert (code, err) == (ExitCode.OK, "")
