@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from msgspec import structs
 
-from cli import verification
+from cli import commands, verification
 from cli.cases import Found
 from cli.exit_codes import ExitCode
 from executor.simulated import explore as explorer
@@ -32,6 +33,7 @@ from tests.unit.conftest import Vzplan
 from tests.worlds import NODES, WORLDS, bundled
 
 SAN = ("123", "hn2", "--simulate", NODES / "san")
+PAGE: Final = Path(__file__).parents[2] / "docs" / "verify.md"
 SHARED = ("123", "hn2", "--simulate", NODES / "shared")
 
 
@@ -257,9 +259,20 @@ def test_the_page_on_the_saga_has_every_invariant() -> None:
     assert [name for name, says in INVARIANTS.items() if f"| {name} | {says}" not in page] == []
 
 
+def test_the_command_understands_each_of_its_lines_on_the_page_on_verify(
+    vzplan: Vzplan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = re.findall(r"^ {4}(?: *- (?:run: )?)?vzplan (.+)$", PAGE.read_text(), re.MULTILINE)
+    assert len(lines) >= 9
+    for name in ("facts", "play", "verify", "verify_cases"):
+        monkeypatch.setattr(commands, name, lambda *_given, **_named: ExitCode.OK)
+    for line in lines:
+        assert vzplan(*shlex.split(line, comments=True)) == (ExitCode.OK, "", ""), line
+
+
 def json_told() -> list[dict[str, str]]:
     """The tables on the page about the JSON: of each the fields, and what it says of each."""
-    _, _, page = (Path(__file__).parents[2] / "docs" / "verify.md").read_text().partition("\n## The JSON\n")
+    _, _, page = PAGE.read_text().partition("\n## The JSON\n")
     tables = []
     for text in page.split("\n| field | what it is |\n|---|---|\n")[1:]:
         rows = [row.split(" | ", 1) for row in text.partition("\n\n")[0].splitlines()]
