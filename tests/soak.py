@@ -16,6 +16,7 @@ from hypothesis import Verbosity, seed
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from executor.simulated.explore import explore
+from executor.simulated.verify import verdict
 from planner.make import make_plan
 from tests.property.examples import chosen
 from tests.property.test_machine import AnyRun
@@ -71,10 +72,14 @@ def pairs(worlds: tuple[str, ...]) -> list[str]:
     schedules = 0
     for name in worlds:
         began, request = time.process_time(), WORLDS[name]
-        report = explore(request, make_plan(request), failures=2, truth=TRUTHS.get(name))
+        plan = make_plan(request)
+        report = explore(request, plan, failures=2, truth=TRUTHS.get(name))
+        untold = verdict(plan, report, 2).cells.unexplained
         schedules += report.schedules
-        say(f"pairs in {name}: {report.schedules:,} schedules, {len(report.violations)} violations", began)
+        what = f"{len(report.violations)} violations, {len(untold)} cells without a reason"
+        say(f"pairs in {name}: {report.schedules:,} schedules, {what}", began)
         found += (f"{name}: {violation}" for violation in report.violations)
+        found += (f"{name}: {cell}: without effect or not met, and without a reason" for cell in untold)
     print(f"pairs: {schedules:,} schedules in {len(worlds)} worlds")
     return found
 
