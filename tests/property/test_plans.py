@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any, Final, get_args, get_origin
 
 import pytest
 from hypothesis import given, settings
@@ -12,25 +13,27 @@ from msgspec import structs
 
 from planner.codec import decode_facts, decode_plan, encode
 from planner.make import make_plan
-from planner.model import Asked, NodeFacts, Request
+from planner.model import (
+    Activation,
+    Asked,
+    Known,
+    Lock,
+    NodeFacts,
+    Outside,
+    Owner,
+    Reach,
+    Request,
+    Usage,
+)
 from planner.plan import Plan
-from tests.worlds import CTID, WORLDS, bundled
+from tests.worlds import CTID, WORLDS, asking, bundled
 
 MOVABLE = ("shared", "san")
-SETS = (
-    "containers",
-    "scripts",
-    "devices",
-    "paths",
-    "tools",
-    "conf_names",
-    "rooms",
-    "locks",
-    "mounters",
-    "activations",
-    "reboots",
-    "usage",
-    "reaches",
+SETS: Final = tuple(
+    field.name
+    for field in structs.fields(NodeFacts)
+    if any(get_origin(kind) is tuple for kind in (field.type, *get_args(field.type)))
+    and field.name != "mounts"
 )
 """All lists of facts but that of mounts, whose order tells which covers which."""
 NAMES = st.from_regex(r"[a-z][a-z0-9]{2,8}", fullmatch=True)
@@ -76,20 +79,83 @@ def test_renaming_hosts_container_and_device_gives_the_renamed_plan(
     assert comparable(make_plan(now)) == expected
 
 
-@pytest.mark.parametrize("world", WORLDS)
-@given(data=st.data())
-@settings(max_examples=20)
-def test_the_order_of_facts_does_not_matter(world: str, data: st.DataObject) -> None:
-    was = WORLDS[world]
+def in_any_order(request: Request, data: st.DataObject) -> Request:
+    """The same request, with its facts as they might have been found as well."""
 
     def shuffled(facts: NodeFacts) -> NodeFacts:
-        changed = {}
+        changed: dict[str, Any] = {}
         for name in SETS:
-            changed[name] = tuple(data.draw(st.permutations(getattr(facts, name))))
+            known = getattr(facts, name)
+            changed[name] = known if known is None else tuple(data.draw(st.permutations(known)))
+        changed["devices"] = tuple(
+            structs.replace(d, names=tuple(reversed(d.names))) for d in changed["devices"]
+        )
         return structs.replace(facts, **changed)
 
-    now = Request(was.asked, shuffled(was.source), shuffled(was.destination))
-    assert make_plan(now).digest == make_plan(was).digest
+    return structs.replace(
+        request,
+        source=shuffled(request.source),
+        destination=shuffled(request.destination),
+        others=tuple(map(shuffled, data.draw(st.permutations(request.others)))),
+    )
+
+
+def with_more(request: Request) -> Request:
+    """The same, with more of what few nodes have any of; two more nodes see the device that it is to own."""
+
+    def more(facts: NodeFacts) -> NodeFacts:
+        return structs.replace(
+            facts,
+            locks=tuple(Lock(ctid, Known.NO) for ctid in (12, 13)),
+            owners=tuple(Owner(ctid, "20250101-000000-abcdef", "old:/var/lib/vzplan") for ctid in (12, 13)),
+            activations=tuple(Activation("/etc/lvm/lvm.conf", group, None) for group in ("data", "spare")),
+            reboots=(*(facts.reboots or ()), 12),
+            usage=(*facts.usage, Usage("/vz/private/12", 4096, 1)),
+            reaches=(*facts.reaches, Reach("hn9", Known.YES)),
+            outside=tuple(Outside(f"/vz/root/{CTID}/{name}", Known.NO) for name in ("home", "srv")),
+        )
+
+    others = tuple(
+        structs.replace(request.destination, node=name, boot_id=name, containers=(), mounts=())
+        for name in ("hn3", "hn4")
+    )
+    seen = structs.replace(asking(request, also_seen_by=("hn3", "hn4")), others=others)
+    given = seen if make_plan(request).way in {"b", "d1", "d2"} else request
+    return structs.replace(given, source=more(given.source), destination=more(given.destination))
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@given(data=st.data())
+@settings(max_examples=12)
+def test_the_order_of_facts_does_not_matter(world: str, data: st.DataObject) -> None:
+    was = with_more(WORLDS[world])
+    plan = make_plan(was)
+    assert plan.runnable
+    assert make_plan(in_any_order(was, data)) == plan
+
+
+@given(data=st.data())
+@settings(max_examples=20)
+def test_what_speaks_against_the_move_on_further_nodes_is_told_in_one_order(data: st.DataObject) -> None:
+    was = with_more(WORLDS["d2-running"])
+    others = tuple(structs.replace(was.source, node=f"hn{n}", boot_id=str(n)) for n in (3, 4))
+    was = structs.replace(was, others=others)
+    plan = make_plan(was)
+    assert [found.subject.partition(":")[0] for found in plan.findings if found.code == "device-busy"] == [
+        "hn3",
+        "hn4",
+    ]
+    assert make_plan(in_any_order(was, data)) == plan
+
+
+def test_there_is_an_order_in_every_list_whose_order_does_not_matter() -> None:
+    worlds = [with_more(request) for request in WORLDS.values()]
+    alone = [
+        name
+        for name in SETS
+        if all(len(getattr(facts, name)) < 2 for was in worlds for facts in (was.source, was.destination))
+    ]
+    assert alone == []
 
 
 @pytest.mark.parametrize("world", MOVABLE)
