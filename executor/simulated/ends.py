@@ -11,9 +11,8 @@ from typing import Final
 from executor.simulated import vz
 from executor.simulated.boot import auto_starts
 from executor.simulated.invariants import bare, plain
-from executor.simulated.loading import OWNERS
+from executor.simulated.loading import HOME, OWNERS
 from executor.simulated.tree import Data, File, Thing, Tree
-from executor.simulated.twins.here import HOME
 from executor.simulated.view import (
     View,
     state_of,

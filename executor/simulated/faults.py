@@ -19,9 +19,8 @@ from executor.simulated.boot import (
     power_back,
     reboot,
 )
-from executor.simulated.loading import OWNERS
+from executor.simulated.loading import HOME, OWNERS
 from executor.simulated.tree import Dir, File, Thing
-from executor.simulated.twins.here import HOME
 from executor.simulated.world import EDIT, NodeState, World
 from planner.parse.config import without_fence
 

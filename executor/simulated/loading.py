@@ -33,6 +33,9 @@ from planner.model import (
 from planner.parse.config import DUMP_PLACE
 from planner.situation import reboot_dir
 
+HOME: Final = "/var/lib/vzplan/node"
+"""Folder of the run folders on a node."""
+
 OWNERS: Final = "/var/lib/vzplan/owners"
 """Folder of the owner records, one file a container: run and control, a word each."""
 

@@ -21,10 +21,10 @@ from executor.simulated.ends import (
 )
 from executor.simulated.faults import Dies, Fault, Scene, Then
 from executor.simulated.invariants import broken, i7_intent_before_effect
+from executor.simulated.loading import HOME
 from executor.simulated.node import SimulatedNode
 from executor.simulated.rests import Moment, Rests, SameFutureError
 from executor.simulated.schedules import Armed, Violation
-from executor.simulated.twins.here import HOME
 from executor.simulated.view import View
 from executor.simulated.world import World
 from planner.adopt import adopted, line, moves, outrun, telling

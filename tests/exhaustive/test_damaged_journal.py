@@ -18,9 +18,9 @@ from executor import journal
 from executor.control import began_nothing, has_it_still
 from executor.journal import JournalError
 from executor.simulated.explore import start_of
+from executor.simulated.loading import HOME
 from executor.simulated.schedules import schedule
 from executor.simulated.trial import RUN, Trial
-from executor.simulated.twins.here import HOME
 from planner.adopt import outrun
 from planner.codec import decode_entry
 from planner.plan import Began, Entry, Outcome, What

@@ -24,9 +24,8 @@ from executor.simulated.boot import lose_power, power_back, reboot
 from executor.simulated.ends import i8_outcome_is_true, i11_recover_ends_it, r12_doubt_has_a_reason
 from executor.simulated.faults import KINDS, Fault, Kind, Then, fault
 from executor.simulated.invariants import i7_intent_before_effect
-from executor.simulated.loading import Truth
+from executor.simulated.loading import HOME, Truth
 from executor.simulated.trial import OPEN_ENDS, RUN, ControllerGoneError, Trial
-from executor.simulated.twins.here import HOME
 from executor.simulated.vz import config_path
 from executor.simulated.world import NodeState, World
 from planner.make import make_plan

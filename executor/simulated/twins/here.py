@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Final, NamedTuple
 
+from executor.simulated.loading import HOME
 from executor.simulated.tree import File
 from executor.simulated.world import NodeState, World
 from planner.identity import identity
 from planner.model import Device
 from planner.verbs import HALF_UP, NOT_UP, UNFIT
-
-HOME: Final = "/var/lib/vzplan/node"
-"""Folder of the run folders on a node."""
 
 
 class End(NamedTuple):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from executor.simulated import vz
-from executor.simulated.loading import OWNERS
+from executor.simulated.loading import HOME, OWNERS
 from executor.simulated.tree import Dir, File
 from executor.simulated.twins.container import ensure_up
-from executor.simulated.twins.here import DONE, HOME, Here, Twin, die
+from executor.simulated.twins.here import DONE, Here, Twin, die
 from planner.model import State
 
 
