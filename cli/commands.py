@@ -86,8 +86,7 @@ def verify(aim: Aim, *, failures: int, json: bool, junit: Path | None) -> int:
             print("trying what can follow every failure: that takes minutes", file=sys.stderr)
         said = verification.verified(request, plan, failures=failures)
     except (UserError, CodecError, FactsFileError) as problem:
-        if junit is not None:
-            verification.write_junit(junit, {title: [str(problem)]}, frozenset({title}))
+        verification.write_error(junit, title, problem)
         raise
     if said.holds:
         remember(request, plan, verification.of_verdict(said), kept)
@@ -131,7 +130,12 @@ def verify_cases(
 
     found = []
     verification.may_write(junit)
-    for case in cases(folder):
+    try:
+        folders = cases(folder)
+    except UserError as problem:
+        verification.write_error(junit, str(folder), problem)
+        raise
+    for case in folders:
         found.append(tried(case, read, failures=failures, update=update))
         if not json:
             last = found[-1]

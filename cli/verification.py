@@ -226,6 +226,16 @@ def may_write(path: Path | None) -> None:
         raise UserError(f"{path}: its folder is not there; name a file")
 
 
+def write_error(path: Path | None, name: str, problem: Exception) -> None:
+    """A JUnit report, if there is to be one, of what could not be tried: an older one would look like this one's.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    if path is not None:
+        write_junit(path, {name: [str(problem)]}, frozenset({name}))
+
+
 def write_junit(path: Path, cases: dict[str, list[str]], errors: frozenset[str] = frozenset()) -> None:
     """A JUnit report: of each case what speaks against it, or nothing; ``errors``: those that could not be tried.
 

@@ -119,6 +119,15 @@ def test_its_junit_report_has_an_error_if_there_is_nothing_to_verify(vzplan: Vzp
     assert "no plan to verify" in (error.get("message") or "")
 
 
+def test_its_junit_report_has_an_error_if_there_are_no_cases(vzplan: Vzplan, tmp_path: Path) -> None:
+    report = tmp_path / "junit.xml"
+    report.write_text("of an earlier run")
+    code, out, err = vzplan("verify", "--cases", tmp_path / "nowhere", "--junit", report)
+    assert (code, out) == (ExitCode.USAGE, "")
+    ((error,),) = ET.parse(report).getroot()  # noqa: S314 # our own
+    assert (error.tag, f"vzplan: {error.text}\n") == ("error", err)
+
+
 @pytest.mark.parametrize("damage", ["{", "", '{"format": 99}', None])
 def test_its_junit_report_has_an_error_if_the_recorded_nodes_cannot_be_read(
     vzplan: Vzplan, tmp_path: Path, damage: str | None
