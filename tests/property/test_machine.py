@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from executor.engine import walk
 from executor.node import NodeOutcome
 from executor.simulated.boot import lose_power, power_back, reboot
-from executor.simulated.ends import i8_outcome_is_true, i11_recover_ends_it, r12_doubt_has_a_reason
+from executor.simulated.ends import AT_THE_END, i10_again_is_nothing, i11_recover_ends_it
 from executor.simulated.faults import KINDS, Fault, Kind, Then, fault
 from executor.simulated.invariants import i7_intent_before_effect
 from executor.simulated.loading import HOME, Truth
@@ -30,8 +30,8 @@ from executor.simulated.vz import config_path
 from executor.simulated.world import NodeState, World
 from planner.make import make_plan
 from planner.parse.config import value
-from planner.plan import Command, Ended, Entry, Exited, NodeOff, Plan, Run, Stop, Want, What, Wish
-from planner.saga import Past, may_go_forward
+from planner.plan import Command, Ended, Entry, Exited, NodeOff, Plan, Restarted, Run, Stop, Want, What, Wish
+from planner.saga import Past, may_go_forward, next_move
 from tests.property import strategies
 from tests.property.examples import machine_holds
 from tests.property.strategies import NEVER, worlds
@@ -183,8 +183,11 @@ class Stage(Trial):
         for each in late:  # nobody waits any more, and still it may come
             self.nodes[each.node].inner.land(each)
         if who.alone and self.past.superseded is None:
-            self._check("I8", i8_outcome_is_true(self.view, stop))
-            self._check("R12", r12_doubt_has_a_reason(self.view, stop))
+            for name, invariant in AT_THE_END:
+                self._check(name, invariant(self.view, stop))
+            once_more = self.past.copy()
+            once_more.note(Restarted(forward=False))
+            self._check("I10", i10_again_is_nothing(stop, next_move(self.plan, once_more)))
 
     def is_taken_up(self, *, forward: bool = False, off: bool = False) -> None:
         """Who is at work has ended open, or is gone; it is recovered from its journal."""
