@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 
 from executor.simulated.sharing import shared
+from tests.worlds import NODES
 
 PAUSES: Final = """
 import os, signal, sys
@@ -58,3 +59,27 @@ def test_who_shares_its_work_ends_with_it(number: signal.Signals) -> None:
         assert select.select([process.stdout], [], [], 60)[0]
         assert os.read(process.stdout.fileno(), 100) == b""
     assert str(process.pid).encode() in said.split()
+
+
+EXPLORED: Final = """
+from executor.simulated.explore import explore
+from planner.codec import sha256
+from tests.worlds import WORLDS
+report = explore(WORLDS["a-stopped-area-kept"], workers=1)
+print(report.schedules, report.merged, sha256([sorted(map(str, report.cells.items())), report.outcomes, str(report)]))
+"""
+
+
+def test_an_exploration_is_the_same_whatever_python_makes_of_the_order_of_sets() -> None:
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", EXPLORED],
+            cwd=NODES.parents[1],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(said) == 1
