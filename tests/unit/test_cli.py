@@ -345,6 +345,16 @@ def finished_run(state: Path, run: str) -> None:
         journal.append(Ended(What.UNDO, "own-hn1", Exited(0)))
 
 
+def test_of_the_open_runs_only_those_are_told_that_are_not_finished(vzplan: Vzplan, tmp_path: Path) -> None:
+    plan, going, done = make_plan(bundled("san")), "20260101-000000-aaaaaa", "20260102-000000-bbbbbb"
+    finished_run(tmp_path / "state", done)
+    with Journal.create(tmp_path / "state" / "runs" / going, Opened(going, plan, (), None)) as journal:
+        journal.append(Began(What.DO, "own-hn1"))
+    is_open = f"{going}  {plan.title}  open: its controller is gone\n"
+    assert vzplan("runs", "--open")[:2] == (ExitCode.OK, is_open)
+    assert vzplan("runs")[:2] == (ExitCode.OK, f"{done}  {plan.title}  REFUSED\n{is_open}")
+
+
 def test_pruning_removes_the_runs_that_are_finished_and_no_others(vzplan: Vzplan, tmp_path: Path) -> None:
     state, done, going = tmp_path / "state", "20260101-000000-aaaaaa", "20260102-000000-bbbbbb"
     finished_run(state, done)
