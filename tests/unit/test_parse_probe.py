@@ -8,6 +8,8 @@ import subprocess
 import time
 from base64 import b64encode
 from pathlib import Path
+from threading import Barrier
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -49,6 +51,8 @@ CAPTURED = Path(__file__).resolve().parents[2] / "fixtures/captured"
 CASES = ["sandbox", "rhel6"]
 LOCAL = "3600605b0000000000000000000000001"
 YES, NO, UNKNOWN = Known.YES, Known.NO, Known.UNKNOWN
+NEVER_S: Final = 30
+"""Waited so long for what comes at once, or never."""
 
 
 def answer(case: str) -> str:
@@ -983,6 +987,25 @@ def test_every_node_is_asked_once_and_paths_are_quoted() -> None:
     )
     assert nodes["hn1"].scripts == [f"{asked}\nreach_peers() {{\n    :\n}}\n{probe()}"]
     assert nodes["hn2"].scripts == nodes["hn1"].scripts
+
+
+class Meeting(Fixed):
+    """A node that answers once every other has been asked, too."""
+
+    def __init__(self, others: Barrier) -> None:
+        """``others``: where they meet."""
+        super().__init__(Exited(0, answer("rhel6")))
+        self._others = others
+
+    def read(self, script: str, deadline_s: int, limit_bytes: int) -> NodeOutcome:
+        self._others.wait(NEVER_S)
+        return super().read(script, deadline_s, limit_bytes)
+
+
+def test_all_nodes_are_asked_at_once() -> None:
+    names = ("hn1", "hn2", "hn3")
+    others = Barrier(len(names))
+    assert list(gather({name: Meeting(others) for name in names})) == list(names)
 
 
 def test_each_node_is_asked_what_is_meant_for_it() -> None:
