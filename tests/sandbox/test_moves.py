@@ -296,6 +296,11 @@ def test_it_is_copied_again_until_little_is_left_and_what_it_took_is_known(tmp_p
         assert leftovers(box) == []
 
 
+def connections(box: Sandbox) -> list[int]:
+    """How many each node has taken in so far."""
+    return [node.path("/var/log/sshd.log").read_text().count("Accepted publickey") for node in box.nodes]
+
+
 @pytest.mark.parametrize("way", ["a", "d2"])
 def test_there_and_back_by_the_command_line(way: str, tmp_path: Path) -> None:
     with in_state(way, State.RUNNING) as box:
@@ -304,8 +309,15 @@ def test_there_and_back_by_the_command_line(way: str, tmp_path: Path) -> None:
         options = ("--ssh", f"-F {box.ssh_config}", "--yes")
         shown = driver.vzplan("show", str(CTID), "hn2", "--from", "hn1", *options[:2])
         assert shown.returncode == 0, shown.stdout + shown.stderr
+        connected = connections(box)
         there = driver.vzplan("apply", str(CTID), "hn2", "--from", "hn1", *options)
         assert there.returncode == 0, there.stdout + there.stderr
+        # One for facts and run together; and at the destination the source's own, which tries it, and copies.
+        at_source, at_destination = (
+            now - then for now, then in zip(connections(box), connected, strict=True)
+        )
+        assert at_source == 1
+        assert at_destination == 2 if way == "d2" else at_destination > 2
         assert f"{shown.stdout.splitlines()[-1]}; {TRIED_BEFORE}" in there.stdout.splitlines()
         assert "MIGRATED: the container has moved" in there.stdout
         assert " s in all" not in there.stdout

@@ -212,6 +212,44 @@ def test_owning_and_giving_up_leaves_nothing_behind(here: Here) -> None:
     assert list(here.home.iterdir()) == []
 
 
+def test_a_run_has_one_connection_to_a_node_and_each_command_is_one_round_trip(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trips: list[str] = []
+
+    def counted(name: str) -> None:
+        real = getattr(ShellNode, name)
+
+        def first_noted(*words: object) -> object:
+            trips.append(name)
+            return real(*words)
+
+        monkeypatch.setattr(ShellNode, name, first_noted)
+
+    counted("_connect")
+    counted("_converse")
+    node = here.session(run="", generation=0)
+    assert node.read("echo seen", 10, KEEP_BYTES) == Exited(0, "seen\n")
+    assert trips == ["_connect", "_converse", "_converse"], "the facts"
+    trips.clear()
+    node.serve(RUN, CONTROL, 1, "brief")
+    folder = here.tmp / "made"
+    for words in (
+        ("own", CTID),
+        ("make-dir", folder, "0755"),
+        ("make-dir", folder / "a", "0755"),
+        ("remove-dir", folder),  # it is not empty
+        ("remove-dir", folder / "a"),
+        ("remove-dir", folder),
+        ("disown", CTID),
+    ):
+        run(node, *words)
+        assert trips == ["_converse"], words
+        trips.clear()
+    assert not folder.exists()
+    assert list(here.home.iterdir()) == []
+
+
 def test_giving_up_leaves_what_other_runs_have(here: Here) -> None:
     first, second = here.session(), here.session("run-2")
     assert run(first, "own", CTID) == Exited(0)
