@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from cli import output
+from cli import looking, output
 from executor import shell as shell_module
 from executor.adoption import AdoptionError, adopt
 from executor.gather import Ask, GatherError, ask_each
@@ -190,6 +190,27 @@ def test_what_a_node_says_is_shown_spelled_out(told: Told) -> None:
     ):
         assert all(c.isprintable() or c == "\n" for c in shown)
         assert "[bold red]markup[/] [link=x]" in shown
+
+
+def test_what_a_command_says_while_it_is_at_work_is_shown_spelled_out(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = f"sending\n{STEERING}\n".encode() + b"\x9b31m"
+    node = told(f"say(1, {said!r}); answer(nonce)")
+    node._speak = looking.spoken(verbose=True)
+    outcome = run(node)
+    assert isinstance(outcome, Exited)
+    assert "\x1b[2J" in outcome.out, "it is kept as it was"
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert all(line.startswith("         here: ") and line.isprintable() for line in lines)
+    shown = "".join(line.removeprefix("         here: ") for line in lines)
+    # A carriage return begins a line of its own; what is no text is a mark that says so.
+    assert shown == (
+        r"sending\x1b[2J\x1b]0;title\x07\x9b31m\x202e\x2066\x08\x7f\x00 [bold red]markup[/] [link=x]"
+        "\ufffd31m"
+    )
 
 
 @pytest.mark.parametrize("line", ["x" * 100_000, STEERING * 1000], ids=["long", "steering"])
