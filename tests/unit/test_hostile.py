@@ -28,7 +28,7 @@ from executor.facts_files import read_world, write_facts
 from executor.journal import Journal
 from planner.codec import decode_plan, pretty
 from planner.make import digest_of, make_plan
-from planner.model import Script
+from planner.model import Mount, Script
 from planner.plan import JOURNAL_VERSION, Began, Opened, What
 from tests.worlds import NODES, bundled
 
@@ -347,6 +347,37 @@ def test_flags_that_cannot_be_meant_are_findings(place: Place, words: tuple[str,
 )
 def test_no_option_for_rsync_changes_what_is_started_or_copied(place: Place, word: str) -> None:
     assert "rsync-option" in findings(place, "--simulate", NODES / "shared", "--rsync", word)
+
+
+@pytest.mark.parametrize(
+    ("disk", "part", "point"),
+    [("/dev/sdg", "/dev/sdg1", "/srv"), ("/dev/cciss/c0d0", "/dev/cciss/c0d0p3", "/vz")],
+)
+@pytest.mark.parametrize("command", [("show",), ("check",), ("apply", "--yes")], ids=" ".join)
+def test_a_disk_of_which_a_part_is_in_use_is_not_written_over(
+    place: Place, tmp_path: Path, command: tuple[str, ...], *, disk: str, part: str, point: str
+) -> None:
+    nodes = read_world(NODES / "to-insulated")
+    there = nodes["hn2"]
+    inside = there.device(part)
+    assert inside is not None
+    whole = structs.replace(inside, names=(disk,), number="8:250", start_sector=None, filesystem=None)
+    mounted = Mount(point, inside.number, "/", "ext4", part, read_only=False, elsewhere=False)
+    mounts = tuple(mount for mount in there.mounts if mount.point != point)
+    write_facts(tmp_path / "nodes", nodes["hn1"])
+    write_facts(
+        tmp_path / "nodes",
+        structs.replace(there, devices=(*there.devices, whole), mounts=(*mounts, mounted)),
+    )
+    name, *flags = command
+    out = ("-o", tmp_path / "after") if name == "apply" else ()
+    found = place.vzplan(
+        name, 123, "hn2", "--simulate", tmp_path / "nodes", "--dst-device", disk, *flags, *out
+    )
+    assert found.code == ExitCode.REFUSED
+    why = f"error     target-divided: hn2:{disk}: it is a whole disk, and has partitions: hn2:{part}"
+    assert why in found.out.splitlines()
+    assert found.err == ""
 
 
 # --- files of facts
