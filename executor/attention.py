@@ -100,9 +100,15 @@ class Attention:
 
 
 @contextmanager
-def attending(nodes: Nodes, plan: Plan, past: Past, signals: Signals, watch: Watch) -> Iterator[Attention]:
-    """Within the block signals and limits are attended to."""
-    attention = Attention(nodes, plan, signals, watch)
+def attending(
+    nodes: Nodes, plan: Plan, past: Past, signals: Signals, watch: Watch, *, clock: Clock = Timer
+) -> Iterator[Attention]:
+    """Within the block signals and limits are attended to.
+
+    Where it is down already and goes on by the operator's word, its time counts anew: who says so knows of the time
+    that nobody was at work, which is nearly always longer than the limit.
+    """
+    attention = Attention(nodes, plan, signals, watch, clock)
     signals.listener = attention.signalled
     if plan.goes_down in past.begun and past.pivot is Pivot.AHEAD and past.unwinding is None:
         attention.is_down()

@@ -9,12 +9,26 @@ from threading import Timer
 
 import pytest
 
-from executor.attention import Attention
+from executor.attention import Attention, attending
 from executor.engine import Unwatched
 from executor.signals import Signals, heeded
 from planner.estimate import FACTOR
 from planner.make import make_plan
-from planner.plan import Command, Exited, Plan, Run, Want, What, Wish
+from planner.plan import (
+    Began,
+    Command,
+    Ended,
+    Entry,
+    Exited,
+    Opened,
+    Plan,
+    Restarted,
+    Run,
+    Want,
+    What,
+    Wish,
+)
+from planner.saga import Past
 from tests.worlds import WORLDS, asking, bundled
 
 PLAN = make_plan(asking(bundled("shared"), max_frozen_s=60))
@@ -172,6 +186,40 @@ def test_without_a_limit_no_time_counts(clocks: list[StoppedClock]) -> None:
     attention = at_work(Nodes(), Signals(), make_plan(bundled("shared")))
     attention.began(doing(PLAN, "stop"))
     assert clocks == []
+
+
+def stood(to: str) -> list[Entry]:
+    """Of a run that went as far as this step, which had begun."""
+    steps = [step.id for step in PLAN.steps]
+    done = [
+        entry
+        for step in steps[: steps.index(to)]
+        for entry in (Began(What.DO, step, 1), Ended(What.DO, step, Exited(0), 2))
+    ]
+    return [*done, Began(What.DO, to, 3)]
+
+
+@pytest.mark.parametrize(
+    ("to", "after", "counts"),
+    [
+        ("copy-last", [Restarted(forward=True)], True),
+        ("stop", [Restarted(forward=True)], True),
+        ("fence", [Restarted(forward=True)], False),  # it is up, as far as is known
+        ("copy-last", [Restarted()], False),
+        ("copy-last", [Wish(Want.UNWIND, "asked to by SIGINT"), Restarted(forward=True)], False),
+        ("bring-up", [Restarted()], False),
+    ],
+)
+def test_of_a_run_that_is_taken_up_again_time_counts_anew_if_it_is_down_and_goes_on(
+    to: str, after: list[Entry], counts: bool, clocks: list[StoppedClock]
+) -> None:
+    past = Past(PLAN)
+    for entry in (Opened("run", PLAN), *stood(to), *after):
+        past.note(entry)
+    with attending(Nodes(), PLAN, past, Signals(), Unwatched(), clock=StoppedClock):
+        assert [clock.interval for clock in clocks] == [60] * counts
+        assert not any(clock.cancelled for clock in clocks)
+    assert all(clock.cancelled for clock in clocks)
 
 
 def test_a_second_signal_stops_where_it_is_and_a_hangup_is_nothing() -> None:
