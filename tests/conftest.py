@@ -19,6 +19,7 @@ from planner.codec import encode
 from planner.model import Request
 from planner.plan import Plan
 from tests.seeds import EXAMPLES, SEED, repeated_by
+from tests.sums import sums
 from tests.tiers import parted
 
 # Helpers that assert: a failure shows what was compared, as it does in a test.
@@ -63,6 +64,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_report_header() -> str:
     """What is new in this run can be seen again."""
     return f"hypothesis: {repeated_by()}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How much was tried (tests/sums.py)."""
+    for line in sums([*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
@@ -23,6 +23,7 @@ from planner.saga import Pivot
 from tests.sandbox import Sandbox, counter, leftovers, tree_hash
 from tests.sandbox.driving import CTID, PRIVATE, Driver
 from tests.sandbox.test_moves import KEPT, WAYS, in_state, kept, tokens
+from tests.sums import SUM
 
 SOAK: Final = os.environ.get("VZPLAN_SOAK") == "1"
 PARTS: Final = 4
@@ -89,7 +90,7 @@ def _child(what: object, words: tuple[object, ...], point: Point) -> NoReturn:
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize(("way", "how"), CASES, ids=[f"{way}{how and f'-{how}'}" for way, how in CASES])
 def test_killed_at_each_write_of_the_journal_and_again_in_recover(
-    way: str, how: str, part: int, tmp_path: Path
+    way: str, how: str, part: int, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     ends: Counter[Outcome] = Counter()
     with in_state(way, State.RUNNING) as first:
@@ -107,7 +108,8 @@ def test_killed_at_each_write_of_the_journal_and_again_in_recover(
                 ends[outcome] += 1
                 if outcome is Outcome.MIGRATED:
                     break
-    print(f"{way} {how}, part {part}: killed at {len(mine)} points: {dict(ends)}")
+    for outcome, number in ends.items():
+        record_property(f"{SUM}points at which a controller was killed and its run ended {outcome}", number)
     assert sum(ends.values()) == len(mine)
 
 
