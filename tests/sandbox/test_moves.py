@@ -21,6 +21,7 @@ from tests.sandbox import Node, Sandbox, counter, leftovers, population, tree_ha
 from tests.sandbox.beside import same_move
 from tests.sandbox.driving import CTID, PRIVATE, Driver
 from tests.sandbox.nodes import assert_counts_on
+from tests.sandbox.supervisor import NAMES
 
 
 class Way(NamedTuple):
@@ -108,6 +109,13 @@ def memory(node: Node) -> str:
     """What is in the dump, and who may read it; nothing if there is none."""
     found = f"find {DUMP} -exec stat -c '%n %a %s' {{}} + -type f -exec sha256sum {{}} +"
     return node.sh(f"test ! -e {DUMP} || {found}")
+
+
+def closed(box: Sandbox) -> dict[str, bool]:
+    """By node that has a dump: whether nobody but its owner may do anything with it."""
+    look = f"find /vz/dump -path '*/Dump.{CTID}*' -printf '%m\\n'"
+    modes = {node.name: node.sh(look).split() for node in box.nodes}
+    return {name: all(int(mode, 8) & 0o077 == 0 for mode in found) for name, found in modes.items() if found}
 
 
 def holes_stay_holes(node: Node) -> bool:
@@ -226,16 +234,20 @@ def test_a_container_keeps_its_memory_when_it_is_moved_online_and_back(
             (box.hn1, flags.back, ("hn2", "hn1"), CARRIERS[1]),
         ):
             options = kept(box, how, flag, carrier)
+            seen: list[dict[str, bool]] = []
+            look = {(What.DO, "bring-up"): lambda seen=seen: seen.append(closed(box))}
             if node is box.hn2:
-                stop, watch, _, facts = same_move(driver, options)
+                stop, watch, _, facts = same_move(driver, options, look)
             else:
-                stop, watch, _ = driver.apply(options=options, source=ends[0], destination=ends[1])
+                stop, watch, _ = driver.apply(look, options=options, source=ends[0], destination=ends[1])
                 facts = driver.facts()
             assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
             assert {what for what, *_ in watch.moves} == {What.DO}
             done = {at for _, at, _ in watch.moves}
             assert ("freeze" in done) is ("staged" in how)
             assert ("copy-dump" in done) is not by_device
+            # Just before it is taken up the dump is at both ends, but for a device that has been handed over.
+            assert seen == [dict.fromkeys(ends[1:] if by_device else NAMES, True)]
             assert content(node) == hash_before
             moved = facts[ends[1]].container(CTID)
             assert moved is not None

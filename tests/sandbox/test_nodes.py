@@ -188,7 +188,7 @@ def test_a_restored_container_goes_on_with_what_it_had_in_memory(shared: Sandbox
         assert node.sh("vzctl status 123") == SUSPENDED
         frozen = counter(node, PRIVATE)
         assert node.sh(f"cat {DUMP}/*") == f"{frozen[-1]} {token}\n"
-        assert node.sh(f"stat -c '%a %F' {DUMP} {DUMP}/*") == "700 directory\n600 regular file\n"
+        assert node.sh(f"stat -c '%a %F' {DUMP} {DUMP}/*") == "755 directory\n644 regular file\n"
         assert node.sh("grep -c /vz/root/123 /proc/self/mountinfo || true") == "0\n"
         node.sh(f"vzctl {back} 123")
         assert node.sh(f"vzctl status 123; ls -d {DUMP} 2>&1 || true").startswith(RUNNING + "ls: ")

@@ -136,10 +136,11 @@ freeze() { # all of the container, its memory taken
     within 100 stopped
 }
 
+# Open to all: that nobody but root reads a memory is not left to vzctl.
 save() { # $memory, as lasting as a disk is
     rm -rf "$dump"
     # Not the shim's sync: the syncs that it counts are those of whoever calls vzctl.
-    (umask 077 && mkdir "$dump" && echo "$memory" >"$dump/memory") &&
+    (umask 022 && mkdir "$dump" && echo "$memory" >"$dump/memory") &&
         /bin/sync "$dump/memory" "$dump" "${dump%/*}" && return
     rm -rf "$dump"
     return 1
@@ -328,7 +329,7 @@ do_stage() {
                 fail 16 "Container is not suspended"
             fi
             case $stage in
-                dump) cat "$frozen" >"${dumpfile:?}" || fail 16 "Can not write $dumpfile" ;;
+                dump) (umask 022 && cat "$frozen" >"${dumpfile:?}") || fail 16 "Can not write $dumpfile" ;;
                 resume)
                     rm "$frozen"
                     signal CONT
