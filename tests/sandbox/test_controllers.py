@@ -19,7 +19,7 @@ from executor.control import RecoverError, Towards
 from executor.journal import list_runs, read_journal
 from planner import saga
 from planner.model import Options, State
-from planner.plan import Ended, Outcome, What
+from planner.plan import Began, Ended, Outcome, What
 from tests.sandbox import Sandbox, counter, leftovers, tree_hash
 from tests.sandbox.driving import CTID, PRIVATE, Driver
 from tests.sandbox.nodes import REPOSITORY, cut_network, restore_network
@@ -490,3 +490,23 @@ def test_a_copy_without_any_progress_says_so(tmp_path: Path) -> None:
         assert stop.outcome is Outcome.UNWOUND, (stop, watch.moves)
         assert "the copy makes no progress" in stop.because
         assert_as_before(box, driver, before, hash_before)
+
+
+def test_a_copy_that_is_slow_and_moves_takes_as_long_as_it_takes(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver, limit_s = Driver(box, tmp_path), 5
+        much_to_copy(box)
+        hash_before = tree_hash(box.hn1, PRIVATE)
+        stop, watch, run = driver.apply(options=Options(rsync=(f"--timeout={limit_s}", "--bwlimit=4000")))
+        assert stop.outcome is Outcome.MIGRATED, (stop, watch.moves)
+        began_ms, ended_ms = (
+            entry.time_ms
+            for entry in read_journal(driver.state, run).entries
+            if isinstance(entry, Began | Ended) and entry.at == "copy-1"
+        )
+        assert began_ms is not None
+        assert ended_ms is not None
+        assert ended_ms - began_ms > 1000 * limit_s, (
+            "else this shows nothing: rsync was to be slower than that"
+        )
+        assert_moved(box, driver, hash_before)
