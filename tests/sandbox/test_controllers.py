@@ -19,7 +19,7 @@ from executor.control import RecoverError, Towards
 from executor.journal import list_runs, read_journal
 from planner import saga
 from planner.model import Options, State
-from planner.plan import Began, Ended, Outcome, What
+from planner.plan import Began, Ended, Exited, Outcome, What
 from tests.sandbox import Sandbox, counter, leftovers, tree_hash
 from tests.sandbox.driving import CTID, PRIVATE, Driver
 from tests.sandbox.nodes import REPOSITORY, cut_network, restore_network
@@ -452,6 +452,15 @@ def test_a_closed_terminal_does_not_stop_a_migration(tmp_path: Path) -> None:
             process.send_signal(signal.SIGHUP)
             said = rest(process)
         assert process.returncode == ExitCode.OK, said
+        # What commands say later on is written down as ever.
+        (run,) = list_runs(driver.state)
+        heard = {
+            entry.at: entry.outcome.err
+            for entry in read_journal(driver.state, run).entries
+            if isinstance(entry, Ended) and isinstance(entry.outcome, Exited)
+        }
+        assert "Container was stopped\n" in heard["stop"]
+        assert "Container start in progress" in heard["bring-up"]
         assert_moved(box, driver, hash_before)
 
 
