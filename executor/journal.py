@@ -30,6 +30,7 @@ NAME: Final = "journal"
 PART: Final = f".{NAME}.part"
 """A journal that is being begun, or was when its controller died."""
 NAME_IT: Final = "name the state folder by VZPLAN_STATE"
+ELSEWHERE: Final = "name another state folder by VZPLAN_STATE"
 LISTED: Final = "'vzplan runs' lists the runs of this host"
 LOOKS: Final = 10
 """How often a journal that seems taken is tried again: a look at it takes no longer than that."""
@@ -290,13 +291,12 @@ def _open(folder: Path, how: int) -> int:
         finally:
             os.close(directory)
     except OSError as problem:
+        why = f"{path}: {problem.strerror}; {LISTED}{_unless_known(problem, folder)}"
         link = next((place for place in (folder, path) if place.is_symlink()), None)
-        why = (
-            f"{_not_taken_up(path, problem) if _mend(problem) else f'{path}: {problem.strerror}; {LISTED}'}"
-            f"{_unless_known(problem, folder)}"
-            if link is None
-            else f"{link}: a link, which is not followed; {LISTED}"
-        )
+        if link is not None:
+            why = f"{link}: a link, which is not followed; {LISTED}"
+        elif _mend(problem):
+            why = _not_taken_up(path, problem)
         raise JournalError(why) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -403,7 +403,7 @@ def _mend(problem: OSError) -> str:
 
 def _elsewhere(problem: OSError) -> str:
     """What a person does about a run that cannot be begun."""
-    return " or ".join(filter(None, (_mend(problem), "name another state folder by VZPLAN_STATE")))
+    return " or ".join(filter(None, (_mend(problem), ELSEWHERE)))
 
 
 def _make_folders(folder: Path) -> None:
@@ -411,7 +411,7 @@ def _make_folders(folder: Path) -> None:
     for directory in reversed((folder, *folder.parents[:2])):  # the state folder first, then that of all runs
         directory.parent.mkdir(parents=True, exist_ok=True)
         directory.mkdir(mode=0o700, exist_ok=True)
-        _obeyed(directory, directory.stat(), "name another state folder by VZPLAN_STATE")
+        _obeyed(directory, directory.stat(), ELSEWHERE)
     if folder.is_symlink():
         raise JournalError(f"{folder}: a link, which is not followed; remove it")
 

@@ -6,11 +6,13 @@ The handler only remembers; the engine asks between two moves and writes the wis
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
 from planner.plan import Want, Wish
+
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 
 class Signals:
@@ -52,22 +54,20 @@ class Signals:
 def heeded(say: Callable[[str], None] | None = None) -> Iterator[Signals]:
     """Within the block SIGINT and SIGTERM become wishes and SIGHUP is ignored; the old handlers come back."""
     signals = Signals(say)
-    before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, signals.note),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, signals.note),
-        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_IGN),
-    }
-    try:
+    with _handled({signal.SIGINT: signals.note, signal.SIGTERM: signals.note, signal.SIGHUP: signal.SIG_IGN}):
         yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
 def unheeded() -> Iterator[None]:
     """Within the block, which is over in a moment, SIGINT and SIGTERM are ignored; the old handlers come back."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    with _handled({signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}):
+        yield
+
+
+@contextmanager
+def _handled(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
