@@ -22,6 +22,7 @@ from executor.gather import GatherError
 from executor.node import HOST
 from executor.signals import unheeded
 from executor.site import LiveSite, SimulatedSite, Site, is_here, this_machine
+from planner.make import word_findings
 from planner.model import Asked, NodeFacts, Options, Request
 
 NOT_IN_PLAN: Final = "; a plan file does not carry --ssh: if 'vzplan show' had it, give it again"
@@ -53,7 +54,10 @@ def site_of(aim: Aim, *, verbose: bool = False) -> Iterator[tuple[Site, Asked]]:
         for node in aim.options.also_seen_by:
             node_name(node)
         options = structs.replace(aim.options, peer_ssh=peer_ssh, rsync=split_words("--rsync", aim.rsync))
-        yield site, Asked(aim.ctid, source, destination, options)
+        asked = Asked(aim.ctid, source, destination, options)
+        for wrong in word_findings(asked):
+            raise UserError(f"{wrong.subject}: {wrong.summary}; {wrong.remedy}")
+        yield site, asked
     except GatherError as problem:
         unsaid = aim.plan is not None and not aim.ssh
         raise UserError(f"{problem}{NOT_IN_PLAN if unsaid else ''}", ExitCode.REFUSED) from None
@@ -114,10 +118,6 @@ def node_name(name: str) -> str:
 
 def _devices(options: Options) -> None:
     """What no node need be asked for."""
-    if options.dst_device is not None and options.dst_shared:
-        raise UserError(
-            "--dst-device --dst-shared: it can share a filesystem or own one; leave one of them out"
-        )
     for flag, name in (("--dst-device", options.dst_device), ("--dump-device", options.dump_device)):
         if name is None or (name.startswith("/dev/") and normpath(name) == name and name.isprintable()):
             continue

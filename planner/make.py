@@ -6,11 +6,11 @@ from typing import Final
 
 from msgspec import structs
 
-from planner.checks import OF_NODES, OF_SITUATION
+from planner.checks import OF_NODES, OF_SITUATION, OF_WORDS
 from planner.codec import sha256
 from planner.estimate import estimate, limit_s
 from planner.findings import Finding, Severity
-from planner.model import Request
+from planner.model import Asked, Request
 from planner.plan import PLAN_VERSION, Command, ConfigEdit, Plan, Step
 from planner.situation import Situation, read
 from planner.steps import SLOW_S
@@ -28,7 +28,8 @@ def make_plan(request: Request) -> Plan:
         destination=request.destination.in_order(),
         others=tuple(sorted((facts.in_order() for facts in request.others), key=lambda facts: facts.node)),
     )
-    findings = [finding for check in OF_NODES for finding in check(request)]
+    findings = list(word_findings(request.asked))
+    findings += [finding for check in OF_NODES for finding in check(request)]
     if any(f.code in OTHERS_OWN for f in findings):
         return _plan(request, None, None, (), findings)
     at = read(request)
@@ -39,6 +40,11 @@ def make_plan(request: Request) -> Plan:
         return _plan(request, at, None, (), findings)
     way = choose(at)
     return _plan(request, at, way, way.steps(at), findings)
+
+
+def word_findings(asked: Asked) -> tuple[Finding, ...]:
+    """What speaks against a request whatever the nodes are like: before one of them is asked."""
+    return tuple(finding for check in OF_WORDS for finding in check(asked))
 
 
 def _plan(

@@ -20,10 +20,14 @@ from planner.checks import (
     online,
     options,
     room,
+    words,
 )
 from planner.findings import Finding
-from planner.model import Request
+from planner.model import Asked, Request
 from planner.situation import Situation
+
+OF_WORDS: Final[tuple[Callable[[Asked], tuple[Finding, ...]], ...]] = (words.checks,)
+"""Asked of what was typed: for these no node need be asked."""
 
 OF_NODES: Final[tuple[Callable[[Request], tuple[Finding, ...]], ...]] = (nodes.checks,)
 """Asked of every request, also when the container cannot be read."""

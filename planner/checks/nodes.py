@@ -15,17 +15,9 @@ def checks(request: Request) -> tuple[Finding, ...]:
     """Findings about source and destination as such."""
     source, destination = request.source, request.destination
     found = [*_one(source), *_one(destination)]
-    if source.node == destination.node or source.boot_id == destination.boot_id:
-        found.append(
-            error(
-                "same-node",
-                destination.node,
-                f"{source.node} and {destination.node} are the same machine"
-                if source.node != destination.node
-                else "source and destination are one node",
-                "name another destination",
-            )
-        )
+    if source.node != destination.node and source.boot_id == destination.boot_id:
+        one = f"{source.node} and {destination.node} are the same machine"
+        found.append(error("same-node", destination.node, one, "name another destination"))
     for facts in (source, destination):
         found += [
             error(

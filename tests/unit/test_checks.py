@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 from msgspec import structs
 
-from planner.checks.options import RSYNC
+from planner.checks.words import RSYNC
 from planner.findings import CODES, Finding, Severity
 from planner.hooks import OURS, Kind, kind
 from planner.make import make_plan
@@ -1850,11 +1850,12 @@ def test_a_copy_must_get_there(known: Known) -> None:
         (SHARED, {"same_device": True}, "--same-device"),
         (ONTO, {"same_device": True}, "--same-device"),
         (SHARED, {"also_seen_by": ("hn3",)}, "--also-seen-by"),
-        (TO_SHARED, {"also_seen_by": ("hn3",)}, "--also-seen-by"),
-        (SAN, {"also_seen_by": ("hn1",)}, "--also-seen-by"),
-        (SAN, {"also_seen_by": ("hn3", "hn2")}, "--also-seen-by"),
+        (TO_SHARED, {"also_seen_by": ("hn3",)}, "--dst-shared --also-seen-by"),
+        (SAN, {"also_seen_by": ("hn1",)}, "--also-seen-by hn1"),
+        (SAN, {"also_seen_by": ("hn3", "hn2")}, "--also-seen-by hn2"),
         (SHARED, {"install_hooks": True}, "--install-hooks"),
-        (TO_SHARED, {"install_hooks": True}, "--install-hooks"),
+        (TO_SHARED, {"install_hooks": True}, "--dst-shared --install-hooks"),
+        (TO_SHARED, {"same_device": True}, "--dst-shared --same-device"),
         (SAN, {"remove_area": False}, "--remove-area no"),
         (OTHER, {"remove_area": False}, "--remove-area no"),
         (SAN, {"rsync": ("-z",)}, "--rsync"),

@@ -191,12 +191,6 @@ def test_apply_json_has_the_outcome_alone_on_stdout(vzplan: Vzplan) -> None:
     assert "26/26  hn2: remove the owner record" in err
 
 
-def test_source_and_destination_may_not_be_one(vzplan: Vzplan) -> None:
-    code, out, _ = vzplan("show", 123, "hn1", "--simulate", NODES / "san", "--from", "hn1")
-    assert code == ExitCode.REFUSED
-    assert "same-node" in out
-
-
 def test_a_damaged_facts_file_names_the_place(vzplan: Vzplan, tmp_path: Path) -> None:
     folder = tmp_path / "nodes"
     shutil.copytree(NODES / "san", folder)

@@ -277,10 +277,6 @@ def test_what_is_no_name_of_a_host_reaches_nobody(
         (("show", 123, "hn2", "--simulate", SAN, "--precopy", "9" * 5000), "--precopy"),
         (("show", 123, "hn2", "--simulate", SAN, "--remove-area", "maybe"), "--remove-area"),
         (("apply", 123, "hn2", "--from", "hn1", "-o", "out"), "-o/--out goes with --simulate"),
-        (
-            ("show", 123, "hn2", "--from", "hn1", "--dst-shared", "--dst-device", "/dev/sdg1"),
-            "leave one of them out",
-        ),
         (("no-such-command",), "No such command"),
     ],
     ids=lambda value: " ".join(str(word) for word in value)[:40] if isinstance(value, tuple) else "",
@@ -327,26 +323,55 @@ def findings(place: Place, *words: object) -> list[str]:
     return [found["code"] for found in json.loads(said.out)["findings"]]
 
 
+@pytest.mark.parametrize("device", ["/dev/nowhere", "/dev/disk"])
+def test_a_device_that_is_not_there_is_a_finding(place: Place, device: str) -> None:
+    assert "device-missing" in findings(place, "--simulate", SAN, "--dst-device", device)
+
+
 @pytest.mark.parametrize(
-    ("words", "code"),
+    ("words", "said"),
     [
-        (("--dst-device", "/dev/nowhere"), "device-missing"),
-        (("--dst-device", "/dev/disk"), "device-missing"),
-        (("--dst-shared", "--same-device"), "options-contradict"),
-        (("--also-seen-by", "hn1"), "options-contradict"),
-        (("--rsync", "--rsh=/tmp/x"), "options-contradict"),
+        (
+            ("--dst-shared", "--dst-device", "/dev/sdg1"),
+            "--dst-shared --dst-device: it can share a filesystem or own one, not both; leave one of them out",
+        ),
+        (
+            ("--dst-shared", "--same-device"),
+            "--dst-shared --same-device: no device is handed over; leave one of them out",
+        ),
+        (
+            ("--dst-shared", "--also-seen-by", "hn1"),
+            "--dst-shared --also-seen-by: it owns no device there; leave one of them out",
+        ),
+        (
+            ("--dst-shared", "--install-hooks"),
+            "--dst-shared --install-hooks: it owns no device there; leave one of them out",
+        ),
+        (
+            ("--also-seen-by", "hn2", "--also-seen-by", "hn1"),
+            "--also-seen-by hn1 hn2: source and destination are asked anyway; leave one of them out",
+        ),
+        (("--from", "hn2"), "hn2: source and destination are one node; name another destination"),
+        *(
+            (
+                ("--rsync", word),
+                f"--rsync {word}: it could change what is copied, not only how it is sent; leave it out",
+            )
+            for word in ("--rsh=/tmp/x", "--rsync-path=/tmp/x", "--delete-excluded", "/etc", "a:b")
+        ),
+        (
+            ("--rsync", "-e sh"),
+            "--rsync -e: it could change what is copied, not only how it is sent; leave it out",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_flags_that_cannot_be_meant_are_findings(place: Place, words: tuple[str, ...], code: str) -> None:
-    assert code in findings(place, "--simulate", SAN, *words)
-
-
-@pytest.mark.parametrize(
-    "word", ["--rsh=/tmp/x", "--rsync-path=/tmp/x", "--delete-excluded", "-e sh", "/etc", "a:b"]
-)
-def test_no_option_for_rsync_changes_what_is_started_or_copied(place: Place, word: str) -> None:
-    assert "rsync-option" in findings(place, "--simulate", NODES / "shared", "--rsync", word)
+@pytest.mark.parametrize("nodes", [("--from", "hn1"), ("--simulate", SAN)], ids=["live", "recorded"])
+@pytest.mark.parametrize("command", ["show", "check", "verify", "apply"])
+def test_flags_that_contradict_each_other_are_refused_before_a_node_is_asked(
+    place: Place, command: str, nodes: tuple[object, ...], words: tuple[str, ...], said: str
+) -> None:
+    assert place.refused(command, 123, "hn2", *nodes, *words) == f"vzplan: {said}\n"
 
 
 @pytest.mark.parametrize(
