@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from planner.model import FACTS_VERSION, NodeFacts
-from planner.plan import JOURNAL_VERSION, Entry, Plan
+from planner.plan import JOURNAL_VERSION, JOURNALS_READ, Entry, Plan
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _FACTS: Final = msgspec.json.Decoder(NodeFacts)
@@ -105,16 +105,17 @@ def decode_entry(text: bytes, where: str, remedy: str = DAMAGED) -> Entry:
     """One journal entry from its JSON.
 
     Raises:
-        CodecError: not an entry, or one of a later version than this vzplan knows.
+        CodecError: not an entry, or one of a version that this vzplan does not know.
     """
     try:
         head = _HEAD.decode(text)
-        if head.type == "Opened" and (head.version or 0) > JOURNAL_VERSION:
+        if head.type == "Opened" and head.version is not None and head.version not in JOURNALS_READ:
+            later = ", or a later one" if head.version > JOURNAL_VERSION else ""
             raise CodecError(
                 where,
                 f"written by vzplan {head.by}, as version {head.version} of the journal; this vzplan knows "
                 f"{JOURNAL_VERSION}",
-                "recover the run with that one, or a later one",
+                f"recover the run with that one{later}",
             )
         return _ENTRY.decode(text)
     except _NOT_DECODED as error:

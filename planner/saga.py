@@ -248,8 +248,9 @@ class Past:
         Then it must know that it still rules: a lock that was lost meanwhile let others start the container.
         """
         freeze = [step for step in self._plan.steps if step.zone is Zone.FREEZE]
-        looks = [n for n, step in enumerate(freeze) if isinstance(step.undo, NothingToUndo)]
-        froze = any(step.id in self.done for step in freeze[max(looks, default=-1) + 1 :])
+        guards = (n for n, step in enumerate(freeze) if isinstance(step.undo, NothingToUndo))
+        freezing = {step.id for step in freeze[next(guards, 0) :] if isinstance(step.undo, Compensation)}
+        froze = bool(freezing & self.done)
         self.done -= {step.id for step in freeze if not froze or step.do.argv[0] == "hold-lock"}
 
     def command(self, what: What, at: str) -> Command:

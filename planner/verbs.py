@@ -192,8 +192,8 @@ VERBS: Final[dict[str, Verb]] = {
     ),
     # --- the container
     "guard-source": Verb(
-        ("ctid", "state", "sha256", "private", "device", "identity"),
-        "looks only: config, state and what is mounted are as planned",
+        ("ctid", "state", "sha256", "fenced", "private", "device", "identity"),
+        "looks only: config (also fenced, once this run may have done that), state and what is mounted are as planned",
     ),
     "guard-destination": Verb(
         ("ctid", "private", "device", "identity", "dumpdir"),

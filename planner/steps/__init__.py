@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from planner.codec import text_sha256
 from planner.identity import identity, short_name, stable_name
 from planner.parse.config import DUMP_PLACE, fence
 from planner.plan import Command, Compensation, NothingToUndo
@@ -81,6 +82,11 @@ def dumpdir(at: Situation, side: Side) -> str:
 def fence_at(at: Situation, side: Side) -> str:
     """What stands on top of the config while the container is being moved."""
     return fence(dumpdir(at, side) if at.by_device and not at.staged else None)
+
+
+def fenced_sha256(at: Situation) -> str:
+    """Of the container's config at the source once this run has fenced it."""
+    return text_sha256(fence_at(at, at.source) + at.config)
 
 
 def called(side: Side) -> str:

@@ -8,7 +8,7 @@ from planner.codec import text_sha256
 from planner.model import Script
 from planner.plan import Command, Compensation, Step, Zone
 from planner.situation import Side, Situation
-from planner.steps import ONLY_FORWARD, SLOW_S, command, fence_at, takes_back
+from planner.steps import ONLY_FORWARD, SLOW_S, command, fence_at, fenced_sha256, takes_back
 from planner.verbs import ANY_CONTENT, ANY_MOUNT
 
 STAGED = ".vzplan"
@@ -117,8 +117,7 @@ def put_config_away(at: Situation, backup: str) -> Step:
 
 
 def _hidden(at: Situation, backup: str) -> Command:
-    was = text_sha256(fence_at(at, at.source) + at.config)
-    operands = (at.ctid, at.source.root, at.config_path, backup, was)
+    operands = (at.ctid, at.source.root, at.config_path, backup, fenced_sha256(at))
     return command(at.source, "hide-config", *operands, deadline_s=SLOW_S)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from planner.model import State
+from planner.codec import text_sha256
 from planner.plan import Compensation, NothingToUndo, Step, Zone
 from planner.situation import Side, Situation
-from planner.steps import LOOKS_ONLY, ONLY_FORWARD, command, device_of, takes_back, up_by
+from planner.steps import LOOKS_ONLY, ONLY_FORWARD, command, device_of, fenced_sha256, takes_back, up_by
 from planner.verbs import NO_DEVICE
 
 
@@ -53,14 +53,17 @@ def hold_lock(at: Situation, side: Side) -> Step:
     )
 
 
-def guard_source(at: Situation, state: State, config_sha256: str) -> Step:
+def guard_source(at: Situation) -> Step:
     """Prove just before the freeze that what the plan rests on still holds at the source."""
     side = at.source
+    config = (text_sha256(at.config), fenced_sha256(at))
     return Step(
         id="guard-source",
         title=f"prove that {at.ctid} is still as planned",
         zone=Zone.FREEZE,
-        do=command(side, "guard-source", at.ctid, state, config_sha256, side.private, *device_of(side)),
+        do=command(
+            side, "guard-source", at.ctid, at.container.state, *config, side.private, *device_of(side)
+        ),
         undo=LOOKS_ONLY,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from planner.codec import text_sha256
 from planner.hooks import brought
 from planner.model import CONF_DIR, PathKind
 from planner.plan import Step
@@ -30,7 +29,7 @@ def freeze(at: Situation) -> tuple[Step, ...]:
     return (
         run.hold_lock(at, at.source),
         run.hold_lock(at, at.destination),
-        run.guard_source(at, at.container.state, text_sha256(at.config)),
+        run.guard_source(at),
         run.guard_destination(at, mounted=not at.handed_over),
         files.fence(at),
     )

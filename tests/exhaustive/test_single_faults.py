@@ -127,6 +127,21 @@ def test_without_a_failure_the_container_moves(world: str) -> None:
     assert not trial.violations
 
 
+@pytest.mark.parametrize("world", WORLDS)
+def test_wherever_a_controller_dies_its_run_can_be_told_to_go_on(world: str) -> None:
+    plan = make_plan(WORLDS[world])
+    died = [
+        f"{step.id}:killed-{when}-forward"
+        for step in plan.steps[: plan.pivot]
+        for when in ("before", "after")
+    ]
+    halves = ("fence:killed-half-forward-1", "fence:killed-half-forward-2")
+    for line in (*died, f"{plan.steps[plan.pivot].id}:killed-after-forward", *halves):
+        trial = run_schedule(WORLDS[world], line, plan, truth=TRUTHS.get(world))
+        assert trial.outcomes == [Outcome.MIGRATED], line
+        assert not trial.violations
+
+
 def test_a_schedule_that_is_never_reached_says_so() -> None:
     with pytest.raises(ValueError, match="was never reached"):
         run_schedule(WORLDS["d2-running"], "undo/stop:busy")

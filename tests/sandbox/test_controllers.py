@@ -16,15 +16,15 @@ import pytest
 
 from cli.exit_codes import ExitCode
 from executor.control import RecoverError, Towards
-from executor.journal import list_runs, read_journal
+from executor.journal import Journal, list_runs, read_journal
 from planner import saga
 from planner.model import Options, State
-from planner.plan import Began, Ended, Exited, Outcome, What
+from planner.plan import Began, Ended, Entry, Exited, Outcome, What
 from tests.sandbox import Sandbox, counter, leftovers, tree_hash
 from tests.sandbox.driving import CTID, PRIVATE, Driver
 from tests.sandbox.nodes import REPOSITORY, cut_network, restore_network
 from tests.sandbox.test_failures import assert_as_before, much_to_copy, switch
-from tests.sandbox.test_moves import in_state
+from tests.sandbox.test_moves import WAYS, in_state, kept, tokens
 
 FLAGS_B: Final = ("--dst-device", "/dev/sdg1", "--install-hooks")
 HANDED_OVER: Final = ("apply", str(CTID), "hn2", "--from", "hn1", "--yes")
@@ -119,6 +119,33 @@ def test_a_run_that_is_told_to_go_forward_is_completed(at: str, tmp_path: Path) 
         assert_moved(box, driver, hash_before)
         assert driver.recover(run).outcome is Outcome.MIGRATED  # once more changes nothing (I10)
         assert_moved(box, driver, hash_before)
+
+
+@pytest.mark.parametrize(
+    ("way", "how", "at"), [("a", "", "fence"), ("d2", "staged", "hide-config")], ids=["fence", "staged"]
+)
+def test_a_run_goes_forward_from_what_was_done_and_not_yet_written_down(
+    way: str, how: str, at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = Journal.append
+
+    def dies_before(self: Journal, entry: Entry) -> None:
+        if isinstance(entry, Ended) and entry.at == at:
+            raise Gone
+        append(self, entry)
+
+    with in_state(way, State.RUNNING) as box:
+        driver, hash_before = Driver(box, tmp_path), tree_hash(box.hn1, PRIVATE)
+        known = tokens(box.hn1)[-1][1]
+        options = kept(box, how, WAYS[way].there)
+        with monkeypatch.context() as patch:
+            patch.setattr(Journal, "append", dies_before)
+            with pytest.raises(Gone):
+                driver.apply(options=options)
+        (run,) = list_runs(driver.state)
+        assert driver.recover(run, towards=Towards.FORWARD).outcome is Outcome.MIGRATED
+        assert_moved(box, driver, hash_before)
+        assert (tokens(box.hn2)[-1][1] == known) is bool(how)
 
 
 def test_what_somebody_starts_by_force_while_it_is_moved_stays_where_it_is(tmp_path: Path) -> None:

@@ -657,6 +657,10 @@ def test_who_goes_on_looks_again_unless_something_is_frozen() -> None:
     assert lock.id == "lock"
     expect(next_of(locked, *owned_, *done("lock", "guard", "fence"), *on), What.DO, "lock")
     expect(next_of(locked, *owned_, *done("lock", "guard", "fence", "stop"), *on), What.DO, "lock")
+    # What only looks after that changes nothing: it is looked at again only if nothing is frozen.
+    late = frozen_by(*made.steps[2:6], step("dump", "src", Zone.FREEZE, must=None))
+    expect(next_of(late, *owned_, *done("lock", "guard", "fence", "stop", "dump"), *on), What.DO, "start")
+    expect(next_of(late, *owned_, *done("lock", "guard", "fence"), *on), What.DO, "stop")
     blind = frozen_by(
         step("fence", "src", Zone.FREEZE, must=True), step("stop", "src", Zone.FREEZE, must=True)
     )

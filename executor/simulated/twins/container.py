@@ -30,7 +30,7 @@ from planner.verbs import MEMORY_LOST, NO, NO_DEVICE, NO_DUMP, NOT_UP, UNPROVED,
 
 
 def guard_source(
-    here: Here, ctid: str, state: str, sha256: str, private: str, device: str, identity: str
+    here: Here, ctid: str, state: str, sha256: str, fenced: str, private: str, device: str, identity: str
 ) -> Twin:
     """Looks only."""
     yield from ()
@@ -39,7 +39,8 @@ def guard_source(
     if found != state:
         return unfit(f"container {ctid} is {found}, not {state}")
     text = node.text(vz.config_path(int(ctid)))
-    if text is None or text_sha256(text) != sha256:
+    known = (sha256, fenced) if here.note("frozen") is not None else (sha256,)
+    if text is None or text_sha256(text) not in known:
         return unfit(f"{vz.config_path(int(ctid))} was changed since the plan was made")
     if not node.is_dir(private):
         return unfit(f"{private} is not there")
