@@ -86,7 +86,10 @@ vzplan_settle() {
     vzplan_started "$$"
     printf '%s %s %s\n' "$$" "$started" "$now" >"$run/pids/session-$VZPLAN_GENERATION"
     vzplan_log "settled $VZPLAN_GENERATION"
-    sync
+    timeout -s KILL "$deadline" sync || {
+        echo "what was written here does not get to the disks: sync took longer than $deadline s, or failed" >&2
+        exit 1
+    }
     exit 0
 }
 

@@ -792,6 +792,25 @@ def test_a_verb_past_its_deadline_is_lost_and_the_run_goes_on_only_after_settlin
     goes_on_only_after_settling(here, owned)
 
 
+def test_settling_fails_while_the_disks_take_nothing(here: Here, owned: ShellNode) -> None:
+    sync = here._path / "sync"
+    sync.unlink()
+    sync.write_text("#!/bin/sh\nexec sleep 600\n")
+    sync.chmod(0o755)
+    assert fails(run(owned, "settle", deadline_s=1), "sync took longer than 1 s")
+    sync.write_text("#!/bin/sh\n")
+    assert run(owned, "settle") == Exited(0)
+    assert run(owned, "make-dir", here.tmp / "made", "700") == Exited(0)
+
+
+def test_a_node_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shell_module, "CONNECT_S", 1)
+    silent = ("sh", "-c", "exec cat >/dev/null")
+    node = ShellNode("here", None, run=RUN, generation=1, home=str(tmp_path / "home"), shell=silent)
+    assert run(node, "own", CTID) == Lost("cannot be reached: no answer within 1 s")
+    node.close()
+
+
 def test_a_command_that_is_given_up_is_lost_at_once_and_ended_by_settling(
     here: Here, owned: ShellNode, monkeypatch: pytest.MonkeyPatch, ended: list[int]
 ) -> None:
