@@ -805,7 +805,7 @@ def test_settling_fails_while_the_disks_take_nothing(here: Here, owned: ShellNod
 
 def test_a_node_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shell_module, "CONNECT_S", 1)
-    silent = ("sh", "-c", "exec cat >/dev/null")
+    silent = ("sh", "-c", "while read -r _; do :; done")
     node = ShellNode("here", None, run=RUN, generation=1, home=str(tmp_path / "home"), shell=silent)
     assert run(node, "own", CTID) == Lost("cannot be reached: no answer within 1 s")
     node.close()
