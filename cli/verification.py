@@ -158,10 +158,12 @@ def report(verdict: Verdict, plan: Plan) -> str:
         lines.append(
             f"longest down in a run that ends by itself: {verdict.down_s:,} s (pauses and deadlines)"
         )
+    lines += [f"{count:,} times IN_DOUBT: {why}" for why, count in verdict.doubts.items()]
     lines += ["", *(_invariant(name, verdict) for name in INVARIANTS), ""]
     cells = verdict.cells
+    changed = ", ".join(f"{what} {count:,}" for what, count in cells.changed.items())
     lines.append(
-        f"cells (kind of failure at a verb): {cells.changed:,} changed the world or the way it went, "
+        f"cells (kind of failure at a verb): {cells.changes:,} changed the world or the way it went ({changed}), "
         f"{len(cells.without_effect):,} need not, {len(cells.not_met):,} are not met (--json says why)"
     )
     lines += [f"  without effect or not met, and without a reason: {cell}" for cell in cells.unexplained]

@@ -67,12 +67,13 @@ def tried(worlds: tuple[str, ...], failures: int) -> str:
         report = explore(WORLDS[world], failures=failures, truth=TRUTHS.get(world))
         unexplained |= set(verdict(make_plan(WORLDS[world]), report, failures).cells.unexplained)
         whole.join(report)
-    doubts = sum(count for ends, count in whole.outcomes.items() if ends.split(" > ")[0] == "IN_DOUBT")
-    changed = Counter(whole.cells.values())
+    changed = Counter(str(cell.what) for cell, did in whole.cells.items() if did)
+    doubts = ", ".join(f"{count:,} since {why}" for why, count in whole.doubts.most_common())
+    cells = ", ".join(f"{count:,} ({what})" for what, count in sorted(changed.items()))
     return (
         f"{whole.schedules:,} schedules ({whole.merged:,} merged) of {len(worlds)} plans: {len(whole.violations)} "
-        f"violations; {doubts:,} first end IN_DOUBT; {changed[True]:,} cells changed something, {changed[False]:,} "
-        f"need not, {len(unexplained)} unexplained"
+        f"violations; {whole.doubts.total():,} times IN_DOUBT ({doubts}); {cells} cells changed something, "
+        f"{len(whole.cells) - changed.total():,} need not, {len(unexplained)} unexplained"
     )
 
 
@@ -96,6 +97,8 @@ def mutation() -> str:
 def machine() -> str:
     said = _said("tests.soak", "machine")
     steps = next(line for line in said.splitlines() if line.startswith("machine: "))
+    if "nothing was found" not in said:
+        print(said)  # whatever was found, and the seed of it
     return f"{steps.removeprefix('machine: ')}: {'nothing found' if 'nothing was found' in said else 'SOMETHING FOUND'}"
 
 

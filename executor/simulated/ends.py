@@ -121,19 +121,21 @@ def r12_doubt_has_a_reason(view: View, stop: Stop) -> str | None:
 
     DOWN also while anything keeps the container from being started.
     """
-    if stop.outcome not in (Outcome.IN_DOUBT, Outcome.DOWN):
-        return None
-    down = stop.outcome is Outcome.DOWN and (view.hindered or view.in_the_way())
-    if down or _is_waited_for(view, stop) or _is_stuck(view, stop) or _two_versions(view):
-        return None
-    if _up_by_hand(view, view.destination):
-        return None
-    if view.struck and any(command.node == view.last for command in stop.left):  # at the last of its tries
-        return None
-    # Another one ends the run, or has ended it; or all that is known is that it was taken in hand: it may have moved.
-    if (view.taken_over and not stop.left) or (view.untold and stop.left):
+    if stop.outcome not in (Outcome.IN_DOUBT, Outcome.DOWN) or why_open(view, stop) is not None:
         return None
     return f"{stop.outcome} with every node at hand that is needed: {stop.because}"
+
+
+TAKEN_OVER: Final = "another controller has the run, or has ended it"
+
+
+def why_open(view: View, stop: Stop) -> str | None:
+    """What makes it right to leave the container to a person; None: nothing does."""
+    return next((why for why, holds in WHY_OPEN if holds(view, stop)), None)
+
+
+def _will_not_start(view: View, stop: Stop) -> bool:
+    return stop.outcome is Outcome.DOWN and (view.hindered or bool(view.in_the_way()))
 
 
 def _is_waited_for(view: View, stop: Stop) -> bool:
@@ -153,6 +155,10 @@ def _is_stuck(view: View, stop: Stop) -> bool:
     if view.unsure:
         stuck |= {node.name for node in view.nodes if node.stubborn}
     return any(command in blocking and command.node in stuck for command in stop.left)
+
+
+def _hit_at_the_last_try(view: View, stop: Stop) -> bool:
+    return view.struck and any(command.node == view.last for command in stop.left)
 
 
 def _up_by_hand(view: View, at: str) -> bool:
@@ -176,6 +182,25 @@ def _two_versions(view: View) -> bool:
     if config is None or not view.world.edited:
         return False
     return any(_backup(path, prefix) and thing != config for path, thing in tree.items())
+
+
+WHY_OPEN: Final[tuple[tuple[str, Callable[[View, Stop], object]], ...]] = (
+    ("it cannot be started", _will_not_start),
+    ("a node that is needed cannot be reached, or could not", _is_waited_for),
+    ("a node does not let go of what it has mounted, or does not start it", _is_stuck),
+    ("its config was edited while it was renamed", lambda view, _: _two_versions(view)),
+    (
+        "somebody has brought it up at the destination by hand",
+        lambda view, _: _up_by_hand(view, view.destination),
+    ),
+    ("the failure hit the last try of all", _hit_at_the_last_try),
+    (TAKEN_OVER, lambda view, stop: view.taken_over and not stop.left),
+    (
+        "its nodes know only that it was taken in hand: it may have moved",
+        lambda view, stop: view.untold and stop.left,
+    ),
+)
+"""What may make an end an open one (docs/saga.md, R12), the first that holds."""
 
 
 def i10_again_is_nothing(stop: Stop, again: Run | Stop) -> str | None:

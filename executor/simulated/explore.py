@@ -73,6 +73,7 @@ class Report(Struct):
     killed: Counter[str] = field(
         default_factory=Counter
     )  # of these, those whose first controller ended before
+    doubts: Counter[str] = field(default_factory=Counter)  # every end that is IN_DOUBT, by what makes it one
     cells: dict[Cell, bool] = {}  # each that was met, and whether a fault there ever changed world or outcome
     effects: dict[tuple[What, str], int] = {}  # of each verb that was met: the most that it had
     violations: tuple[Violation, ...] = ()
@@ -90,6 +91,7 @@ class Report(Struct):
         ends = " > ".join(trial.outcomes)
         self.merged += trial.merged
         self.outcomes[ends] += 1
+        self.doubts.update(trial.doubts)
         if trial.cut_short:
             self.killed[ends] += 1
         elif trial.outcomes[0] in OPEN_ENDS:
@@ -112,6 +114,7 @@ class Report(Struct):
         self.waits += other.waits
         self.outcomes += other.outcomes
         self.killed += other.killed
+        self.doubts += other.doubts
         for cell, changed in other.cells.items():
             self.cells[cell] = self.cells.get(cell, False) or changed
         for place, effects in other.effects.items():

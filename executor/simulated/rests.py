@@ -17,6 +17,7 @@ class Rest(NamedTuple):
     """How a trial went on from some moment, and what was found there."""
 
     outcomes: tuple[Outcome, ...]
+    doubts: tuple[str, ...]  # why, of each that is IN_DOUBT
     violations: tuple[Violation, ...]
     down_s: int
 
@@ -26,6 +27,7 @@ class Moment(NamedTuple):
 
     key: tuple[int, ...]
     outcomes: int  # how many there were before it
+    doubts: int
     down_s: int  # until then
 
 
@@ -55,7 +57,8 @@ class Rests:
     def put(self, moment: Moment, trial: Trial) -> None:
         """Remember how ``trial`` went on from ``moment``, before which nothing had been found."""
         outcomes, down_s = tuple(trial.outcomes[moment.outcomes :]), trial.down_s - moment.down_s
-        self._rests[moment.key] = Rest(outcomes, tuple(trial.violations), down_s)
+        doubts = tuple(trial.doubts[moment.doubts :])
+        self._rests[moment.key] = Rest(outcomes, doubts, tuple(trial.violations), down_s)
 
 
 class SameFutureError(Exception):

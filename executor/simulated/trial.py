@@ -14,10 +14,12 @@ from executor.simulated.alike import rest_key
 from executor.simulated.boot import power_back
 from executor.simulated.ends import (
     AT_THE_END,
+    TAKEN_OVER,
     i8_outcome_is_true,
     i10_again_is_nothing,
     i11_recover_ends_it,
     nobody_knows,
+    why_open,
 )
 from executor.simulated.faults import Dies, Fault, Scene, Then
 from executor.simulated.invariants import broken, i7_intent_before_effect
@@ -122,6 +124,7 @@ class Trial:
         self.generation = 1
         self.counts: dict[tuple[What, str], int] = {}
         self.outcomes: list[Outcome] = []
+        self.doubts: list[str] = []  # why, of each that is IN_DOUBT
         self.violations: list[Violation] = []
         self.down_s = 0  # how long it was down in the first controller's life, by pauses and deadlines
         self.hit: Run | None = None  # the move that the last fault was armed for
@@ -152,7 +155,7 @@ class Trial:
         twin.view = self.view.of(twin.world)
         twin.past = self.past.copy()
         twin.entries, twin.counts = list(self.entries), dict(self.counts)
-        twin.outcomes, twin.violations = list(self.outcomes), []
+        twin.outcomes, twin.doubts, twin.violations = list(self.outcomes), list(self.doubts), []
         twin.hit = twin.after = None
         twin.armed = armed
         twin.line = " + ".join(filter(None, (self.line, *map(str, armed))))
@@ -179,6 +182,7 @@ class Trial:
         except SameFutureError as same:
             self.merged = True
             self.outcomes += same.rest.outcomes
+            self.doubts += same.rest.doubts
             self.down_s += same.rest.down_s
             for violation in same.rest.violations:
                 self._check(violation.invariant, violation.seen)
@@ -292,6 +296,9 @@ class Trial:
         for each in late:  # nobody waits any more, and still it may come
             self.nodes[each.node].inner.land(each)
         self._judge(stop)
+        if stop.outcome is Outcome.IN_DOUBT:
+            by_another = TAKEN_OVER if self._ended_by_another() else None
+            self.doubts.append(by_another or why_open(self.view, stop) or "nothing")
         return stop
 
     def _judge(self, stop: Stop) -> None:
@@ -342,7 +349,7 @@ class Trial:
         if rest is not None:
             raise SameFutureError(rest)
         if not self.violations:  # what was found before is not of the rest, nor is it looked for twice
-            self.moments.append(Moment(key, len(self.outcomes), self.down_s))
+            self.moments.append(Moment(key, len(self.outcomes), len(self.doubts), self.down_s))
 
     # --- the journal, as the engine sees it
 

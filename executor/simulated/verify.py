@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -49,10 +50,15 @@ class Cells(Struct, frozen=True):
     How many changed world or outcome, why others need not, why others were not met, and those without a reason.
     """
 
-    changed: int
+    changed: dict[str, int]  # of steps ("do"), compensations ("undo"), probes and settles
     without_effect: dict[str, str]
     not_met: dict[str, str]
     unexplained: tuple[str, ...]
+
+    @property
+    def changes(self) -> int:
+        """How many changed something in all."""
+        return sum(self.changed.values())
 
 
 class Verdict(Struct, frozen=True):
@@ -65,6 +71,7 @@ class Verdict(Struct, frozen=True):
     sampled: int  # of three failures, of which not all are tried
     moments: int
     outcomes: dict[str, int]
+    doubts: dict[str, int]  # every end that is IN_DOUBT, by what makes it one: one schedule may have several
     killed: dict[str, int]  # those of them in which vzplan itself ended before: a person types "recover"
     waits: int  # those of the others that end open, since something stood in the way: so does a person there
     down_s: int
@@ -122,13 +129,16 @@ def verdict(plan: Plan, report: Report, failures: int) -> Verdict:
         sampled=report.sampled,
         moments=report.moments,
         outcomes=dict(sorted(report.outcomes.items())),
+        doubts=dict(sorted(report.doubts.items())),
         killed=dict(sorted(report.killed.items())),
         waits=report.waits,
         down_s=report.down_s,
         invariants={name: name not in broken for name in INVARIANTS},
         violations=tuple(Violated(*violation) for violation in report.violations),
         cells=Cells(
-            changed=len(report.cells) - len(quiet),
+            changed=dict(
+                sorted(Counter(str(cell.what) for cell, did in report.cells.items() if did).items())
+            ),
             without_effect={cell: why for cell, why in quiet.items() if why is not None},
             not_met={cell: why for cell, why in missed.items() if why is not None},
             unexplained=tuple(cell for cell, why in {**quiet, **missed}.items() if why is None),

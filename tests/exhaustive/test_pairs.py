@@ -7,10 +7,11 @@ from typing import Final
 
 import pytest
 
+from executor.simulated.ends import WHY_OPEN
 from executor.simulated.explore import explore, run_schedule
 from executor.simulated.verify import verdict
 from planner.make import make_plan
-from planner.plan import Outcome
+from planner.plan import Outcome, What
 from tests.exhaustive import durable
 from tests.exhaustive.test_single_faults import quiet_by_themselves
 from tests.worlds import TRUTHS, WORLDS
@@ -73,7 +74,9 @@ def test_no_pair_of_failures_breaks_an_invariant(world: str, monkeypatch: pytest
     assert ends >= {outcome.value for outcome in Outcome} - {Outcome.REFUSED}
     said = verdict(plan, report, 2)
     assert said.cells.unexplained == ()
-    assert said.cells.changed > 10 * len(quiet_by_themselves(said))
+    assert said.doubts.keys() <= {why for why, _ in WHY_OPEN}
+    assert {What.DO, What.UNDO, What.PROBE, What.SETTLE} == said.cells.changed.keys()
+    assert said.cells.changes > 10 * len(quiet_by_themselves(said))
 
 
 @pytest.mark.parametrize(

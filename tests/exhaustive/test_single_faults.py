@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from executor.simulated.cells import PASSING, PEOPLE
+from executor.simulated.ends import WHY_OPEN
 from executor.simulated.explore import explore, run_schedule, single_faults
 from executor.simulated.faults import KINDS
 from executor.simulated.loading import Truth
@@ -52,8 +53,14 @@ def test_no_single_failure_breaks_an_invariant(world: str) -> None:
     # And each failure made a difference, or need not.
     said = verdict(plan, report, 1)
     assert said.cells.unexplained == ()
-    assert said.cells.changed > 10 * len(quiet_by_themselves(said))
+    assert said.cells.changes > 10 * len(quiet_by_themselves(said))
     assert said.waits < said.schedules
+    # Each IN_DOUBT is counted by what allows it.
+    in_doubt = sum(
+        count * ends.split(" > ").count(Outcome.IN_DOUBT) for ends, count in report.outcomes.items()
+    )
+    assert sum(said.doubts.values()) == in_doubt > 0
+    assert said.doubts.keys() <= {why for why, _ in WHY_OPEN}
 
 
 MANY: Final = (

@@ -58,6 +58,8 @@ def test_it_says_how_the_schedules_ended_and_that_every_invariant_holds(vzplan: 
     count = int(lines[3].partition(" ")[0].replace(",", ""))
     ends = [line for line in lines if line.startswith("  ") and line[-1].isdigit()]
     assert sum(int(line.split()[-1].replace(",", "")) for line in ends) == count
+    reasons = [line.partition(" times IN_DOUBT: ") for line in lines if " times IN_DOUBT: " in line]
+    assert {why: int(count) for count, _, why in reasons} == explore(bundled("san")).doubts
     for name in INVARIANTS:
         assert any(line.split()[:1] == [name] and line.endswith(" holds") for line in lines)
     assert lines[-1].startswith(
@@ -90,7 +92,10 @@ def test_its_json_is_a_verdict_that_agrees_with_what_is_explored(vzplan: Vzplan)
     assert (said["schedules"], said["merged"]) == (report.schedules, report.merged)
     assert said["outcomes"] == report.outcomes
     assert said["violations"] == said["cells"]["unexplained"] == []
-    assert said["cells"]["changed"] + len(said["cells"]["without_effect"]) == len(report.cells)
+    cells = said["cells"]
+    assert sum(cells["changed"].values()) + len(cells["without_effect"]) == len(report.cells)
+    assert cells["changed"].keys() == {"do"}  # one failure hits steps only
+    assert said["doubts"] == report.doubts
     assert said["down_s"] > 0
     assert said["killed"] == report.killed
     assert 0 < said["waits"] < said["schedules"] - sum(report.killed.values())
