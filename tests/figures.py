@@ -25,10 +25,14 @@ from tests.bench import CTID, vzplan
 from tests.bench_exploration import USUAL, explored
 from tests.exhaustive.test_pairs import ONE_A_WAY
 from tests.sandbox.nodes import REPOSITORY
+from tests.seeds import FRESH
 from tests.worlds import NODES, TRUTHS, WORLDS
 
 PAGE: Final = REPOSITORY / "docs" / "figures.md"
 COLD: Final = 9
+FUZZED_S: Final = 600
+FUZZED_WITH: Final = 2000
+"""Inputs of one reader and seed."""
 SITE: Final = ("--simulate", str(NODES / "san"))
 
 HEAD: Final = """# Figures
@@ -102,6 +106,28 @@ def machine() -> str:
     return f"{steps.removeprefix('machine: ')}: {'nothing found' if 'nothing was found' in said else 'SOMETHING FOUND'}"
 
 
+def fuzzed() -> str:
+    """Every reader, with inputs of one seed after the other, until the time is over."""
+    seed, began, inputs, readers = int(FRESH), time.monotonic(), 0, 0
+    while time.monotonic() - began < FUZZED_S:
+        tried = {**os.environ, "VZPLAN_SEED": str(seed), "VZPLAN_EXAMPLES": str(FUZZED_WITH)}
+        said = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-x", "tests/property/test_fuzz.py"],
+            cwd=REPOSITORY,
+            env=tried,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if said.returncode != 0:
+            print(said.stdout)
+            return f"SOMETHING FOUND with VZPLAN_SEED={seed} VZPLAN_EXAMPLES={FUZZED_WITH}"
+        readers = int(re.findall(r"(\d+) passed", said.stdout)[-1])
+        inputs += readers * FUZZED_WITH
+        seed += 1
+    return f"{(time.monotonic() - began) / 60:.1f} minutes, up to {inputs:,} inputs of {readers} readers: nothing found"
+
+
 def _said(*module: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", *module], cwd=REPOSITORY, check=False, capture_output=True, text=True
@@ -131,6 +157,9 @@ FIGURES: Final = {
     "bugs": Figure("deliberate bugs caught, each within 10 s", "all of at least 40", bugs),
     "mutation": Figure("mutation score", ">= 85 %", mutation),
     "machine": Figure("steps of the state machine", "1,000,000, nothing found", machine),
+    "fuzz": Figure(
+        "readers of files, nodes and the command line fuzzed", "10 minutes, nothing found", fuzzed
+    ),
     "test": Figure("`make test` in all", "< 20 minutes", whole_test),
 }
 
