@@ -1,6 +1,6 @@
 """``make mutation``: change the source in one place, run the tests that execute it, see whether one fails.
 
-    python -m tests.mutation [--every N] [--only PART_OF_A_FILE_NAME]
+    python -m tests.mutation [--every N [--first K]] [--only PART_OF_A_FILE_NAME]
 
 Survivors that ``survivors.txt`` gives a reason for are known; any other makes this fail, as does a line of it that is
 true no more. Nothing is random: the same source and the same tests give the same mutants, in the same order.
@@ -171,10 +171,13 @@ def main() -> int:
     """Measure, print a table, compare the survivors with those that are known."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="try only every Nth mutant")
+    parser.add_argument(
+        "--first", type=int, default=0, metavar="K", help="begin with the Kth, counted from 0"
+    )
     parser.add_argument("--only", default="", metavar="PART", help="only of files whose name has this in it")
     asked = parser.parse_args()
     everything = [mutant for file in FILES for mutant in mutants_of(ROOT, file)]
-    chosen = [mutant for mutant in everything[:: asked.every] if asked.only in mutant.file]
+    chosen = [mutant for mutant in everything[asked.first :: asked.every] if asked.only in mutant.file]
     campaign = Campaign(chosen)
     os.environ.pop("VZPLAN_GOLDEN", None)
     ignored = [f"--ignore-glob=*/{name}" for name in LEFT_OUT]
