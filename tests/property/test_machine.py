@@ -37,6 +37,8 @@ from tests.property.examples import machine_holds
 from tests.property.strategies import NEVER, worlds
 from tests.property.test_worlds import SAME_DISK, named_by_order
 
+OF_MANY: Final = tuple(kind for kind in KINDS if kind.name != "operator-forces-start-at-destination")
+"""What may hit a command here. Of the other one docs/saga.md says what it leads to beside two more failures."""
 NO_END: Final = 10_000
 """More moves than any controller makes in its life."""
 
@@ -57,6 +59,7 @@ class Controller:
     )
     gone: bool = False  # it was killed, or could not write its journal
     stop: Stop | None = None
+    wished: bool = False  # it was told to stop; nobody else was
     journal_lost: bool = False
     alone: bool = True  # nobody else did anything since it took the run up
 
@@ -83,12 +86,13 @@ class Stage(Trial):
         """The trial's machinery is in the hands of one of them."""
         self.past, self.entries, self.generation = who.past, who.entries, who.generation
         self.nodes, self.compared, self.view.intended = who.nodes, who.compared, who.intended
-        self.sitting = who
+        self.sitting, self.view.wished = who, who.wished
         try:
             yield
         finally:
             who.past, who.entries, who.generation = self.past, self.entries, self.generation
             who.nodes, who.compared, who.intended = self.nodes, self.compared, self.view.intended
+            who.wished = self.view.wished
 
     # --- what the engine and the nodes call
 
@@ -280,7 +284,7 @@ class AnyRun(RuleBasedStateMachine):
         self.stage.goes_on(self.stage.at_work, moves)
 
     @precondition(works)
-    @rule(kind=st.sampled_from(KINDS), effects=st.integers(1, 4))
+    @rule(kind=st.sampled_from(OF_MANY), effects=st.integers(1, 4))
     def fails(self, kind: Kind, effects: int) -> None:
         """Any failure hits the next command."""
         self.stage.armed_for_next = Fault(kind, effects if kind.each else kind.effects)
