@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import inspect
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +31,16 @@ OF_OLD: Final = {
 """What old and naive tools got wrong; each lost data, or hid that it had."""
 
 
+@contextmanager
+def soon(name: str) -> Iterator[None]:
+    """What finds the bug takes no longer than ``WITHIN_S``."""
+    began = time.process_time()
+    yield
+    took = time.process_time() - began
+    print(f"{name}: {took:.1f} s")
+    assert took < WITHIN_S, f"{name} took too long"
+
+
 def nothing(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """No bug."""
     return plan
@@ -38,15 +50,15 @@ def nothing(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
 def test_the_exploration_finds_a_bug_that_was_put_in(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bug = BUGS[name]
     request, truth = WORLDS[bug.world], bug.truth or TRUTHS.get(bug.world)
-    began = time.process_time()
     beside = bug.beside or nothing
-    plan = bug.put_in(monkeypatch, beside(monkeypatch, make_plan(request)))
-    report = single_faults(request, plan, truth=truth, until=bug.noticed_by, after=bug.after)
-    took = time.process_time() - began
-    found = {violation.invariant: violation for violation in reversed(report.violations)}
-    print(f"{name}: {took:.1f} s, {report.schedules} schedules", *found.values(), sep="\n")
-    assert bug.noticed_by <= found.keys(), f"{name} was not noticed, or for another reason: {sorted(found)}"
-    assert took < WITHIN_S
+    with soon(name):
+        plan = bug.put_in(monkeypatch, beside(monkeypatch, make_plan(request)))
+        report = single_faults(request, plan, truth=truth, until=bug.noticed_by, after=bug.after)
+        found = {violation.invariant: violation for violation in reversed(report.violations)}
+        print(f"{name}: {report.schedules} schedules", *found.values(), sep="\n")
+        assert bug.noticed_by <= found.keys(), (
+            f"{name} was not noticed, or for another reason: {sorted(found)}"
+        )
     for invariant in bug.noticed_by:
         # The schedule that it names leads there again, by itself.
         again = run_schedule(request, found[invariant].schedule, plan, truth=truth)
@@ -75,10 +87,11 @@ def test_a_verb_that_returns_before_what_it_did_would_last_is_noticed(
         left = durable.watch(patch)
         run_schedule(WORLDS[world], line)
         assert left[verb] == set()
-    bug = bugs.unsynced(verb)
-    left = durable.watch(monkeypatch)
-    run_schedule(WORLDS[world], line, bug(monkeypatch, make_plan(WORLDS[world])))
-    assert left[verb]
+    with soon(verb):
+        bug = bugs.unsynced(verb)
+        left = durable.watch(monkeypatch)
+        run_schedule(WORLDS[world], line, bug(monkeypatch, make_plan(WORLDS[world])))
+        assert left[verb], f"a {verb} that does not sync was not noticed"
 
 
 def lost_with_the_power(folder: Path, patch: pytest.MonkeyPatch) -> bytes:
@@ -104,8 +117,67 @@ def test_a_journal_that_is_not_on_the_disk_when_the_pivot_goes_out_is_noticed(
     # In simulation nothing is lost of a journal: what is written there is on the disk.
     with monkeypatch.context() as patch:
         assert lost_with_the_power(tmp_path / "as it is", patch) == b""
-    DIRECT[name](monkeypatch)
-    assert lost_with_the_power(tmp_path / "with the bug", monkeypatch) != b""
+    with soon(name):
+        DIRECT[name](monkeypatch)
+        assert lost_with_the_power(tmp_path / "with the bug", monkeypatch) != b"", f"{name} was not noticed"
+
+
+Find = Callable[[str, pytest.MonkeyPatch, Path], None]
+
+FINDS: Final[dict[str, tuple[Find, str]]] = {
+    "simulated": (
+        lambda name, patch, _: test_the_exploration_finds_a_bug_that_was_put_in(name, patch),
+        "no-sync-disown",
+    ),
+    "unsynced": (
+        lambda name, patch, _: test_a_verb_that_returns_before_what_it_did_would_last_is_noticed(name, patch),
+        "own",
+    ),
+    "direct": (
+        lambda name, patch, folder: test_a_journal_that_is_not_on_the_disk_when_the_pivot_goes_out_is_noticed(
+            name, folder, patch
+        ),
+        "fsync-too-soon",
+    ),
+}
+"""What looks for each kind of bug, and one of its bugs."""
+
+
+def put_in_none(kind: str, patch: pytest.MonkeyPatch) -> None:
+    """What looks for a bug of this kind has none to find, or one that shows by something else."""
+    # Little comes after the last step; all that can come before it takes a minute.
+    last = BUGS["no-sync-disown"]._replace(after="disown-hn2:lost-before")
+    match kind:
+        case "simulated":
+            patch.setitem(BUGS, "no-sync-disown", last._replace(put_in=nothing))
+        case "by-another-reason":
+            patch.setitem(BUGS, "no-sync-disown", last._replace(noticed_by=frozenset({"I1"})))
+        case "unsynced":
+            patch.setattr(bugs, "unsynced", lambda _verb: nothing)
+        case _:
+            patch.setitem(DIRECT, "fsync-too-soon", lambda _patch: None)
+
+
+@pytest.mark.parametrize("kind", [*FINDS, "by-another-reason"])
+def test_a_bug_that_is_not_noticed_fails_the_run(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, name = FINDS.get(kind, FINDS["simulated"])
+    with monkeypatch.context() as patch:
+        put_in_none(kind, patch)
+        with pytest.raises(AssertionError, match=r"was not noticed"):
+            find(name, monkeypatch, tmp_path)
+
+
+@pytest.mark.parametrize("kind", FINDS)
+def test_a_bug_that_is_noticed_too_late_fails_the_run(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, name = FINDS[kind]
+    with monkeypatch.context() as patch:
+        patch.setitem(globals(), "WITHIN_S", 0)
+        with pytest.raises(AssertionError, match=r"took too long"):
+            find(name, monkeypatch, tmp_path)
 
 
 def test_the_registry_has_every_bug_that_it_must_have() -> None:
