@@ -32,6 +32,7 @@ FAMILIES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     },
     "sandbox/test_conformance.py": {
         "test_the_same_failure_takes_the_same_moves": ("d2--start-bring-up", "c-online-restore-bring-up"),
+        "test_the_same_schedule_of_failures_takes_the_same_moves": ("d2",),
     },
     "sandbox/test_crash.py": {
         "test_killed_at_each_write_of_the_journal_and_again_in_recover": (
@@ -83,6 +84,7 @@ FAMILIES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "a-running-too-early",
             "d2-running-too-early",
         ),
+        "test_a_verb_in_trouble_does_what_its_twin_does": (),
         "test_a_verb_that_was_killed_at_a_sync_has_done_what_its_twin_has": ("b-stopped",),
     },
 }

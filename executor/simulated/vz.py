@@ -206,12 +206,8 @@ def start(world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bo
         return FAILED
     if where.disabled and not force:
         return DISABLED
-    if ctid in node.roots:  # [seen] a mounted container is unmounted first, hooks and all, and mounted again
-        yield from unmount_root(world, node, ctid)
-    if (yield from hooks(world, node, ctid, "premount", "mount")):
+    if (yield from _mounted_anew(world, node, ctid, where)):
         return FAILED
-    put_root(node, ctid, where)
-    yield
     place = Standing(where.private, node.lun_at(where.private))
     if "start" in node.stubborn or world.content_of(node, place) is None:  # nothing there that could be run
         yield from unmount_root(world, node, ctid)
@@ -230,6 +226,19 @@ def start(world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bo
         gap = "" if text.endswith("\n") or not text else "\n"
         node.put(config_path(ctid), File(f'{text}{gap}VE_LAYOUT="simfs"\n', 0o644))
         yield
+    return 0
+
+
+def _mounted_anew(world: World, node: NodeState, ctid: int, where: Areas) -> Effects:
+    """[seen] A mounted container is unmounted first, hooks and all; one that something keeps so is started as it is."""
+    if ctid in node.roots:
+        yield from unmount_root(world, node, ctid)
+    if ctid in node.roots:
+        return 0
+    if (yield from hooks(world, node, ctid, "premount", "mount")):
+        return FAILED
+    put_root(node, ctid, where)
+    yield
     return 0
 
 

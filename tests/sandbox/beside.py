@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from msgspec import structs
 
 from executor import control
 from executor.facts_files import write_facts
-from executor.journal import MemoryJournal
+from executor.journal import Journal, new_run_id
+from executor.node import Node, NodeOutcome
 from executor.signals import Signals
+from executor.simulated.faults import Fault, Scene
+from executor.simulated.node import SimulatedNode
+from executor.simulated.schedules import Armed, schedule
+from executor.simulated.trial import OPEN_ENDS
 from executor.site import SimulatedSite
 from planner.make import make_plan
-from planner.model import NodeFacts, Options, Request
-from planner.plan import Opened, Stop
-from tests.sandbox.driving import Driver, Hooks, Telling, changes, lasting
+from planner.model import NodeFacts, Options, Owner, Request
+from planner.plan import Opened, Run, Stop, What
+from tests.sandbox.driving import CTID, PRIVATE, ROOT, Driver, Hooks, Telling, changes, lasting
 from tests.sandbox.supervisor import NAMES
 
 
@@ -27,11 +33,68 @@ def comparable(facts: Mapping[str, NodeFacts]) -> dict[str, NodeFacts]:
     }
 
 
-def simulated(request: Request, folder: Path) -> SimulatedSite:
+class StruckSite(SimulatedSite):
+    """Simulated nodes; ``acting``: what befalls the next command."""
+
+    acting: Fault | None = None
+
+    def befalls(self, fault: Fault | None = None) -> None:
+        """The next command; None: nothing does."""
+        self.acting = fault
+
+    def nodes(self, opened: Opened, control: str, generation: int) -> Mapping[str, Node]:
+        """See ``executor.site.Site``."""
+        del control
+
+        def node(name: str) -> Node:
+            return SimulatedNode(
+                self.world,
+                name,
+                run=opened.run,
+                generation=generation,
+                armed=lambda: self.acting,
+                scene=self._scene,
+            )
+
+        return {name: node(name) for name in opened.plan.nodes}
+
+    def _scene(self, name: str) -> Scene:
+        here, (source, destination) = self.world.nodes[name], (self.world.nodes[each] for each in NAMES)
+        peer = source if here is destination else destination
+        return Scene(self.world, here, peer, source, destination, CTID, points=frozenset({PRIVATE, ROOT}))
+
+
+@dataclass
+class Schedule(Telling):
+    """A watch at whose moves, in order, the faults of a schedule's line are put in, and taken out once they ended."""
+
+    armed: tuple[Armed, ...] = ()
+    put_in: Callable[[Fault, Run], None] = lambda _fault, _move: None
+    take_out: Callable[[], None] = lambda: None
+    times: dict[str, int] = field(default_factory=dict)
+
+    def began(self, move: Run) -> None:
+        """See ``executor.engine.Watch``."""
+        super().began(move)
+        name = move.at if move.what is What.DO else f"{move.what}/{move.at}"
+        self.times[name] = times = self.times.get(name, 0) + 1
+        if self.armed and self.armed[0].place == (name if times == 1 else f"{name}#{times}"):
+            (now, *rest), fault = self.armed, self.armed[0].fault
+            self.armed = tuple(rest)
+            assert fault is not None, now
+            self.put_in(fault, move)
+
+    def ended(self, move: Run, outcome: NodeOutcome) -> None:
+        """See ``executor.engine.Watch``."""
+        super().ended(move, outcome)
+        self.take_out()
+
+
+def simulated(request: Request, folder: Path) -> StruckSite:
     """A world made of what the real nodes say now."""
     for found in (request.source, request.destination):
         write_facts(folder, found)
-    return SimulatedSite(folder)
+    return StruckSite(folder)
 
 
 def same_move(
@@ -40,20 +103,52 @@ def same_move(
     hooks: Hooks | None = None,
     *,
     stubborn: tuple[str, ...] = (),
+    line: str = "",
     watch: Telling | None = None,
+    mend: Callable[[], None] | None = None,
 ) -> tuple[Stop, Telling, str, dict[str, NodeFacts]]:
     """Move 123 here and there, from hn1 to hn2; ``stubborn``: what fails on simulated hn2 (``executor.simulated``).
 
-    And the name of the run here, and the facts afterwards; ``watch`` instead of one with these ``hooks``.
+    And the name of the run here, and the facts afterwards; ``watch`` instead of one with these ``hooks``. ``line``: the
+    schedule that the simulated nodes meet; the real ones must be struck by ``watch``. ``mend`` what keeps the run open
+    there, and both are recovered, to the same end.
     """
     request = driver.look(options=options)
     site = simulated(request, driver.state / "nodes")
     site.world.nodes["hn2"].stubborn = frozenset(stubborn)
-    told, journal = Telling(), MemoryJournal(Opened("run", make_plan(request)))
-    expected = control.apply(request, site, journal, control="x", signals=Signals(), watch=told)
-    stop, seen, run = driver.apply(hooks, looked=request, watch=watch)
-    assert (stop.outcome, seen.moves) == (expected.outcome, told.moves), (stop, expected)
-    after = driver.facts()
-    left = changes(comparable(site.facts(*NAMES)), comparable(after))
-    assert "\n".join(left) == ""
+    told = Schedule(armed=schedule(line), put_in=lambda fault, _: site.befalls(fault), take_out=site.befalls)
+    name = new_run_id()
+    with Journal.create(driver.state / "beside" / name, Opened(name, make_plan(request))) as journal:
+        expected = control.apply(request, site, journal, control="x", signals=Signals(), watch=told)
+        assert told.armed == (), told.moves
+        stop, seen, run = driver.apply(hooks, looked=request, watch=watch)
+        after = assert_the_same(driver, site, (expected, told), (stop, seen))
+        if mend is not None:
+            mend()
+            site.world.heal()
+            again, told_again = Telling(), Telling()
+            expected = control.recover(site, journal, control="x", signals=Signals(), watch=told_again)
+            last = driver.recover(run, watch=again)
+            assert last.outcome not in OPEN_ENDS
+            after = assert_the_same(driver, site, (expected, told_again), (last, again))
     return stop, seen, run, after
+
+
+def assert_the_same(
+    driver: Driver, site: SimulatedSite, expected: tuple[Stop, Telling], seen: tuple[Stop, Telling]
+) -> dict[str, NodeFacts]:
+    """How it ended, the moves that it took, and all facts, which are given."""
+    (there, told), (stop, watch) = expected, seen
+    assert (stop.outcome, watch.moves) == (there.outcome, told.moves), (stop, there)
+    after = driver.facts()
+    told_facts, seen_facts = (_of_any_run(comparable(facts)) for facts in (site.facts(*NAMES), after))
+    assert "\n".join(changes(told_facts, seen_facts)) == ""
+    return after
+
+
+def _of_any_run(facts: Mapping[str, NodeFacts]) -> dict[str, NodeFacts]:
+    """Exempt: what the run here and the run there are called in owner records."""
+    return {
+        name: structs.replace(found, owners=tuple(Owner(owner.ctid, "", "") for owner in found.owners))
+        for name, found in facts.items()
+    }

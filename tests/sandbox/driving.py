@@ -27,6 +27,7 @@ from tests.sandbox.supervisor import NAMES
 
 CTID: Final = 123
 PRIVATE: Final = f"/vz/private/{CTID}"
+ROOT: Final = f"/vz/root/{CTID}"
 
 ASKS: Final = {"hn2": Ask(expected=CTID)}
 """As ``control.look`` asks: the container's areas at the destination, also where it is not yet."""

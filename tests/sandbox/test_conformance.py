@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from executor.simulated.trial import OPEN_ENDS
+from planner import saga
 from planner.model import State
 from planner.plan import Outcome, What
+from tests.sandbox import leftovers
 from tests.sandbox.beside import same_move
 from tests.sandbox.driving import Driver
+from tests.sandbox.struck import Troubled
+from tests.sandbox.test_every_step import SOAK
 from tests.sandbox.test_moves import WAYS, in_state, kept
 
 FAILS: Final = [
@@ -38,3 +44,103 @@ def test_the_same_failure_takes_the_same_moves(
         assert failed == [step], watch.moves
         if step == "bring-up":
             assert (What.PROBE, step, 11) in watch.moves
+
+
+SCHEDULES: Final[Mapping[str, tuple[str, str, Mapping[str, Outcome]]]] = {
+    "d2": (
+        "d2",
+        "",
+        {
+            "stop:busy": Outcome.UNWOUND,
+            "mount-destination:will-not-mount": Outcome.UNWOUND,
+            "bring-up:lost-before": Outcome.UNWOUND,
+            "stop:hooks-hide-every-failure": Outcome.MIGRATED,
+        },
+    ),
+    "d2-twice": (
+        "d2",
+        "",
+        {
+            "stop:hooks-hide-failure + release-source:busy": Outcome.UNWOUND,
+            "bring-up:will-not-start + undo/release-source:will-not-mount": Outcome.DOWN,
+            "activate-config:fails-after + undo/mount-destination:busy": Outcome.IN_DOUBT,
+        },
+    ),
+    "a": (
+        "a",
+        "",
+        {
+            "copy-1:half-1": Outcome.UNWOUND,
+            "copy-last:lost-after": Outcome.UNWOUND,
+            "bring-up:lost-after": Outcome.MIGRATED,
+        },
+    ),
+    "b": (
+        "b",
+        "",
+        {
+            "mount-destination:will-not-mount-once": Outcome.UNWOUND,
+            "copy-last:half-1": Outcome.UNWOUND,
+            "bring-up:hooks-hide-every-failure": Outcome.MIGRATED,
+        },
+    ),
+    "d1-staged": (
+        "d1",
+        "staged",
+        {"undump:lost-after": Outcome.UNWOUND, "bring-up:lost-after": Outcome.MIGRATED},
+    ),
+}
+"""By a way and how memory is kept: failures and what becomes of them, one after the other on the same nodes."""
+
+MORE: Final[Mapping[str, tuple[str, str, Mapping[str, Outcome]]]] = {
+    "d2-more": (
+        "d2",
+        "",
+        {
+            "see-mounted:lost-before": Outcome.UNWOUND,
+            "stop:lost-after": Outcome.UNWOUND,
+            "mount-destination:lost-after": Outcome.UNWOUND,
+            "release-source:fails-after": Outcome.UNWOUND,
+            "bring-up:will-not-start-once": Outcome.UNWOUND,
+            "bring-up:fails-after": Outcome.MIGRATED,
+        },
+    ),
+    "a-more": (
+        "a",
+        "",
+        {
+            "make-private:fails-after": Outcome.UNWOUND,
+            "copy-1:lost-after": Outcome.UNWOUND,
+            "stop:busy-once": Outcome.UNWOUND,
+            "hide-config:lost-after": Outcome.UNWOUND,
+        },
+    ),
+    "d1-staged-more": (
+        "d1",
+        "staged",
+        {
+            "mount-destination:will-not-mount-once": Outcome.UNWOUND,
+            "copy-dump:lost-after": Outcome.UNWOUND,
+        },
+    ),
+}
+"""With ``VZPLAN_SOAK=1``."""
+
+PLAYED: Final = {**SCHEDULES, **(MORE if SOAK else {})}
+
+
+@pytest.mark.parametrize("name", PLAYED)
+def test_the_same_schedule_of_failures_takes_the_same_moves(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saga, "PATIENCE_S", (0, 0))
+    way, how, lines = PLAYED[name]
+    with in_state(way, State.RUNNING) as box:
+        driver, options = Troubled(box, tmp_path), kept(box, how, WAYS[way].there)
+        for line, ends in lines.items():
+            mend = driver.mend if ends in OPEN_ENDS else None
+            stop, watch, *_ = same_move(driver, options, line=line, watch=driver.watch(line), mend=mend)
+            driver.mend()
+            print(line, stop, *watch.moves, sep="\n")
+            assert stop.outcome is ends, line
+            assert leftovers(box) == [], line

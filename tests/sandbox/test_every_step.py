@@ -38,6 +38,17 @@ class Kind(StrEnum):
     BEFORE = "before"  # it never reaches the node, and counts as failed
     AFTER = "after"  # it does all that it is there for, and counts as failed
     LOST = "lost"  # it does all that it is there for, and the connection ends before the answer
+    CUT = "cut"  # the connection ends before it goes out
+
+    @property
+    def reaches(self) -> bool:
+        """Whether the node gets it."""
+        return self in (Kind.AFTER, Kind.LOST)
+
+    @property
+    def answers(self) -> bool:
+        """Whether anything is heard of it."""
+        return self in (Kind.BEFORE, Kind.AFTER)
 
 
 SOAK: Final = os.environ.get("VZPLAN_SOAK") == "1"
@@ -84,7 +95,8 @@ class TroubledNode:
         trouble.met = True
         if trouble.kind is Kind.BEFORE:
             return Exited(1, "", "made to fail before")
-        trouble.said = self.shell.run(command)
+        if trouble.kind.reaches:
+            trouble.said = self.shell.run(command)
         if trouble.kind is Kind.AFTER:
             return Exited(1, "", "made to fail after")
         self.shell.close()
@@ -162,13 +174,13 @@ def assert_moved(box: Sandbox, driver: Driver, hash_before: str) -> None:
 
 def assert_failed_once(step: Step, trouble: Trouble, watch: Telling) -> None:
     """That step failed as it was to, and nothing else did: neither another step nor a compensation."""
-    took_effect = None if trouble.kind is Kind.BEFORE else 0
+    took_effect = 0 if trouble.kind.reaches else None
     assert trouble.met
     assert (trouble.said.status if isinstance(trouble.said, Exited) else None) == took_effect, trouble.said
     failed = [(what, at) for what, at, status in watch.moves if status != 0 and what is not What.PROBE]
     assert failed == [(What.DO, step.id)], watch.moves
     settled = {at for what, at, _ in watch.moves if what is What.SETTLE}
-    expected = {step.do.node} if trouble.kind is Kind.LOST else set[str]()
+    expected = set[str]() if trouble.kind.answers else {step.do.node}
     assert settled == expected | receivers(step.do), watch.moves  # rsync's other end may go on
 
 
@@ -188,13 +200,13 @@ def test_a_step_that_fails_once_is_unwound(way: str, kind: Kind, how: str, tmp_p
             stop, watch = apply(driver, request, trouble)
             print(step.id, stop, watch.moves)
             assert_failed_once(step, trouble, watch)
-            if step.zone is Zone.PIVOT and kind is not Kind.BEFORE:
+            if step.zone is Zone.PIVOT and kind.reaches:
                 assert stop.outcome is Outcome.MIGRATED  # the probe said that it had taken effect
                 assert_moved(box, driver, hash_before)
             else:
                 refused = step.do.argv[0] == "own"  # the container was never this run's
                 assert stop.outcome is (Outcome.REFUSED if refused else Outcome.UNWOUND)
-                assert ("cut" if kind is Kind.LOST else f"made to fail {kind}") in stop.because
+                assert (f"made to fail {kind}" if kind.answers else "cut") in stop.because
                 assert_as_before(box, driver, before, hash_before)
             if how:  # wherever it is now, it was never started anew
                 here = box.hn2 if stop.outcome is Outcome.MIGRATED else box.hn1

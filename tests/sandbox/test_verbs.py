@@ -18,16 +18,18 @@ import pytest
 
 from executor import control
 from executor.node import Node, NodeOutcome
+from executor.simulated.cells import PASSING
+from executor.simulated.faults import fault
 from executor.simulated.node import SimulatedNode
 from executor.simulated.vz import mount_root, state_of
 from executor.simulated.world import NodeState, World
-from executor.site import SimulatedSite
 from planner.make import make_plan
 from planner.model import State
 from planner.plan import Command, Compensation, Exited, Lost, Plan, Step, Zone
 from tests.sandbox import Sandbox
-from tests.sandbox.beside import comparable, simulated
+from tests.sandbox.beside import StruckSite, comparable, simulated
 from tests.sandbox.driving import CTID, PRIVATE, changes
+from tests.sandbox.struck import REAL, mend_node
 from tests.sandbox.supervisor import NAMES
 from tests.sandbox.test_every_step import Watcher, watching
 from tests.sandbox.test_moves import HOWS, KEPT, WAYS, in_state, kept
@@ -159,7 +161,7 @@ class Both:
     plan: Plan
     real: Mapping[str, Node]
     simulation: Mapping[str, Node]
-    twins: SimulatedSite
+    twins: StruckSite
     number: int = 0
 
     def run(self, command: Command) -> None:
@@ -206,6 +208,18 @@ class Both:
         self.run(self.plan.settle_on(command.node))
         return True
 
+    def run_in_trouble(self, kind: str, command: Command) -> None:
+        """On both; if it can meet that kind of failure first while it is there."""
+        if command.argv[0] in PASSING[kind][0]:
+            node, puts_in = self.box.nodes[NAMES.index(command.node)], REAL[kind].puts_in
+            assert puts_in is not None
+            pids = puts_in(node)
+            self.twins.befalls(fault(kind))
+            self.run(command)
+            mend_node(node, pids)
+            self.twins.befalls()
+        self.run(command)
+
 
 @contextmanager
 def both(way: str, state: str, folder: Path) -> Iterator[Both]:
@@ -238,6 +252,27 @@ def test_a_verb_does_to_real_nodes_what_its_twin_does_to_simulated_ones(
     with both(way, state, tmp_path) as nodes:
         for command in ORDERS[order](nodes.plan):
             nodes.run(command)
+
+
+TROUBLES: Final = ("busy-once", "hooks-hide-failure", "will-not-mount-once", "will-not-start-once")
+"""Kinds of failure that are over once the command has ended."""
+TROUBLED: Final = (
+    [(way, kind, kind) for way in WAYS for kind in TROUBLES]
+    if SOAK
+    else [("d2", "busy-once", "will-not-mount-once"), ("d2", "hooks-hide-failure", "will-not-start-once")]
+)
+"""A way; what its commands meet, and what the undos do."""
+
+
+@pytest.mark.parametrize(("way", "there", "back"), TROUBLED, ids=["-".join(case) for case in TROUBLED])
+def test_a_verb_in_trouble_does_what_its_twin_does(way: str, there: str, back: str, tmp_path: Path) -> None:
+    with both(way, State.RUNNING, tmp_path) as nodes:
+        steps = up_to_the_pivot(nodes.plan)[:-1]
+        for step in steps:
+            nodes.run_in_trouble(there, step.do)
+        for step in reversed(steps):
+            for command in undo(step):
+                nodes.run_in_trouble(back, command)
 
 
 def killed_at_each_sync(nodes: Both, commands: Iterable[Command], patch: pytest.MonkeyPatch) -> int:

@@ -161,7 +161,7 @@ save_by_criu() { # and end it; what fails leaves it as it was
 hooks() { # NAME: of all containers, then of this one
     for script in "$conf/vps.$1" "$conf/$VEID.$1"; do
         [ -x "$script" ] || continue
-        "$script" || fail 1 "Error executing $script: exit status $?"
+        of_hook=$1 "$script" || fail 1 "Error executing $script: exit status $?" # for the shim
     done
 }
 
@@ -213,6 +213,10 @@ launch() { # [COUNT TOKEN]: its init, which goes on from there, and which puts i
     # shellcheck disable=SC2016 # expanded in there
     [ -z "$still" ] || set -- -c 'kill -s STOP $$; exec /bin/busybox sh /init "$@"' sh "$@"
     [ -n "$still" ] || set -- /init "$@"
+    if [ -e /run/faults/init-fails ]; then
+        umount_root
+        fail 1 "Container start failed: made to fail"
+    fi
     place=/run/memory.$VEID.$$
     {
         # Nothing of whoever starts it stays with the container: not its streams, not its locks.
@@ -277,12 +281,12 @@ do_start() {
     need_private
     ! running || fail 32 "Container is already running"
     say "Starting container ..."
-    ! mounted || umount_root
+    ! mounted || (umount_root) # what something keeps mounted is started as it is
     if [ -e "$dump" ]; then
         undump
         return
     fi
-    mount_root
+    mounted || mount_root
     grep -q '^[[:space:]]*VE_LAYOUT=' "$VE_CONFFILE" || echo 'VE_LAYOUT="simfs"' >>"$VE_CONFFILE"
     launch
     hooks_within start
