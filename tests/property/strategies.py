@@ -21,6 +21,7 @@ from planner.hooks import OURS
 from planner.identity import same_disk, short_name
 from planner.model import (
     Activation,
+    Check,
     Container,
     Device,
     Filesystem,
@@ -997,6 +998,8 @@ def options(draw: st.DrawFn, world: World) -> World:
         )
     if own is None and target is None:
         world = world.asking(remove_area=draw(st.booleans()))
+    if world.options.online or world.container.state is State.SUSPENDED:
+        world = world.asking(nodeps=draw(st.sampled_from(((), (Check.CPU,)))))
     return world
 
 
@@ -1011,6 +1014,9 @@ CONTRADICTIONS: Final[tuple[dict[str, object], ...]] = (
     {"rsync": ("--bwlimit=1\n",)},
     {"precopy": -1},
     {"precopy": 2},
+    {"nodeps": (Check.CPU,)},
+    {"online": True},
+    {"dump_device": "/dev/sdd1"},
 )
 
 

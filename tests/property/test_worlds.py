@@ -23,7 +23,7 @@ from executor.simulated.verify import NotSimulatedError, _succeeds
 from planner.codec import decode_entry, decode_facts, decode_plan, encode, pretty
 from planner.findings import Finding, Severity
 from planner.make import make_plan
-from planner.model import Asked, NodeFacts, Request, State
+from planner.model import Asked, NodeFacts, Options, Request, State
 from planner.parse.config import settings
 from planner.plan import Opened, Outcome, Plan
 from planner.saga import Past, next_move
@@ -77,11 +77,13 @@ def request_again(request: Request) -> Request:
 # --- reached
 
 
-def test_every_way_and_every_dimension_is_drawn_and_most_worlds_can_be_moved() -> None:
+def test_every_way_every_option_and_every_dimension_is_drawn_and_most_worlds_can_be_moved() -> None:
     """The other tests say something of all of these: within a fixed number of examples each is met, and planned."""
     ways: Counter[str | None] = Counter()
     met: Counter[str] = Counter()
     bases: Counter[str] = Counter()
+    asked: Counter[str] = Counter()
+    unasked = Options()
 
     @given(world=worlds())
     @chosen("core", 900, 0)
@@ -92,16 +94,22 @@ def test_every_way_and_every_dimension_is_drawn_and_most_worlds_can_be_moved() -
         met.update(world.kinds)
         if plan.way is not None:
             met.update({f"{name.partition(':')[0]} planned" for name in world.kinds})
+            options = world.options
+            asked.update(name for name in FLAGS if getattr(options, name) != getattr(unasked, name))
 
     draw()
-    print(ways, met)
+    print(ways, met, asked)
     assert ways.keys() == {"a", "b", "c", "d1", "d2", None}
     assert min(ways.values()) > 20
     assert ways[None] < sum(ways.values()) / 3
     assert met.keys() >= {k.name for k in HARMLESS}
     assert met.keys() >= {f"{name} planned" for name in DIMENSIONS} - REFUSED_ALWAYS
     assert bases.keys() >= WORLDS.keys()
+    assert asked.keys() == FLAGS
 
+
+FLAGS: Final = frozenset(field.name for field in structs.fields(Options))
+"""All that can be asked for; each is, in a world that is planned."""
 
 REFUSED_ALWAYS: Final = {"state planned", "mounts planned"}
 """Dimensions that are only there to be refused."""

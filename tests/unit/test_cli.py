@@ -20,6 +20,7 @@ from msgspec import structs
 from cli import looking, output, walking
 from cli.errors import UserError
 from cli.exit_codes import OF_OUTCOME, ExitCode
+from cli.flags import words_read
 from executor import control
 from executor.facts_files import read_world, write_facts
 from executor.gather import GatherError
@@ -27,6 +28,7 @@ from executor.journal import Journal, JournalError, read_journal
 from executor.site import SimulatedSite, this_machine
 from planner.codec import decode_plan
 from planner.make import make_plan
+from planner.model import Check, Options
 from planner.plan import Adopted, Began, Ended, Exited, Opened, Outcome, Run, Stop, What
 from tests.unit.conftest import Vzplan
 from tests.worlds import NODES, WORLDS, bundled, online
@@ -35,6 +37,39 @@ from tests.worlds import NODES, WORLDS, bundled, online
 def test_every_outcome_has_an_exit_code_of_its_own() -> None:
     assert set(OF_OUTCOME) == set(Outcome)
     assert len(set(OF_OUTCOME.values())) == len(Outcome)
+
+
+SAID: Final = {
+    "peer_ssh": ("--peer-ssh=-p 2222", "-p 2222"),
+    "dst_device": ("--dst-device=/dev/sdg1", "/dev/sdg1"),
+    "dst_shared": ("--dst-shared", True),
+    "same_device": ("--same-device", True),
+    "also_seen_by": ("--also-seen-by=hn3", ("hn3",)),
+    "install_hooks": ("--install-hooks", True),
+    "remove_area": ("--remove-area=no", False),
+    "rsync": ("--rsync=--bwlimit=5000", "--bwlimit=5000"),
+    "precopy": ("--precopy=auto", "auto"),
+    "dump_device": ("--dump-device=/dev/sdd1", "/dev/sdd1"),
+    "online": ("--online", True),
+    "nodeps": ("--nodeps=cpu", (Check.CPU,)),
+    "max_frozen_s": ("--max-frozen=60", 60),
+}
+"""What may be asked for: a flag, and what it says."""
+
+
+def test_everything_that_can_be_asked_for_has_a_flag() -> None:
+    assert SAID.keys() == {field.name for field in structs.fields(Options)}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_flag_asks_for_one_thing(name: str) -> None:
+    word, means = SAID[name]
+    at, unsaid = words_read(["123", "hn2", word]), words_read(["123", "hn2"])
+    # These two are words for a shell; they are split where their errors can be told.
+    if name in ("peer_ssh", "rsync"):
+        assert (getattr(at, name), at.options) == (means, unsaid.options)
+    else:
+        assert at.options == structs.replace(Options(), **{name: means})
 
 
 def test_show_prints_the_plan_with_the_pivot_as_a_line(vzplan: Vzplan) -> None:
