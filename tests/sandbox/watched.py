@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import Final
 
 from msgspec import structs
 
@@ -160,8 +161,17 @@ def assert_it_alone_moved(
         assert after[name].container(ctid) == before[name].container(ctid)
 
 
+NOT_COMPARED_OVER_BOOTS: Final = {
+    "boot_id": "another one at each boot",
+    "devices.number": "the kernel gives numbers as it finds them",
+    "devices.names": "but for those below /dev/block, which are such numbers, all are",
+    "mounts.device": "such a number",
+}
+"""What is not compared either, if a node has booted, and why (docs/verify.md)."""
+
+
 def over_boots(facts: dict[str, NodeFacts]) -> dict[str, NodeFacts]:
-    """Exempt: what is another at each boot, that is its id and the kernel's numbers of devices."""
+    """Without what ``NOT_COMPARED_OVER_BOOTS`` lists."""
     return {
         name: structs.replace(
             found,
