@@ -1,7 +1,7 @@
 """The tools of a node of RHEL 6 class: each is the real one, behind a script that refuses what the old one has not.
 
 What each of them takes is read off the manuals of that time: util-linux-ng 2.17, coreutils 8.4, findutils 4.4,
-grep 2.6, gawk 3.1, rsync 3.0.6, e2fsprogs 1.41, OpenSSH 5.3, device-mapper 1.02, udev 147.
+grep 2.6, gawk 3.1, rsync 3.0.6, e2fsprogs 1.41, OpenSSH 5.3, device-mapper 1.02, udev 147, vzctl 4.
 """
 
 from __future__ import annotations
@@ -131,14 +131,16 @@ TOOLS: Final[dict[str, Old]] = {
     "ssh": Old("1246AaCfgKkMNnqsTtVvXxYy", "bcDeFIiLlmOopRSWw", leads=True),
     # what finds out which node it is on
     "systemctl": Old("q", "", "--quiet"),
-    "vzctl": Old("", "", "--skiplock --quiet --fast --force"),
+    "vzctl": Old(
+        long="--skiplock --quiet --fast --force --suspend --dump --dumpfile --undump --resume --kill --skip_arpdetect"
+    ),
     "vzcptcheck": Old(),
     # where there is no staged checkpoint; no such node has it
     "criu": Old(),
 }
 """``systemctl`` is not there on such a node; where it is, it is asked for no more than this."""
 
-_SCRIPT: Final = r"""#!/bin/sh
+_SCRIPT: Final = r"""#!{sh}
 # {name} of a RHEL 6 class node: the real one, unless it is told what the old one does not know.
 refuse() {{
     echo "{name}: RHEL 6 has no $1" | tee -a {log} >&2
@@ -211,10 +213,11 @@ exec {real} "$@"
 """
 
 
-def script(name: str, real: str, log: str) -> str:
-    """The stand-in for a tool; ``real`` is what it becomes, ``log`` a file for what it refuses."""
+def script(name: str, real: str, log: str, sh: str = "/bin/sh") -> str:
+    """The stand-in for a tool; ``real`` is what it becomes, ``log`` a file for what it refuses, ``sh`` what runs it."""
     old = TOOLS[name]
     return _SCRIPT.format(
+        sh=sh,
         name=name,
         real=shlex.quote(real),
         log=shlex.quote(log),

@@ -43,6 +43,9 @@ FAMILIES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "d2-0",
         ),
     },
+    "sandbox/test_every_sh.py": {
+        "test_every_verb_of_every_plan_does_its_work_and_is_taken_back": ("busybox",),
+    },
     "sandbox/test_every_step.py": {
         "test_a_step_that_fails_once_is_unwound": ("d2-after-online",),
     },
@@ -69,7 +72,7 @@ FAMILIES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         ),
     },
     "sandbox/test_old_tools.py": {
-        "test_a_container_moves_between_nodes_with_old_tools": ("d2",),
+        "test_a_container_moves_between_nodes_with_old_tools": (),
     },
     "sandbox/test_power_and_network.py": {
         "test_a_controller_and_nodes_that_go_down_together_leave_the_rest_to_one_recover": ("a-hn1-hn2",),

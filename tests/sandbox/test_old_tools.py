@@ -21,17 +21,18 @@ LOG: Final = "/var/log/rhel6"
 SCSI_ID: Final = "/usr/lib/udev/scsi_id"
 
 
-def age(node: Node) -> None:
-    """From now on its tools are old ones."""
-    node.sh(f"mkdir -p {REAL}; cp -p {SCSI_ID} {REAL}")
-    for name in rhel6.TOOLS:
+def age(node: Node, *names: str) -> None:
+    """From now on its tools, or these of them, are old ones."""
+    node.sh(f"mkdir -p {REAL}")
+    for name in names or rhel6.TOOLS:
         place = SCSI_ID if name == "scsi_id" else f"/usr/sbin/{name}"
-        if name != "scsi_id" and node.path(place).exists():
+        if node.path(place).exists():
             node.sh(f"cp -p {place} {REAL}/{name}")
         real = f"{REAL}/{name}" if node.path(f"{REAL}/{name}").exists() else f"/usr/bin/{name}"
         if node.path(real).exists() or node.path(real).is_symlink():
             node.path(place).unlink(missing_ok=True)
-            node.path(place).write_text(rhel6.script(name, real, LOG))
+            # By dash, whatever the node's own sh is: the sh of the stand-ins is not what is tried, and dash is quick.
+            node.path(place).write_text(rhel6.script(name, real, LOG, sh="/bin/dash"))
             node.path(place).chmod(0o755)
 
 
