@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -22,7 +24,7 @@ from planner.model import Options, State
 from planner.plan import Began, Ended, Entry, Exited, Outcome, What
 from tests.sandbox import Sandbox, counter, leftovers, tree_hash
 from tests.sandbox.driving import CTID, PRIVATE, Driver
-from tests.sandbox.nodes import REPOSITORY, cut_network, restore_network
+from tests.sandbox.nodes import NEVER_S, REPOSITORY, cut_network, restore_network
 from tests.sandbox.test_failures import assert_as_before, much_to_copy, switch
 from tests.sandbox.test_moves import WAYS, in_state, kept, tokens
 
@@ -470,6 +472,15 @@ def test_a_second_signal_leaves_the_rest_to_recover(tmp_path: Path) -> None:
         assert_as_before(box, driver, before, hash_before)
 
 
+def said_on_errors(state: Path, run: str) -> dict[str, str]:
+    """What each command of the run has said there, as the journal has it."""
+    return {
+        entry.at: entry.outcome.err
+        for entry in read_journal(state, run).entries
+        if isinstance(entry, Ended) and isinstance(entry.outcome, Exited)
+    }
+
+
 def test_a_closed_terminal_does_not_stop_a_migration(tmp_path: Path) -> None:
     with Sandbox("san") as box:
         driver = Driver(box, tmp_path)
@@ -481,14 +492,66 @@ def test_a_closed_terminal_does_not_stop_a_migration(tmp_path: Path) -> None:
         assert process.returncode == ExitCode.OK, said
         # What commands say later on is written down as ever.
         (run,) = list_runs(driver.state)
-        heard = {
-            entry.at: entry.outcome.err
-            for entry in read_journal(driver.state, run).entries
-            if isinstance(entry, Ended) and isinstance(entry.outcome, Exited)
-        }
+        heard = said_on_errors(driver.state, run)
         assert "Container was stopped\n" in heard["stop"]
         assert "Container start in progress" in heard["bring-up"]
         assert_moved(box, driver, hash_before)
+
+
+@contextmanager
+def on_a_terminal(state: Path, *argv: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The command at work as the leader of its terminal's session, and the other end of that terminal, to be closed."""
+    here, there = pty.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", sys.executable, "-m", "cli.main", *argv],
+        cwd=REPOSITORY,
+        env={**os.environ, "VZPLAN_STATE": str(state), "TERM": "xterm"},
+        stdin=there,
+        stdout=there,
+        stderr=there,
+    )
+    os.close(there)
+    try:
+        yield process, here
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def until_shown(terminal: int, text: str) -> None:
+    """Read on until the terminal has shown ``text``."""
+    said = ""
+    while text not in said:
+        try:
+            said += os.read(terminal, 65536).decode(errors="replace")
+        except OSError:  # nobody has the other end any more
+            raise AssertionError(f"it never showed {text!r}:\n{said}") from None
+
+
+def test_a_terminal_that_is_gone_in_the_middle_of_a_run_does_not_stop_it(tmp_path: Path) -> None:
+    with Sandbox("san") as box:
+        driver, hash_before = Driver(box, tmp_path), tree_hash(box.hn1, PRIVATE)
+        number = next(n for n, step in enumerate(driver.plan().steps, 1) if step.id == "stop")
+        box.hn1.sh("mkfifo /run/faults/vzctl-stop-waits")
+        pipe = box.hn1.path("/run/faults/vzctl-stop-waits")
+        said = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        with on_a_terminal(driver.state, *words(box)) as (process, terminal):
+            until_shown(terminal, f" {number}/")
+            assert select.select([said], [], [], NEVER_S)[0], "it was never stopped"
+            assert os.read(said, 5) == b"here\n"
+            assert os.tcgetpgrp(terminal) == process.pid  # whom the kernel tells
+            os.close(terminal)
+            os.close(said)
+            pipe.write_text("go on\n")
+            process.wait()
+        assert process.returncode == ExitCode.OK
+        (run,) = list_runs(driver.state)
+        heard = said_on_errors(driver.state, run)
+        assert "Container was stopped\n" in heard["stop"]
+        assert "Container start in progress" in heard["bring-up"]
+        assert_moved(box, driver, hash_before)
+        assert driver.vzplan("status", run).returncode == ExitCode.OK
 
 
 # --- time
