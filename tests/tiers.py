@@ -76,7 +76,9 @@ FAMILIES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     },
     "sandbox/test_power_and_network.py": {
         "test_a_controller_and_nodes_that_go_down_together_leave_the_rest_to_one_recover": ("a-hn1-hn2",),
+        "test_a_node_that_cannot_be_reached_is_waited_for": ("d2-hn1-hide-config", "d2-hn2-bring-up"),
         "test_a_node_that_is_back_at_once_keeps_no_run_from_its_end": ("a-hn1-reboot-", "d2-hn2-blink-"),
+        "test_a_node_that_starts_it_because_of_a_list_and_is_back_at_once_keeps_no_run_from_its_end": (),
         "test_a_node_without_power_is_passed_by_the_operators_word_and_ended_with_once_it_is_back": (
             "a-hn2-copy-last",
             "d2-hn2-bring-up",

@@ -16,6 +16,7 @@ from msgspec import structs
 from executor.node import NodeOutcome
 from planner.model import Device, NodeFacts, State
 from planner.plan import Outcome, Run, Step, Stop
+from planner.situation import REBOOT_DIR
 from tests.sandbox import Node, Sandbox, kernel, leftovers, tree_hash
 from tests.sandbox.driving import CTID, PRIVATE, Driver, Telling, changes
 from tests.sandbox.nodes import assert_counts_on
@@ -97,14 +98,20 @@ class World:
     hash_before: str
 
     @classmethod
-    def new(cls, stack: ExitStack, way: str, folder: Path) -> World:
-        """Container 123 and the others run, and all of it is on disk."""
+    def new(cls, stack: ExitStack, way: str, folder: Path, *, is_listed: bool = False) -> World:
+        """Container 123 and the others run, and all of it is on disk; ``is_listed``: hn1 starts 123 by VZREBOOTDIR."""
         box = stack.enter_context(in_state(way, State.RUNNING))
+        if is_listed:
+            box.hn1.sh(
+                f"mkdir -p {REBOOT_DIR}; : >{REBOOT_DIR}/{CTID}; sed -i /^ONBOOT/d /etc/vz/conf/{CTID}.conf; sync"
+            )
         box.hn2.sh(f"vzctl start {BYSTANDERS['hn2']}; sync")
         assert runs_on(box.hn1)  # so that to see nothing means something
         assert mounted_on(box.hn1) == ({"lun"} if WAYS[way].world == "san" else set())
         driver = Driver(box, folder)
-        return cls(way, box, driver, over_boots(driver.facts()), tree_hash(box.hn1, PRIVATE))
+        before = driver.facts()
+        assert before["hn1"].reboots == ((CTID,) if is_listed else ())
+        return cls(way, box, driver, over_boots(before), tree_hash(box.hn1, PRIVATE))
 
     @property
     def steps(self) -> tuple[Step, ...]:
