@@ -42,6 +42,7 @@ FAMILIES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "d1-3",
             "d2-0",
         ),
+        "test_killed_at_each_write_of_the_journal_while_it_is_taken_back_and_again_in_recover": (),
     },
     "sandbox/test_every_sh.py": {
         "test_every_verb_of_every_plan_does_its_work_and_is_taken_back": ("busybox",),
