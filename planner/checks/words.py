@@ -53,8 +53,8 @@ RSYNC: Final = frozenset(
 def checks(asked: Asked) -> tuple[Finding, ...]:
     """Findings about the request as it was typed."""
     found = [
-        error("options-contradict", flags, why, "leave one of them out")
-        for holds, flags, why in _contradictions(asked)
+        error("options-contradict", flags, why, remedy)
+        for holds, flags, why, remedy in _contradictions(asked)
         if holds
     ]
     found += [
@@ -73,28 +73,47 @@ def checks(asked: Asked) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _contradictions(asked: Asked) -> tuple[tuple[object, str, str], ...]:
-    """Whether it is so, which words, and why that cannot be meant."""
+def _contradictions(asked: Asked) -> tuple[tuple[object, str, str, str], ...]:
+    """Whether it is so, which words, why that cannot be meant, and what to do."""
     options = asked.options
     shared = options.dst_shared
     asked_anyway = sorted({asked.source, asked.destination} & set(options.also_seen_by))
+    one_of_them = "leave one of them out"
     return (
         (
             shared and options.dst_device is not None,
             "--dst-shared --dst-device",
             "it can share a filesystem or own one, not both",
+            one_of_them,
         ),
-        (shared and options.same_device, "--dst-shared --same-device", "no device is handed over"),
-        (shared and options.also_seen_by, "--dst-shared --also-seen-by", "it owns no device there"),
-        (shared and options.install_hooks, "--dst-shared --install-hooks", "it owns no device there"),
+        (
+            shared and options.same_device,
+            "--dst-shared --same-device",
+            "no device is handed over",
+            one_of_them,
+        ),
+        (
+            shared and options.also_seen_by,
+            "--dst-shared --also-seen-by",
+            "it owns no device there",
+            one_of_them,
+        ),
+        (
+            shared and options.install_hooks,
+            "--dst-shared --install-hooks",
+            "it owns no device there",
+            one_of_them,
+        ),
         (
             asked_anyway,
             " ".join(("--also-seen-by", *asked_anyway)),
             "source and destination are asked anyway",
+            "leave it out" if len(asked_anyway) == 1 else "leave both out",
         ),
         (
             options.precopy != "auto" and options.precopy < 0,
             "--precopy",
             "there cannot be fewer passes than none",
+            "leave it out",
         ),
     )

@@ -34,7 +34,7 @@ AFTER: Final = (None,) if SOAK else ("", "copy-last:killed-after", "enable:lost-
 def test_every_run_ends_as_it_does_when_each_is_played_to_its_end(world: str, after: str | None) -> None:
     merged = single_faults(WORLDS[world], after=after)
     played = single_faults(WORLDS[world], after=after, merge=False)
-    assert merged.outcomes == played.outcomes
+    assert (merged.outcomes, merged.doubts) == (played.outcomes, played.doubts)
     assert found(merged) == found(played)
     # And it was worth it.
     assert merged.merged > merged.schedules / 2
@@ -73,7 +73,7 @@ class Doubting(Rests):
         assert now is not None
         if before is not None:
             type(self).met += 1
-            assert now.outcomes == before.outcomes, trial.line
+            assert (now.outcomes, now.doubts) == (before.outcomes, before.doubts), trial.line
             assert {v.invariant for v in now.violations} == {v.invariant for v in before.violations}, (
                 trial.line
             )

@@ -349,7 +349,11 @@ def test_a_device_that_is_not_there_is_a_finding(place: Place, device: str) -> N
         ),
         (
             ("--also-seen-by", "hn2", "--also-seen-by", "hn1"),
-            "--also-seen-by hn1 hn2: source and destination are asked anyway; leave one of them out",
+            "--also-seen-by hn1 hn2: source and destination are asked anyway; leave both out",
+        ),
+        (
+            ("--also-seen-by", "hn2"),
+            "--also-seen-by hn2: source and destination are asked anyway; leave it out",
         ),
         (("--from", "hn2"), "hn2: source and destination are one node; name another destination"),
         *(
