@@ -1,7 +1,8 @@
 """Journals that earlier versions of vzplan wrote: whoever upgrades in the middle of a run can still end it.
 
 ``fixtures/journals/VERSION/`` has whole journals, and what a journal of that version is made of. Those of the present
-version are written by ``VZPLAN_GOLDEN=write``; those of versions before stay as they are.
+version are written by ``VZPLAN_GOLDEN=write``; those of versions before stay as they are. What a version is made of is
+written once: else whoever writes the other golden files anew would change what a version means, and not notice.
 """
 
 from __future__ import annotations
@@ -66,9 +67,15 @@ def _write(name: str) -> None:
     (PRESENT / f"{name}.journal").write_bytes(lines)
 
 
+def _write_once(made_of: Path) -> None:
+    """Keep what journals of this version are made of."""
+    if not made_of.exists():
+        made_of.write_text(json.dumps(_made_of(), indent=1) + "\n")
+
+
 if WRITE:
     PRESENT.mkdir(parents=True, exist_ok=True)
-    (PRESENT / MADE_OF).write_text(json.dumps(_made_of(), indent=1) + "\n")
+    _write_once(PRESENT / MADE_OF)
     for each in SCHEDULES:
         _write(each)
 
@@ -84,6 +91,15 @@ def test_what_a_journal_is_made_of_changes_with_its_version_only() -> None:
     """Else an older vzplan calls what a newer one wrote damaged, and a verb is handed what it does not know."""
     stored = json.loads((PRESENT / MADE_OF).read_text())
     assert _made_of() == stored, "JOURNAL_VERSION goes one up, and VZPLAN_GOLDEN=write writes journals of it"
+
+
+def test_what_a_version_is_made_of_is_never_written_over(tmp_path: Path) -> None:
+    made_of = tmp_path / MADE_OF
+    _write_once(made_of)
+    assert json.loads(made_of.read_text()) == _made_of()
+    made_of.write_text("of another vzplan")
+    _write_once(made_of)
+    assert made_of.read_text() == "of another vzplan"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}-{file.stem}")
