@@ -12,6 +12,10 @@ if ! has_content "$config" "$3" && ! { [ -f "$run/frozen" ] && has_content "$con
         unfit "$config was changed since the plan was made; 'vzplan show' tells what it comes to now"
     fi
     changes=$(diff -U 0 "$run/config" "$config" | sed -e 1,2d -e '/^@@/d' -e '/^\\/d')
+    # What this run itself has put on top is not what was changed.
+    [ ! -f "$run/frozen" ] ||
+        changes=$(printf '%s\n' "$changes" |
+            sed -e '/^+# vzplan: fenced /d' -e '/^+DISABLED="yes"$/d' -e '/^+DUMPDIR=".*\/\.vzplan-dump-/d')
     more=$(printf '%s\n' "$changes" | sed 1,2d | wc -l)
     unfit "$config was changed since the plan was made
 $(printf '%s\n' "$changes" | head -n 2)
