@@ -86,7 +86,8 @@ vzplan_settle() {
     vzplan_started "$$"
     printf '%s %s %s\n' "$$" "$started" "$now" >"$run/pids/session-$VZPLAN_GENERATION"
     vzplan_log "settled $VZPLAN_GENERATION"
-    timeout -s KILL "$deadline" sync || {
+    # One that hangs in the kernel cannot be ended: it is not to keep the lock from the next try, which could not say why.
+    timeout -s KILL "$deadline" sync 9>&- || {
         echo "what was written here does not get to the disks: sync took longer than $deadline s, or failed" >&2
         exit 1
     }

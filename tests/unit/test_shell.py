@@ -793,11 +793,12 @@ def test_a_verb_past_its_deadline_is_lost_and_the_run_goes_on_only_after_settlin
 
 
 def test_settling_fails_while_the_disks_take_nothing(here: Here, owned: ShellNode) -> None:
-    sync = here._path / "sync"
+    sync, opened = here._path / "sync", here.tmp / "opened"
     sync.unlink()
-    sync.write_text("#!/bin/sh\nexec sleep 600\n")
+    sync.write_text(f"#!/bin/sh\nls -l /proc/$$/fd >'{opened}'\nexec sleep 600\n")
     sync.chmod(0o755)
     assert fails(run(owned, "settle", deadline_s=1), "sync took longer than 1 s")
+    assert str(here.folder / "lock") not in opened.read_text()  # one that cannot be killed keeps no later one waiting
     sync.write_text("#!/bin/sh\n")
     assert run(owned, "settle") == Exited(0)
     assert run(owned, "make-dir", here.tmp / "made", "700") == Exited(0)
