@@ -798,7 +798,8 @@ def test_settling_fails_while_the_disks_take_nothing(here: Here, owned: ShellNod
     sync.write_text(f"#!/bin/sh\nls -l /proc/$$/fd >'{opened}'\nexec sleep 600\n")
     sync.chmod(0o755)
     assert fails(run(owned, "settle", deadline_s=1), "sync took longer than 1 s")
-    assert str(here.folder / "lock") not in opened.read_text()  # one that cannot be killed keeps no later one waiting
+    # One that cannot be killed keeps no later one waiting.
+    assert str(here.folder / "lock") not in opened.read_text()
     sync.write_text("#!/bin/sh\n")
     assert run(owned, "settle") == Exited(0)
     assert run(owned, "make-dir", here.tmp / "made", "700") == Exited(0)
