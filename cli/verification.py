@@ -161,7 +161,7 @@ def report(verdict: Verdict, plan: Plan) -> str:
     lines += [f"{count:,} times IN_DOUBT: {why}" for why, count in verdict.doubts.items()]
     lines += ["", *(_invariant(name, verdict) for name in INVARIANTS), ""]
     cells = verdict.cells
-    changed = ", ".join(f"{what} {count:,}" for what, count in cells.changed.items())
+    changed = ", ".join(f"{count:,} {OF[what]}" for what, count in cells.changed.items())
     lines.append(
         f"cells (kind of failure at a verb): {cells.changes:,} changed the world or the way it went ({changed}), "
         f"{len(cells.without_effect):,} need not, {len(cells.not_met):,} are not met (--json says why)"
@@ -172,6 +172,15 @@ def report(verdict: Verdict, plan: Plan) -> str:
 
 
 NOBODY: Final = "nothing: no node knew of it, it had not begun or was over"
+
+
+OF: Final[dict[str, str]] = {
+    What.DO: "of steps",
+    What.UNDO: "of compensations",
+    What.PROBE: "of probes",
+    What.SETTLE: "of settling",
+}
+"""What a failure hit, in the words of a report."""
 
 
 def _ends(verdict: Verdict) -> list[str]:

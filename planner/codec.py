@@ -113,8 +113,8 @@ def decode_entry(text: bytes, where: str, remedy: str = DAMAGED) -> Entry:
             later = ", or a later one" if head.version > JOURNAL_VERSION else ""
             raise CodecError(
                 where,
-                f"written by vzplan {head.by}, as version {head.version} of the journal; this vzplan knows "
-                f"{JOURNAL_VERSION}",
+                f"written by vzplan {head.by}, as version {head.version} of the journal; this vzplan reads "
+                f"{' and '.join(map(str, JOURNALS_READ))}",
                 f"recover the run with that one{later}",
             )
         return _ENTRY.decode(text)

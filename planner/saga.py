@@ -245,7 +245,8 @@ class Past:
     def _look_again(self) -> None:
         """Whoever goes on later must know what the guards prove: the freeze begins anew, unless it froze something.
 
-        Then it must know that it still rules: a lock that was lost meanwhile let others start the container.
+        Then it must know that it still rules: a lock that was lost meanwhile let others start the container. What only
+        looks, or writes memory down, freezes nothing.
         """
         freeze = [step for step in self._plan.steps if step.zone is Zone.FREEZE]
         guards = (n for n, step in enumerate(freeze) if isinstance(step.undo, NothingToUndo))
