@@ -14,7 +14,7 @@ FAMILIES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     },
     "exhaustive/test_single_faults.py": {
         "test_no_failure_after_a_plain_trouble_breaks_an_invariant": (),
-        "test_no_single_failure_makes_a_clone_pass_the_challenge": ("d2-stopped",),
+        "test_no_single_failure_makes_a_clone_pass_the_challenge": (),
         "test_what_may_pass_by_a_verb_that_could_meet_it_is_met_by_it_somewhere": (),
     },
     "exhaustive/test_damaged_journal.py": {
@@ -45,7 +45,7 @@ FAMILIES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "test_killed_at_each_write_of_the_journal_while_it_is_taken_back_and_again_in_recover": (),
     },
     "sandbox/test_every_sh.py": {
-        "test_every_verb_of_every_plan_does_its_work_and_is_taken_back": ("busybox",),
+        "test_every_verb_of_every_plan_does_its_work_and_is_taken_back": (),
     },
     "sandbox/test_every_step.py": {
         "test_a_step_that_fails_once_is_unwound": ("d2-after-online",),
