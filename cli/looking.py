@@ -55,8 +55,9 @@ def site_of(aim: Aim, *, verbose: bool = False) -> Iterator[tuple[Site, Asked]]:
             node_name(node)
         options = structs.replace(aim.options, peer_ssh=peer_ssh, rsync=split_words("--rsync", aim.rsync))
         asked = Asked(aim.ctid, source, destination, options)
-        for wrong in word_findings(asked):
-            raise UserError(f"{wrong.subject}: {wrong.summary}; {wrong.remedy}")
+        wrong = [f"{found.subject}: {found.summary}; {found.remedy}" for found in word_findings(asked)]
+        if wrong:
+            raise UserError(wrong[0], also=tuple(wrong[1:]))
         yield site, asked
     except GatherError as problem:
         unsaid = aim.plan is not None and not aim.ssh

@@ -329,7 +329,11 @@ def _told(problem: Exception) -> ExitCode:
     known = UserError | OutputError | CodecError | FactsFileError | JournalError | PlanFileError
     if isinstance(problem, known):
         tell(f"vzplan: {plain(str(problem))}", sys.stderr)
-        return problem.code if isinstance(problem, UserError) else ExitCode.USAGE
+        if not isinstance(problem, UserError):
+            return ExitCode.USAGE
+        for more in problem.also:
+            tell(f"vzplan: {plain(more)}", sys.stderr)
+        return problem.code
     # What typer has to say of a wrong word; it brings its own copy of click, and gives no name to its errors.
     said = getattr(problem, "format_message", None)
     if said is not None:

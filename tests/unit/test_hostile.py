@@ -314,6 +314,17 @@ def test_what_is_no_name_of_a_device_is_refused_before_a_node_is_asked(
     assert "is not the name of a device; say it in full" in said
 
 
+def test_all_contradictions_are_told_at_once(place: Place) -> None:
+    words = ("--dst-shared", "--same-device", "--install-hooks", "--rsync", "/etc")
+    said = place.vzplan("show", 123, "hn2", "--from", "hn1", *words)
+    assert (said.code, said.out) == (ExitCode.USAGE, "")
+    assert [line.split(": ")[1] for line in said.err.splitlines()] == [
+        "--dst-shared --same-device",
+        "--dst-shared --install-hooks",
+        "--rsync /etc",
+    ]
+
+
 def findings(place: Place, *words: object) -> list[str]:
     """The codes of what a refusal is put down to."""
     said = place.vzplan("show", 123, "hn2", *words, "--json")
