@@ -352,7 +352,10 @@ def test_a_device_that_is_not_there_is_a_finding(place: Place, device: str) -> N
         ),
         (
             ("--dst-shared", "--also-seen-by", "hn1"),
-            "--dst-shared --also-seen-by: it owns no device there; leave one of them out",
+            (
+                "--dst-shared --also-seen-by: it owns no device there; leave one of them out\n"
+                "--also-seen-by hn1: source and destination are asked anyway; leave it out"
+            ),
         ),
         (
             ("--dst-shared", "--install-hooks"),
@@ -376,7 +379,10 @@ def test_a_device_that_is_not_there_is_a_finding(place: Place, device: str) -> N
         ),
         (
             ("--rsync", "-e sh"),
-            "--rsync -e: it could change what is copied, not only how it is sent; leave it out",
+            (
+                "--rsync -e: it could change what is copied, not only how it is sent; leave it out\n"
+                "--rsync sh: it could change what is copied, not only how it is sent; leave it out"
+            ),
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -386,7 +392,8 @@ def test_a_device_that_is_not_there_is_a_finding(place: Place, device: str) -> N
 def test_flags_that_contradict_each_other_are_refused_before_a_node_is_asked(
     place: Place, command: str, nodes: tuple[object, ...], words: tuple[str, ...], said: str
 ) -> None:
-    assert place.refused(command, 123, "hn2", *nodes, *words) == f"vzplan: {said}\n"
+    found = place.vzplan(command, 123, "hn2", *nodes, *words)
+    assert found == Said(ExitCode.USAGE, "", "".join(f"vzplan: {line}\n" for line in said.splitlines()))
 
 
 @pytest.mark.parametrize(
