@@ -95,19 +95,11 @@ def heard(driver: Driver) -> set[tuple[What, str]]:
     found = set()
     for run in list_runs(driver.state):
         record = read_journal(driver.state, run)
-        steps = {step.id: step for step in record.plan.steps}
         for entry in record.entries:
-            if not isinstance(entry, Began):
-                continue
-            step = steps.get(entry.at)
-            if entry.what is What.SETTLE or step is None:
-                found.add((entry.what, record.plan.settle_on(entry.at).argv[0]))
-            elif entry.what is What.DO:
-                found.add((entry.what, step.do.argv[0]))
-            elif entry.what is What.UNDO and isinstance(step.undo, Compensation):
-                found.add((entry.what, step.undo.do.argv[0]))
-            elif step.probe is not None:
-                found.add((entry.what, step.probe.do.argv[0]))
+            if isinstance(entry, Began):
+                settles = entry.what is What.SETTLE
+                verb = "settle" if settles else record.past.command(entry.what, entry.at).argv[0]
+                found.add((entry.what, verb))
     return found
 
 
