@@ -17,9 +17,9 @@ from planner.model import Asked
 from planner.verbs import VERBS
 
 PLAN_VERSION: Final = 1
-JOURNAL_VERSION: Final = 3
+JOURNAL_VERSION: Final = 4
 """One up with whatever an entry may hold, or an operand of a verb: ``fixtures/journals/`` says what that is."""
-JOURNALS_READ: Final = range(3, JOURNAL_VERSION + 1)
+JOURNALS_READ: Final = range(4, JOURNAL_VERSION + 1)
 """Versions that are read, and walked on; another one is refused, never guessed at."""
 
 

@@ -44,6 +44,9 @@ NO_DUMP: Final = "-"
 ANY_MOUNT: Final = "-"
 """Operand for a root area where it does not matter whether something is mounted there."""
 
+NOT_STAGED: Final = "-"
+"""Operand for a staged config where the config has its name already."""
+
 NOBODY: Final = "-"
 """Operand for a CTID where it is no container's."""
 
@@ -109,6 +112,11 @@ VERBS: Final[dict[str, Verb]] = {
     "unfence": Verb(
         ("config",),
         "the lines of the standard input are out of the config, all else as others left it",
+        reads_stdin=True,
+    ),
+    "activate-config": Verb(
+        ("ctid", "staged"),
+        "the config that was staged has its name, and the lines of the standard input are out of it",
         reads_stdin=True,
     ),
     # --- data
@@ -230,10 +238,14 @@ VERBS: Final[dict[str, Verb]] = {
         "this run wrote that down here and nobody has taken it up yet",
     ),
     # --- pivots: mark `out` durably, act, mark `refused N` once seen that nothing came of it
-    "bring-up": Verb(_UP, "as ensure-up, with durable marks before and after"),
+    "bring-up": Verb(
+        (*_UP, "staged"),
+        "the config that was staged has its name (staged -: it had it), and as ensure-up, with durable marks before "
+        "and after; where it is proved that nothing came up, the config's name is taken away again",
+    ),
     "enable-container": Verb(
-        ("ctid", "config"),
-        "the stopped container may be started here: unfenced, with durable marks",
+        ("ctid", "staged"),
+        "the stopped container may be started here: as activate-config, with durable marks",
         reads_stdin=True,
     ),
     "probe-pivot": Verb(

@@ -74,7 +74,7 @@ def _outcome(view: View, stop: Stop) -> str | None:
             lost = f"what an operator added to the config on {view.source} did not come along"
             return _destination_has_it(view) or (lost if view.world.edited else _as_planned(view))
         case Outcome.MIGRATED_NOT_CLEANED:
-            told = any(c.argv[0] == "unfence" and c.node == view.destination for c in stop.left)
+            told = any(c.argv[0] == "activate-config" and c.node == view.destination for c in stop.left)
             return _destination_has_it(view, may_be_fenced=told)
         case Outcome.DOWN:
             # Somebody may have given power to a node that was said to be off; what it does then is not ours.

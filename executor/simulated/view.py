@@ -170,6 +170,8 @@ class View:
                 self.passed_over |= {node}
             case Adopted(_, begun):
                 self.adopted = True
+                # What another controller sent out before this one had its say is not for it to stop any more.
+                self.wished = self.wished and self.pivot not in begun
                 self._taken_up()
                 self.intended |= {self.commands[What.DO, step] for step in begun}
                 self.untold = all(self.commands[What.DO, step].argv[0] == "own" for step in begun)

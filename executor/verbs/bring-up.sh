@@ -1,9 +1,19 @@
 # shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
-# bring-up CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE DUMPFILE: the pivot, with marks that outlive a power cut
+# bring-up CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE DUMPFILE STAGED: the pivot, with marks that outlive a power cut
 # shellcheck disable=SC2034 # library.sh uses it
 pivot=1
 mark out
+if [ "$9" != - ]; then
+    (rename_file "$9" "$conf/$1.conf" -)
+    status=$?
+    is_named "$1" "$9" || { mark refused "$status"; exit 3; }
+    [ "$status" = 0 ] || exit "$status"
+fi
 (ensure_up "$1" "$2" "$3" "$4" "$5" "$6" "$7" "$8")
 status=$?
-[ "$status" != 3 ] || mark refused "$status"
+if [ "$status" = 3 ]; then
+    # Before "no" is said nothing is left here that could be started, be it by force.
+    [ "$9" = - ] || (hide_config "$1" "$3" "$conf/$1.conf" "$9" -) || exit 1
+    mark refused "$status"
+fi
 exit "$status"

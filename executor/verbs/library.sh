@@ -433,6 +433,28 @@ rename_file() { # OLD NEW SHA256: by link and unlink, since mv would overwrite
     sync # [seen] a rename and a power cut at once, and the old name is back
 }
 
+hide_config() { # CTID ROOT CONFIG BACKUP SHA256; see hide-config
+    # No fence and no lock keeps anybody from "vzctl --skiplock start --force": what is up goes nowhere.
+    if [ "$2" = - ]; then
+        case $(state_of "$1") in running | unknown) die "container $1 is $(state_of "$1")" ;; esac
+    else
+        is_down "$1"
+        nothing_in "$2"
+    fi
+    rename_file "$3" "$4" "$5"
+    [ "$2" = - ] || nothing_in "$2" # and once more, now that nobody can start it
+}
+
+is_named() { # CTID STAGED: has the config that was staged its name?
+    there "$conf/$1.conf" && { ! there "$2" || same_file "$2" "$conf/$1.conf"; }
+}
+
+activate() { # CTID STAGED FENCE: see activate-config; the name is what counts, and comes last
+    there "$conf/$1.conf" || unfence "$2" "$3"
+    rename_file "$2" "$conf/$1.conf" -
+    unfence "$conf/$1.conf" "$3"
+}
+
 ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE DUMPFILE; see ensure-up
     # It is not ended if it cannot go on: it has its memory, and whoever mends that can let it go on.
     ! frozen_here "$@" || go_on "$@" || not_up "container $1 still stands still, with all that it has in mind"
@@ -547,6 +569,12 @@ replace() { # PATH SUM: put standard input in the place of PATH, which must stil
     }
     mv -f "$new" "$1" || die "$1 cannot be replaced"
     sync
+}
+
+still_forbidden() { # CONFIG: whoever starts it next takes up whatever dump waits, and one on its own device only as
+    # long as the fence says where.
+    of_this_run && { [ -f "$run/taken" ] || [ -f "$run/carrier" ]; } || return 0
+    case $1 in *.conf) die "start stays forbidden: it is not sure yet that the memory dump of this run is used up" ;; esac
 }
 
 unfence() { # CONFIG FENCE: take exactly our lines out, wherever they stand; keep what others wrote

@@ -40,10 +40,10 @@ def dump_device_of(side: Side) -> tuple[str, str]:
     return (stable_name(side.dump_device), identity(side.dump_device))
 
 
-def up_by(at: Situation, side: Side, verb: str, *, fenced: bool = True) -> Command:
+def up_by(at: Situation, side: Side, verb: str, *further: str, fenced: bool = True) -> Command:
     """``verb``, one of those that bring the container up on that side, or make sure of its state there.
 
-    ``fenced``: while its config says where the dump is that this run writes.
+    ``further``: operands of its own. ``fenced``: while its config says where the dump is that this run writes.
     """
     return command(
         side,
@@ -55,6 +55,7 @@ def up_by(at: Situation, side: Side, verb: str, *, fenced: bool = True) -> Comma
         dumpdir(at, side) if fenced else side.dumpdir,
         at.container.state,
         dump_file(at, side) if at.staged else NO_DUMP,
+        *further,
         deadline_s=DUMP_S if at.online else SLOW_S,
     )
 

@@ -15,10 +15,11 @@ from planner.steps import (
     device_of,
     dump_file,
     dumpdir,
+    files,
     takes_back,
     up_by,
 )
-from planner.verbs import ANY_CONTENT, NO_DUMP
+from planner.verbs import NO_DUMP, NOT_STAGED
 
 
 def stop(at: Situation) -> Step:
@@ -141,9 +142,9 @@ def bring_up_pivot(at: Situation) -> Step:
     side = at.destination
     return Step(
         id="bring-up",
-        title=f"{_brought_up(at)} {at.ctid}",
+        title=_brought_up(at) if at.staged else f"give the config its name, {_brought_up(at)}",
         zone=Zone.PIVOT,
-        do=up_by(at, side, "bring-up"),
+        do=up_by(at, side, "bring-up", NOT_STAGED if at.staged else files.staged(at)),
         undo=takes_back(
             f"only if proved that it never came up: {'end' if at.staged else 'stop'} it, prove it",
             _kill_undumped(at)
@@ -160,14 +161,10 @@ def enable_pivot(at: Situation) -> Step:
     side = at.destination
     return Step(
         id="enable",
-        title=f"allow start of {at.ctid} here",
+        title=f"give the config its name: {at.ctid} may be started here",
         zone=Zone.PIVOT,
-        do=command(side, "enable-container", at.ctid, at.config_path, stdin=FENCE, deadline_s=SLOW_S),
-        undo=takes_back(
-            "only if proved that it never was allowed: forbid it again",
-            command(side, "fence", at.config_path, ANY_CONTENT, stdin=FENCE, deadline_s=SLOW_S),
-            must=True,
-        ),
+        do=command(side, "enable-container", at.ctid, files.staged(at), stdin=FENCE, deadline_s=SLOW_S),
+        undo=takes_back("only if proved that it never had it: see to that", files.unnamed(at), must=True),
         probe=Probe(command(side, "probe-pivot", at.ctid, side.root)),
     )
 
@@ -182,7 +179,7 @@ def ensure_memory(at: Situation) -> tuple[Step, ...]:
         undo=ONLY_FORWARD,
         ensures=True,
     )
-    return (step,) if at.online and not at.staged else ()
+    return (files.name_config(at, Zone.RETIRE), step) if at.online and not at.staged else ()
 
 
 def ensure_up(at: Situation) -> Step:
@@ -199,10 +196,10 @@ def ensure_up(at: Situation) -> Step:
 
 def _brought_up(at: Situation) -> str:
     if at.staged:
-        return "resume"
+        return f"resume {at.ctid}"
     if at.online:
-        return "take up the memory of"
-    return "start" if _runs(at) else "mount"
+        return f"take up the memory of {at.ctid}"
+    return f"{'start' if _runs(at) else 'mount'} {at.ctid}"
 
 
 def _runs(at: Situation) -> bool:

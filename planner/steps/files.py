@@ -11,13 +11,15 @@ from planner.situation import Side, Situation
 from planner.steps import ONLY_FORWARD, SLOW_S, command, fence_at, fenced_sha256, takes_back
 from planner.verbs import ANY_CONTENT, ANY_MOUNT
 
-STAGED = ".vzplan"
-"""Ending of a config that vzctl does not read: it takes only NAME.conf (rule 8)."""
+
+def staged(at: Situation) -> str:
+    """The new config under a name that vzctl does not read: it takes only NAME.conf (rule 8)."""
+    return at.config_path + ".vzplan"
 
 
 def stage_config(at: Situation, text: str) -> Step:
-    """Write the new config, fenced, under a name that vzctl does not read: a stray ``vzctl mount`` finds nothing."""
-    side, path = at.destination, at.config_path + STAGED
+    """Write the new config, fenced, where a stray ``vzctl mount`` does not find it."""
+    side, path = at.destination, staged(at)
     return Step(
         id="stage-config",
         title=f"stage the config as {basename(path)}",
@@ -121,29 +123,28 @@ def _hidden(at: Situation, backup: str) -> Command:
     return command(at.source, "hide-config", *operands, deadline_s=SLOW_S)
 
 
-def activate_config(at: Situation) -> Step:
-    """Give the staged config its real name; it is fenced still, so that nothing but the pivot starts it."""
-    side, staged = at.destination, at.config_path + STAGED
+def name_config(at: Situation, zone: Zone) -> Step:
+    """Give the staged config its real name; it is fenced still.
+
+    Before the pivot only what is undumped needs it: without it nobody starts anything at the destination, be it by
+    force. After the pivot, of which it is a part, for a node that lost power then.
+    """
     return Step(
-        id="activate-config",
+        id="name-config",
         title="give the config its name; start stays forbidden",
-        zone=Zone.TRANSFER,
-        do=command(side, "rename-file", staged, at.config_path, ANY_CONTENT, deadline_s=SLOW_S),
-        undo=takes_back(
-            "take the name away again",
-            command(
-                side,
-                "hide-config",
-                at.ctid,
-                ANY_MOUNT,
-                at.config_path,
-                staged,
-                ANY_CONTENT,
-                deadline_s=SLOW_S,
-            ),
-            must=True,
-        ),
+        zone=zone,
+        do=command(at.destination, "rename-file", staged(at), at.config_path, ANY_CONTENT, deadline_s=SLOW_S),
+        undo=takes_back("take the name away again", unnamed(at), must=True)
+        if zone is not Zone.RETIRE
+        else ONLY_FORWARD,
+        ensures=zone is Zone.RETIRE,
     )
+
+
+def unnamed(at: Situation) -> Command:
+    """Take the config's name away at the destination, unless the container runs there."""
+    operands = (at.ctid, ANY_MOUNT, at.config_path, staged(at), ANY_CONTENT)
+    return command(at.destination, "hide-config", *operands, deadline_s=SLOW_S)
 
 
 def allow_start(at: Situation) -> Step:
@@ -153,7 +154,7 @@ def allow_start(at: Situation) -> Step:
         id="allow-start",
         title="allow start, as it was before",
         zone=Zone.RETIRE,
-        do=command(side, "unfence", at.config_path, stdin=fence_at(at, side), deadline_s=SLOW_S),
+        do=command(side, "activate-config", at.ctid, staged(at), stdin=fence_at(at, side), deadline_s=SLOW_S),
         undo=ONLY_FORWARD,
         ensures=True,
     )

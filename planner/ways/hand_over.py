@@ -71,6 +71,7 @@ def still(at: Situation) -> tuple[Step, ...]:
         *dump.bring(at),
         container.kill(at),
         *over(at),
+        files.name_config(at, Zone.TRANSFER),
         container.undump(at),
         container.bring_up_pivot(at),
         files.allow_start(at),
@@ -96,7 +97,6 @@ def down(at: Situation) -> tuple[Step, ...]:
         files.hide_config(at, parts.backup(at)),
         device.prove_released(at.source),
         device.prove_released(at.destination),
-        files.activate_config(at),
         container.enable_pivot(at),
         files.allow_start(at),
         *parts.retire(at, files.remove_dir(at, at.source.private, "private"), *dump.retire(at)),
@@ -113,7 +113,6 @@ def over(at: Situation) -> tuple[Step, ...]:
         device.prove_released(at.destination),
         device.mount_at_destination(at, Zone.TRANSFER),
         *dump.take(at),
-        files.activate_config(at),
     )
 
 

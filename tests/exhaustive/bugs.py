@@ -47,7 +47,7 @@ from planner.plan import (
     Zone,
 )
 from planner.saga import Past, Pivot, next_move
-from planner.verbs import ANY_CONTENT, NO, NO_DUMP, UNPROVED, YES
+from planner.verbs import ANY_CONTENT, ANY_MOUNT, NO, NO_DUMP, UNPROVED, YES
 
 Bug = Callable[[pytest.MonkeyPatch, Plan], Plan]
 
@@ -120,7 +120,6 @@ def get(plan: Plan, step_id: str) -> Step:
 
 
 @noticed("hides-what-is-up", "a-running", "I2", "I4")
-@noticed("taken-back-while-up", "a-running", "I2", "I4", after="activate-config:fails-after")
 def hides_what_is_up(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The config gets another name although somebody has started the container in spite of fence and lock."""
 
@@ -129,6 +128,27 @@ def hides_what_is_up(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
 
     patch.setitem(TWINS, "hide-config", hide)
     return plan
+
+
+@noticed(
+    "named-before-pivot",
+    "a-running",
+    "I4",
+    after="name-config:killed-after + settle/hn1:operator-forces-start-at-destination",
+)
+def names_the_config_before_the_pivot(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Who starts it there by force writes what goes with the copy, if that node loses power before it is asked."""
+    staged = get(plan, "bring-up").do.argv[-1]
+    config = vz.config_path(plan.asked.ctid)
+    named = Step(
+        "name-config",
+        "give the config its name",
+        Zone.TRANSFER,
+        Command(plan.asked.destination, ("rename-file", staged, config, ANY_CONTENT), "", 60),
+        takes_the_name_away(plan),
+    )
+    before, after = plan.steps[: plan.pivot], plan.steps[plan.pivot :]
+    return structs.replace(plan, steps=(*before, named, *after))
 
 
 def operand(plan: Plan, step_id: str, number: int, value: str) -> Plan:
@@ -189,13 +209,16 @@ def wrapper_lets_in(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
 
 
 def pivot_of_several_parts(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
-    """Start is allowed just before it is done, and forbidden again if that fails."""
-    allow = get(plan, "allow-start")
-    fence = structs.replace(allow.do, argv=("fence", allow.do.argv[1], ANY_CONTENT))
+    """The config has its name, and start is allowed, just before it is done; taken away again if that fails."""
     plan = moved(plan, "allow-start", before="bring-up", zone=Zone.TRANSFER)
-    return changed(
-        plan, "allow-start", undo=Compensation("forbid it again", fence, blocking=True), ensures=False
-    )
+    return changed(plan, "allow-start", undo=takes_the_name_away(plan), ensures=False)
+
+
+def takes_the_name_away(plan: Plan) -> Compensation:
+    """At the destination, unless it runs there."""
+    staged, config = get(plan, "bring-up").do.argv[-1], vz.config_path(plan.asked.ctid)
+    hide = ("hide-config", str(plan.asked.ctid), ANY_MOUNT, config, staged, ANY_CONTENT)
+    return Compensation("take it away again", Command(plan.asked.destination, hide, "", 60), blocking=True)
 
 
 def no_fence(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
@@ -251,8 +274,8 @@ def settles_nothing(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
 
 @noticed("N03", "d2-running", "I2", beside=pivot_of_several_parts)
 def has_no_undo_for_half_a_pivot(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
-    """A pivot of several parts, config activated, start allowed, started, that failed half way and has no undo."""
-    for half in ("activate-config", "allow-start", "bring-up"):
+    """A pivot of several parts, start allowed, started, that failed half way and has no undo."""
+    for half in ("allow-start", "bring-up"):
         plan = changed(plan, half, undo=NothingToUndo("it failed"))
     return plan
 
@@ -595,7 +618,7 @@ def intent_is_written_after_the_effect(patch: pytest.MonkeyPatch, plan: Plan) ->
     return plan
 
 
-@noticed("pivot-not-on-disk", "a-running", "R12", "I4")
+@noticed("pivot-not-on-disk", "a-running", "I2", "I4")
 def intent_of_the_pivot_is_lost(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The pivot's intent was not synced and went with the controller's power; the nodes are not asked for it either."""
     real, pivot = Trial.restart, plan.steps[plan.pivot].id
@@ -867,6 +890,7 @@ for _verb, _world, _by, _after in (
     ("remove-dir", "a-running", "I8", None),
     ("retire-area", "a-running", "I8", None),
     ("unfence", "a-running", "I8", None),
+    ("activate-config", "a-running", "I8", None),
     ("empty-claimed", "b-running", "I8", "copy-1:fails-after"),
     ("release-lock", "a-running", "I8", None),
     ("bring-up", "a-running", "I4", None),
@@ -975,12 +999,19 @@ DIRECT: Final = {
 """Bugs of the journal on disk, which no simulated world has."""
 
 
+def named_and_up(here: Here, ctid: str, *operands: str) -> Twin:
+    """The pivot of a container that is up, without its marks."""
+    *up, staged = operands
+    yield from files.rename_file(here, staged, vz.config_path(int(ctid)), ANY_CONTENT)
+    return (yield from container.ensure_up(here, ctid, *up))
+
+
 @noticed("marked-after", "a-running-not-on-boot", "I4")
 def pivot_is_marked_after_it(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The destination notes that the container was started when it has been, not before."""
 
     def bring_up(here: Here, *operands: str) -> Twin:
-        end = yield from container.ensure_up(here, *operands)
+        end = yield from named_and_up(here, *operands)
         if end.status == 0:
             yield from here.mark("out")
         return end
@@ -996,7 +1027,7 @@ def pivot_calls_itself_refused_too_soon(patch: pytest.MonkeyPatch, plan: Plan) -
     def bring_up(here: Here, *operands: str) -> Twin:
         yield from here.mark("out")
         yield from here.mark("refused", "0")
-        end: End = yield from container.ensure_up(here, *operands)
+        end: End = yield from named_and_up(here, *operands)
         if end.status == 0:
             here.node.drop(f"{here.folder}/refused")
             yield
@@ -1027,12 +1058,12 @@ def void_dump_is_taken_up(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
 def dump_is_not_voided(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """Its start is allowed again while the dump that was taken up may still be there: a boot takes it up once more."""
 
-    def unfence(here: Here, config: str) -> Twin:
-        end: End = yield from files.unfenced(here, config)
+    def allow(here: Here, ctid: str, staged: str) -> Twin:
+        end: End = yield from files.activate(here, ctid, staged)
         yield from here.sync()
         return end
 
-    patch.setitem(TWINS, "unfence", unfence)
+    patch.setitem(TWINS, "activate-config", allow)
     return without(plan, "ensure-memory", "void-dump")
 
 

@@ -53,8 +53,9 @@ FOUND_IN_A: Final = {
     "copy-last:reboot-before-forward + settle/hn1:operator-forces-start-at-source": "UNWOUND",
     "stop:reboot-before-forward + settle/hn2:operator-forces-start-at-source": "UNWOUND",
     "copy-last:reboot-before-forward + settle/hn1:operator-mounts-at-source": "UNWOUND",
-    # Started by force at the destination: it is not started at the source beside that, whatever is taken back.
-    "activate-config:killed-after + settle/hn1:operator-forces-start-at-destination": "IN_DOUBT > IN_DOUBT",
+    # Before the pivot the destination has nothing that could be started, be it by force.
+    "hide-config:killed-after + settle/hn1:operator-forces-start-at-destination": "UNWOUND",
+    "bring-up:will-not-start + undo/bring-up:operator-forces-start-at-destination": "UNWOUND",
 }
 """The same, in a-running."""
 

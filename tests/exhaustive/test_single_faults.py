@@ -26,7 +26,7 @@ BY_HAND: Final = {
     "operator-forces-start-at-source": {*EARLY, "settle"},
     "operator-stops-at-source": EARLY,
     "operator-starts-at-destination": LATE - {"release-lock"},
-    "operator-forces-start-at-destination": {*LATE, "bring-up"} - {"release-lock"},
+    "operator-forces-start-at-destination": {*LATE, "undump-container"} - {"release-lock"},
     "operator-stops-at-destination": LATE - {"release-lock"},
     "operator-mounts-at-source": EARLY,
     "operator-edits-config": {*EARLY, *FREEZE, "hide-config"},

@@ -63,7 +63,7 @@ SCHEDULES: Final[Mapping[str, tuple[str, str, Mapping[str, Outcome]]]] = {
         {
             "stop:hooks-hide-failure + release-source:busy": Outcome.UNWOUND,
             "bring-up:will-not-start + undo/release-source:will-not-mount": Outcome.DOWN,
-            "activate-config:fails-after + undo/mount-destination:busy": Outcome.IN_DOUBT,
+            "mount-destination:fails-after + undo/mount-destination:busy": Outcome.IN_DOUBT,
         },
     ),
     "a": (

@@ -163,6 +163,35 @@ def test_what_somebody_starts_by_force_while_it_is_moved_stays_where_it_is(tmp_p
         assert_stayed(box, driver)
 
 
+@pytest.mark.parametrize("way", ["a", "d2"])
+def test_before_the_pivot_nobody_starts_it_at_the_destination_be_it_by_force(
+    way: str, tmp_path: Path
+) -> None:
+    with Sandbox(WAYS[way].world) as box:
+        driver = Driver(box, tmp_path)
+        before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
+        refused: list[str] = []
+
+        def starts() -> None:
+            refused.append(box.hn2.sh(f"vzctl --skiplock start {CTID} --force 2>&1; echo $?"))
+
+        def starts_before() -> None:
+            starts()
+            box.hn2.sh(switch("vzctl-start-fails"))
+
+        def starts_after() -> None:
+            box.hn2.sh("rm /run/faults/vzctl-start-fails")
+            starts()
+
+        # Also when the pivot has failed, before anything is taken back.
+        stop, _, _ = driver.apply(
+            {(What.DO, "bring-up"): starts_before, (What.UNDO, "bring-up"): starts_after}
+        )
+        assert stop.outcome is Outcome.UNWOUND
+        assert refused == ["Container config file does not exist\n14\n"] * 2
+        assert_as_before(box, driver, before, hash_before)
+
+
 def test_what_somebody_may_have_started_after_a_power_cut_is_not_taken_forward(tmp_path: Path) -> None:
     with Sandbox("shared") as box:
         driver = Driver(box, tmp_path)
@@ -183,7 +212,7 @@ def test_what_is_taken_back_cannot_go_forward_and_what_has_moved_cannot_go_back(
         before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
         box.hn2.sh(switch("vzctl-start-fails"))
         with pytest.raises(Gone):
-            driver.apply({(What.UNDO, "activate-config"): dies})
+            driver.apply({(What.UNDO, "mount-destination"): dies})
         (back,) = list_runs(driver.state)
         with pytest.raises(RecoverError, match="it cannot go forward any more"):
             driver.recover(back, towards=Towards.FORWARD)
@@ -332,7 +361,7 @@ def test_a_node_that_answers_is_not_off_whoever_says_so(tmp_path: Path) -> None:
         driver = Driver(box, tmp_path)
         before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
         with pytest.raises(Gone):
-            driver.apply({(What.DO, "activate-config"): dies})  # hn2 has the device
+            driver.apply({(What.DO, "bring-up"): dies})  # hn2 has the device
         (run,) = list_runs(driver.state)
         with pytest.raises(RecoverError, match="hn2 is not off: it answers"):
             driver.recover(run, off=("hn2",))

@@ -465,7 +465,7 @@ def test_what_could_not_be_removed_is_told_until_a_recover_has_removed_it(tmp_pa
         def in_the_way() -> None:
             box.hn2.sh(f"mount -t tmpfs odd {PRIVATE}/srv")
 
-        stop, watch, run = driver.apply({(What.UNDO, "activate-config"): in_the_way})
+        stop, watch, run = driver.apply({(What.UNDO, "bring-up"): in_the_way})
         assert stop.outcome is Outcome.UNWOUND_NOT_CLEANED, (stop, watch.moves)
         assert driver.recover(run).outcome is Outcome.UNWOUND_NOT_CLEANED
         box.hn2.sh(f"umount {PRIVATE}/srv")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from planner.plan import Compensation, Plan, Step, Zone
+from planner.verbs import NOT_STAGED
 from tests.worlds import WORLDS, is_down, plan_of
 
 HANDED_OVER = [world for world in WORLDS if world.startswith("d2-")]
@@ -86,7 +87,7 @@ def test_the_destination_is_made_sure_of_before_anything_of_the_source_goes(worl
     plan = plan_of(world)
     retire = plan.steps[plan.pivot + 1 :]
     ensures = [step.id for step in retire if step.ensures]
-    void = ["ensure-memory", "void-dump"] if "online" in world else []
+    void = ["name-config", "ensure-memory", "void-dump"] if "online" in world else []
     assert ensures == [*void, "allow-start", *(["ensure-up"] if world in UP else [])]
     assert [step.id for step in retire[: len(ensures)]] == ensures
 
@@ -113,22 +114,35 @@ def test_the_last_copy_is_made_while_the_container_is_down_and_fenced_and_before
 STILL = [world for world in COPIED if "staged" in world]
 
 
-@pytest.mark.parametrize("world", [world for world in WORLDS if world not in STILL])
-def test_until_the_config_is_hidden_at_the_source_it_has_a_name_that_vzctl_does_not_read(world: str) -> None:
+NAMING = {"rename-file", "activate-config", "enable-container", "bring-up"}
+"""Verbs that give the staged config its name."""
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_before_the_pivot_the_config_has_a_name_that_vzctl_does_not_read(world: str) -> None:
+    """So nobody starts it at the destination, be it by force; only what is undumped needs its config there."""
     plan = plan_of(world)
-    active = [
-        n
+    naming = [
+        (n, step)
         for n, step in enumerate(plan.steps)
-        if step.do.node == "hn2" and any(word.endswith("/123.conf") for word in step.do.argv[-3:])
+        if step.do.node == "hn2" and step.do.argv[0] in NAMING and any("123.conf" in w for w in step.do.argv)
     ]
-    assert min(active) > hiding(plan)
+    first, step = naming[0]
+    assert any(word.endswith("/123.conf.vzplan") for word in step.do.argv)
+    if "staged" in world:
+        assert step.id == "name-config"
+        assert plan.steps[first + 1].id == "undump"
+        assert plan.steps[plan.pivot].do.argv[-1] == NOT_STAGED
+    else:
+        assert first == plan.pivot
+    assert first > hiding(plan) or world in STILL
 
 
 @pytest.mark.parametrize("world", STILL)
 def test_what_stands_still_at_the_source_is_ended_once_it_runs_at_the_destination(world: str) -> None:
     plan = plan_of(world)
     ids = [step.id for step in plan.steps]
-    order = ["fence", "freeze", "dump", "copy-last", "copy-dump", "activate-config", "undump", "bring-up"]
+    order = ["fence", "freeze", "dump", "copy-last", "copy-dump", "name-config", "undump", "bring-up"]
     order += ["allow-start", "ensure-up", "kill", "hide-config"]
     assert [i for i in ids if i in order] == order
     assert plan.steps[plan.pivot].id == "bring-up"

@@ -93,11 +93,13 @@ def test_what_is_left_to_clean_up_after_the_pivot_is_said_in_the_words_of_its_st
 
 
 def test_a_pivot_that_nobody_can_be_asked_of_is_what_is_left() -> None:
-    journal = journal_of(*walked("activate-config"), Began(What.DO, "bring-up"))
+    journal = journal_of(*walked("mount-destination"), Began(What.DO, "bring-up"))
     journal.append(Ended(What.DO, "bring-up", Lost("gone")))
     stop = played(journal, {(What.SETTLE, "hn2"): Lost("gone")})
     assert stop.outcome is Outcome.IN_DOUBT
-    assert "    hn2: tell whether 'start 123' ever took effect\n" in told(journal, stop)
+    assert "    hn2: tell whether 'give the config its name, start 123' ever took effect\n" in told(
+        journal, stop
+    )
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -155,10 +157,10 @@ def test_a_move_that_was_refused_before_it_was_a_run_has_no_plan_to_speak_of() -
 
 def test_a_move_that_takes_back_names_what_it_takes_back() -> None:
     for at, said in {
-        "fence": "undo 12/29  hn1: allow it again ('forbid start (DISABLED)')",
-        "stop": "undo 13/29  hn1: start it ('stop 123')",
-        "lock-hn2": "undo  9/29  hn2: release it ('hold vzctl's lock on 123')",
-        "stage-config": "undo  4/29  hn2: remove it ('stage the config as 123.conf.vzplan')",
+        "fence": "undo 12/28  hn1: allow it again ('forbid start (DISABLED)')",
+        "stop": "undo 13/28  hn1: start it ('stop 123')",
+        "lock-hn2": "undo  9/28  hn2: release it ('hold vzctl's lock on 123')",
+        "stage-config": "undo  4/28  hn2: remove it ('stage the config as 123.conf.vzplan')",
     }.items():
         step = next(step for step in PLAN.steps if step.id == at)
         assert isinstance(step.undo, Compensation)

@@ -17,7 +17,7 @@ from planner.make import make_plan
 from planner.model import NodeFacts, Options, Request, Script, State
 from planner.parse.config import FENCE, with_value, without
 from planner.plan import Command, Compensation, NothingToUndo, Plan, Zone
-from planner.verbs import VERBS
+from planner.verbs import NO_DUMP, NOT_STAGED, VERBS
 from tests.worlds import (
     CTID,
     WORLDS,
@@ -411,7 +411,7 @@ def test_the_fence_comes_before_the_data_moves_and_falls_after_the_pivot(world: 
         "guard-destination",
         "fence",
         *([] if still else ["hide-config"]),
-        "activate-config",
+        *(["name-config"] if "staged" in world else []),
         pivot,
         "allow-start",
         *(["hide-config"] if still else []),
@@ -426,7 +426,7 @@ def test_the_fence_comes_before_the_data_moves_and_falls_after_the_pivot(world: 
 def test_nothing_comes_between_the_proofs_and_the_mount(world: str) -> None:
     ids = [step.id for step in plan_of(world).steps]
     chain = ["release-source", "hide-config", "prove-released-hn1", "prove-released-hn2"]
-    chain += ["mount-destination"] if not is_down(world) else ["activate-config"]
+    chain += ["mount-destination"] if not is_down(world) else ["enable"]
     at = ids.index(chain[0])
     assert ids[at : at + len(chain)] == chain
     assert ids.index("see-mounted") < at
@@ -462,10 +462,6 @@ def test_a_copy_is_whole_before_its_source_is_hidden(world: str) -> None:
     assert ("mount-source" in ids) == (plan.way in ("c", "d1") and not staged)
     assert ("claim-empty" in ids) == ("mount-destination" in ids) == (plan.way in ("b", "d1"))
     assert ("leave-destination" in ids) == (plan.way in ("b", "d1") and not up)
-    if (
-        not up
-    ):  # its config becomes active last: what it could be started by before the pivot, by force, is not there
-        assert ids.index("activate-config") + 1 == plan.pivot
     if plan.way in ("c", "d1"):
         assert staged or ids.index("mount-source") < ids.index("copy-last")
         assert ("leave-source" in ids, "retire-private" in ids) == (True, False)
@@ -489,18 +485,19 @@ def test_it_ends_in_the_state_in_which_it_began(world: str) -> None:
         assert (pivot.id, pivot.do.argv[0]) == ("enable", "enable-container")
         assert not {"bring-up", "ensure-up", "stop-container"} & {s.do.argv[0] for s in plan.steps}
     else:
-        assert (pivot.id, pivot.do.argv[0], pivot.do.argv[-2]) == ("bring-up", "bring-up", state)
-        ensure = next(s for s in plan.steps if s.id == "ensure-up")
+        *up, staged = pivot.do.argv[1:]
+        assert (pivot.id, pivot.do.argv[0], up[-2]) == ("bring-up", "bring-up", state)
+        ensured = list(next(s for s in plan.steps if s.id == "ensure-up").do.argv[1:])
         # Where its dump is the config says only while it is fenced.
-        carried = "online-by-device" in world
-        assert (ensure.do.argv[1:] == pivot.do.argv[1:]) is not carried
-        assert (ensure.do.argv[1:6], ensure.do.argv[7:]) == (pivot.do.argv[1:6], pivot.do.argv[7:])
-        assert (pivot.do.argv[-1] != "-") is ("staged" in world)
+        assert (ensured == up) is not ("online-by-device" in world)
+        assert (ensured[:5], ensured[6:]) == (up[:5], up[6:])
+        assert (up[-1] != NO_DUMP) is ("staged" in world)
+        assert (staged == NOT_STAGED) is ("staged" in world)
     note = next(s for s in plan.steps if s.id == "note-state")
     assert note.do.argv == ("note-state", "123", state)
     assert isinstance(note.undo, Compensation)
     assert note.undo.do.argv[-2] == state
-    void = ["ensure-memory", "void-dump"] if "online" in world else []
+    void = ["name-config", "ensure-memory", "void-dump"] if "online" in world else []
     assert [s.id for s in plan.steps if s.ensures] == (
         ["allow-start"] if state in DOWN else [*void, "allow-start", "ensure-up"]
     )
@@ -514,7 +511,7 @@ def test_it_ends_in_the_state_in_which_it_began(world: str) -> None:
 def test_what_takes_it_down_and_brings_it_up_is_called_as_it_is(world: str, down: str, up: str) -> None:
     plan = plan_of(world)
     assert next(s.title for s in plan.steps if s.id == "stop") == down
-    assert plan.steps[plan.pivot].title == up
+    assert plan.steps[plan.pivot].title == f"give the config its name, {up}"
 
 
 def test_where_vzctls_locks_are_only_the_node_says() -> None:
@@ -662,8 +659,8 @@ def test_memory_goes_where_its_disk_goes(world: str) -> None:
     ids = [step.id for step in plan.steps]
     dump, place = "/vz/dump/Dump.123", "/vz/dump/.vzplan-dump-123"
     steps = {step.id: step for step in plan.steps}
-    # Nothing takes it up at the destination before the pivot: there is no config, and then a fenced one.
-    order = ["make-dump-place", "fence", "copy-dump", "put-dump", "hide-config", "activate-config"]
+    # Nothing takes it up at the destination before the pivot: there is no config.
+    order = ["make-dump-place", "fence", "copy-dump", "put-dump", "hide-config"]
     order = [*order[:2], *["suspend"] * ("online" in world), *order[2:], plan.steps[plan.pivot].id]
     assert [i for i in ids if i in order] == order
     # At the source it stays until the container is the destination's, and is nobody's any more.

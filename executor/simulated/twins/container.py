@@ -9,7 +9,7 @@ from executor.simulated.loading import OWNERS
 from executor.simulated.tree import File
 from executor.simulated.twins import storage
 from executor.simulated.twins.dump import fetch_carrier
-from executor.simulated.twins.files import unfenced
+from executor.simulated.twins.files import activate, hide_config, is_named, rename_file
 from executor.simulated.twins.here import (
     DONE,
     End,
@@ -26,7 +26,17 @@ from executor.simulated.twins.staged import go_on, take_up_file
 from executor.simulated.twins.storage import made_mounted, stands, take_off
 from planner.codec import text_sha256
 from planner.model import State
-from planner.verbs import MEMORY_LOST, NO, NO_DEVICE, NO_DUMP, NOT_UP, UNPROVED, YES
+from planner.verbs import (
+    ANY_CONTENT,
+    MEMORY_LOST,
+    NO,
+    NO_DEVICE,
+    NO_DUMP,
+    NOT_STAGED,
+    NOT_UP,
+    UNPROVED,
+    YES,
+)
 
 
 def guard_source(
@@ -349,26 +359,42 @@ def bring_up(
     dumpdir: str,
     state: str,
     dumpfile: str,
+    staged: str,
 ) -> Twin:
     """The pivot of a container that is up: marks that outlive a power cut, before and after."""
     yield from here.mark("out")
-    end = yield from _ensure_up(
-        here, ctid, private, root, device, identity, dumpdir, state, dumpfile, pivot=True
-    )
+    end, config = DONE, vz.config_path(int(ctid))
+    if staged != NOT_STAGED:
+        end = yield from rename_file(here, staged, config, ANY_CONTENT)
+        if not is_named(here, ctid, staged):
+            return (yield from _refused(here, end))
+    if end.status == 0:
+        end = yield from _ensure_up(
+            here, ctid, private, root, device, identity, dumpdir, state, dumpfile, pivot=True
+        )
     if end.status == NOT_UP:
+        if staged != NOT_STAGED:
+            hidden: End = yield from hide_config(here, ctid, root, config, staged, ANY_CONTENT)
+            if hidden.status:
+                return hidden
         yield from here.mark("refused", str(end.status))
     return end
 
 
-def enable_container(here: Here, ctid: str, config: str) -> Twin:
+def enable_container(here: Here, ctid: str, staged: str) -> Twin:
     """The pivot of a stopped container."""
     yield from here.mark("out")
-    end = yield from unfenced(here, config)
-    if (here.node.text(config) or "").startswith(here.stdin):
-        yield from here.mark("refused", str(end.status))
-        return not_up(f"{config} is still fenced")
+    end = yield from activate(here, ctid, staged)
+    if not is_named(here, ctid, staged):
+        return (yield from _refused(here, end))
     yield from here.sync()
     return end
+
+
+def _refused(here: Here, end: End) -> Twin:
+    """Nothing came of the pivot: there is nothing here that vzctl could start."""
+    yield from here.mark("refused", str(end.status))
+    return not_up(end.said)
 
 
 def probe_pivot(here: Here, ctid: str, root: str) -> Twin:

@@ -216,17 +216,50 @@ def fence(here: Here, config: str, sha256: str) -> Twin:
 
 def unfence(here: Here, config: str) -> Twin:
     """Exactly our lines, wherever they stand; not while a dump of this run's may be taken up that must not be."""
-    void = here.note("taken") is not None or here.note("carrier") is not None
-    if of_this_run(here) and void and config.endswith(".conf"):
-        return die("start stays forbidden: it is not sure yet that the memory dump of this run is used up")
-    end = yield from unfenced(here, config)
+    if config.endswith(".conf") and (forbidden := _still_forbidden(here)) is not None:
+        return forbidden
+    end = yield from _unfenced(here, config)
     if end.status == 0:
         yield from here.sync()
     return end
 
 
-def unfenced(here: Here, config: str) -> Twin:
-    """What ``unfence`` and the stopped container's pivot share."""
+def activate_config(here: Here, ctid: str, staged: str) -> Twin:
+    """As ``unfence``, of the config that was staged; it has its name before."""
+    if (forbidden := _still_forbidden(here)) is not None:
+        return forbidden
+    end = yield from activate(here, ctid, staged)
+    if end.status == 0:
+        yield from here.sync()
+    return end
+
+
+def activate(here: Here, ctid: str, staged: str) -> Twin:
+    """What ``activate-config`` and the stopped container's pivot share: the name is what counts, and comes last."""
+    config = config_path(int(ctid))
+    end = DONE
+    if config not in here.node.tree:
+        end = yield from _unfenced(here, staged)
+    if end.status == 0:
+        end = yield from rename_file(here, staged, config, ANY_CONTENT)
+    return (yield from _unfenced(here, config)) if end.status == 0 else end
+
+
+def is_named(here: Here, ctid: str, staged: str) -> bool:
+    """Whether the config that was staged has its name."""
+    tree, config = here.node.tree, config_path(int(ctid))
+    return config in tree and (staged not in tree or tree[staged] is tree[config])
+
+
+def _still_forbidden(here: Here) -> End | None:
+    """Who starts it next takes up whatever dump waits; one on a device of its own only while the fence says where."""
+    void = here.note("taken") is not None or here.note("carrier") is not None
+    if of_this_run(here) and void:
+        return die("start stays forbidden: it is not sure yet that the memory dump of this run is used up")
+    return None
+
+
+def _unfenced(here: Here, config: str) -> Twin:
     if here.beside(config) in here.node.tree:  # of a replacement that was stopped half way
         here.node.drop(here.beside(config))
         yield
