@@ -354,11 +354,14 @@ def _not_heard(plan: Plan, past: Past) -> str | None:
     A journal that was cut, or is an old copy, does not know how far the run went. Before the freeze the source alone
     tells that; later the destination may be ahead of all that the source has seen.
     """
-    if not past.taken_up or not any(s.id in past.begun and s.zone is not Zone.PREPARE for s in plan.steps):
+    if not past.taken_up:
         return None
     # Who adopts a run knows from the logs how far it went; the old controller may have gone on since they were read.
     never_heard = past.off - past.heard if past.adopted else set()
-    silent = (past.unsettled - past.off) | never_heard
+    if any(step.id in past.begun and step.zone is not Zone.PREPARE for step in plan.steps):
+        silent = (past.unsettled - past.off) | never_heard
+    else:
+        silent = never_heard & {plan.asked.source}
     return next((n for n in plan.nodes if n in silent and _knows(plan, past, n)), None)
 
 

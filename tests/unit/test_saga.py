@@ -703,6 +703,24 @@ def test_who_adopted_a_run_does_not_say_that_it_is_down_while_a_node_was_never_h
     stopped(next_of(made, *known), Outcome.DOWN)
 
 
+def test_before_the_freeze_too_the_source_of_a_run_that_was_adopted_must_have_been_heard() -> None:
+    made = plan(
+        owning("own-src", "src"),
+        owning("own-dst", "dst"),
+        step("note", "src", Zone.PREPARE, must=True),
+        *PLAN.steps[4:],
+    )
+    # The old controller may have moved it since the logs were read, and forgotten the run.
+    taken = Adopted("src", ("own-src", "own-dst", "note"), (), 1, (("dst", 1), ("src", 2)))
+    silent = (entry for _ in PATIENCE_S for entry in ran(What.SETTLE, "dst", LOST))
+    stop = stopped(next_of(made, taken, NodeOff("src"), *silent), Outcome.IN_DOUBT)
+    assert "src is off, and only it can tell" in stop.because
+    # Heard since, it would have told.
+    heard = [taken, *ran(What.SETTLE, "src"), *ran(What.UNDO, "note", FAILED), Restarted(), NodeOff("src")]
+    silent = (entry for _ in PATIENCE_S for entry in ran(What.SETTLE, "dst", LOST))
+    stopped(next_of(made, *heard, *silent), Outcome.DOWN)
+
+
 def test_once_all_have_settled_a_node_that_is_lost_again_is_settled_when_it_is_needed() -> None:
     made = frozen_by(
         step("make", "dst", Zone.PREPARE),
