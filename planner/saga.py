@@ -48,6 +48,9 @@ PATIENCE_S: Final = (0, 1, 3, 10, 30, 60)
 """The same for settling: a node that cannot be reached may only be slow to come back, and a container may be down."""
 
 
+NAMING: Final = frozenset({"name-config", "activate-config"})
+"""Verbs after which vzctl knows the container at the destination."""
+
 LINES: Final = 4
 """How much of what a failed command said is repeated: the cause often stands before the last line."""
 LENGTH: Final = 500
@@ -483,6 +486,9 @@ def _retire(plan: Plan, past: Past) -> Run | Stop:
                 if move is not None:
                     return move
             failed.append(step)
+            # The config has not got its name: whatever else may have it is not to be started.
+            if step.do.argv[0] in NAMING and _proved_down(past, step):
+                break
         if failed and ensures:
             return _not_ensured(plan, past, failed)
     if failed:
@@ -500,15 +506,20 @@ def _not_ensured(plan: Plan, past: Past, failed: list[Step]) -> Stop:
         return Stop(Outcome.DOWN, because, left)
     if last.do.node in past.unsettled:
         return Stop(Outcome.IN_DOUBT, _why(past, last), left)
-    outcomes = past.failures.get((What.DO, last.id), [])
-    if outcomes and _does_not_run(outcomes[-1]):
-        return Stop(Outcome.DOWN, _why(past, last), left)
+    if _proved_down(past, last):
+        return Stop(Outcome.DOWN, "; ".join(dict.fromkeys(_why(past, step) for step in failed)), left)
     first = next(step for step in plan.steps if step.ensures)
     if (
         last is first
     ):  # it is there, and is as it was; only that it may start again by itself is not made sure of
         return Stop(Outcome.MIGRATED_NOT_CLEANED, _why(past, first), left)
     return Stop(Outcome.IN_DOUBT, _why(past, last), left)
+
+
+def _proved_down(past: Past, step: Step) -> bool:
+    """Whether the last try of a step has proved that the container does not run there."""
+    outcomes = past.failures.get((What.DO, step.id), [])
+    return bool(outcomes) and _does_not_run(outcomes[-1])
 
 
 def _why(past: Past, step: Step) -> str:

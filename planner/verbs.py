@@ -114,9 +114,14 @@ VERBS: Final[dict[str, Verb]] = {
         "the lines of the standard input are out of the config, all else as others left it",
         reads_stdin=True,
     ),
+    "name-config": Verb(
+        ("ctid", "staged"),
+        "the config that was staged has its name; never overwrites. If it has not, and nothing of the container runs, "
+        "3; if something else is up in its name, 4",
+    ),
     "activate-config": Verb(
         ("ctid", "staged"),
-        "the config that was staged has its name, and the lines of the standard input are out of it",
+        "as name-config, and the lines of the standard input are out of the config",
         reads_stdin=True,
     ),
     # --- data

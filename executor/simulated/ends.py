@@ -310,7 +310,10 @@ def _files(view: View, node: NodeState) -> Data | None:
     """The container's files at its place on ``node``: mounted there, on its LUN, or in its directory's durable form."""
     if node.name == view.source and view.lun is not None:
         return view.world.luns[view.lun].data
-    config = node.text(vz.config_path(view.ctid)) or ""
+    name = vz.config_path(view.ctid)
+    config = (
+        node.text(name) or node.text(f"{name}.vzplan") or ""
+    )  # the pivot may have been cut off before that
     where = vz.areas(view.ctid, config, node.given.vz_conf)
     if where is not None and where.hook_device:
         device = node.devices.get(where.hook_device)

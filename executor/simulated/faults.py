@@ -234,7 +234,7 @@ def _forces_start_there(scene: Scene) -> None:
     Where it is free to start at the source, the destination's name for it is a leftover, and vzplan has said so.
     """
     config = scene.source.text(vz.config_path(scene.ctid))
-    if scene.ctid not in scene.source.running and (config is None or without_fence(config) != config):
+    if not scene.source.awake(scene.ctid) and (config is None or without_fence(config) != config):
         _operator("destination", vz.start, force=True, skiplock=True)(scene)
 
 

@@ -4,16 +4,17 @@
 pivot=1
 mark out
 if [ "$9" != - ]; then
-    (rename_file "$9" "$conf/$1.conf" -)
+    (name_config "$1" "$9")
     status=$?
-    is_named "$1" "$9" || { mark refused "$status"; exit 3; }
+    is_named "$1" "$9" || mark refused "$status"
     [ "$status" = 0 ] || exit "$status"
 fi
 (ensure_up "$1" "$2" "$3" "$4" "$5" "$6" "$7" "$8")
 status=$?
 if [ "$status" = 3 ]; then
-    # Before "no" is said nothing is left here that could be started, be it by force.
-    [ "$9" = - ] || (hide_config "$1" "$3" "$conf/$1.conf" "$9" -) || exit 1
+    # Before "no" is said nothing is left here that could be started, be it by force. What is still to end in the root
+    # area is for the undo to wait for.
+    [ "$9" = - ] || (hide_config "$1" - "$conf/$1.conf" "$9" -) || exit 1
     mark refused "$status"
 fi
 exit "$status"

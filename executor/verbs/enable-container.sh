@@ -4,6 +4,6 @@ fence=$(cat)
 mark out
 (activate "$1" "$2" "$fence")
 status=$?
-is_named "$1" "$2" || { mark refused "$status"; exit 3; }
+is_named "$1" "$2" || mark refused "$status"
 sync
 exit "$status"

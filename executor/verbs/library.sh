@@ -449,10 +449,26 @@ is_named() { # CTID STAGED: has the config that was staged its name?
     there "$conf/$1.conf" && { ! there "$2" || same_file "$2" "$conf/$1.conf"; }
 }
 
+name_config() { # CTID STAGED: see name-config
+    (rename_file "$2" "$conf/$1.conf" -)
+    name_status=$?
+    is_named "$1" "$2" || not_named "$1"
+    [ "$name_status" = 0 ] || exit "$name_status"
+}
+
+not_named() { # CTID: what that means for the container depends on what vzctl says of whatever has its name
+    case $(state_of "$1") in
+        stopped | suspended | deleted) not_up "the config that was staged has not got its name" ;;
+    esac
+    ! there "$conf/$1.conf" || half_up "what is up here as $1 has another config than the one that was staged"
+    die "the config of container $1 is gone, and it is $(state_of "$1")"
+}
+
 activate() { # CTID STAGED FENCE: see activate-config; the name is what counts, and comes last
-    there "$conf/$1.conf" || unfence "$2" "$3"
-    rename_file "$2" "$conf/$1.conf" -
-    unfence "$conf/$1.conf" "$3"
+    # What fails behind a pipe (replace) ends the pipe only.
+    there "$conf/$1.conf" || (unfence "$2" "$3") || not_named "$1"
+    name_config "$1" "$2"
+    unfence "$conf/$1.conf" "$3" || exit 1
 }
 
 ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE DUMPFILE; see ensure-up
@@ -561,13 +577,19 @@ has_content() { # PATH SHA256: "-" for any
 replace() { # PATH SUM: put standard input in the place of PATH, which must still have that checksum
     new=$(beside "$1")
     rm -f "$new" # half of an earlier try; were it a link, what it leads to would be written over
-    cp -p "$1" "$new" && cat >"$new" || die "$new cannot be written"
+    cp -p "$1" "$new" && cat >"$new" || {
+        rm -f "$new" # else what is beside a file that this run made says that it is another's
+        die "$new cannot be written"
+    }
     sync
     [ "$(sha256sum <"$1")" = "$2" ] || {
         rm -f "$new"
         die "$1 was changed by someone else meanwhile"
     }
-    mv -f "$new" "$1" || die "$1 cannot be replaced"
+    mv -f "$new" "$1" || {
+        rm -f "$new"
+        die "$1 cannot be replaced"
+    }
     sync
 }
 

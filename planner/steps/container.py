@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planner.model import State
 from planner.parse.config import FENCE
-from planner.plan import Command, Probe, Step, Zone
+from planner.plan import Command, Compensation, Probe, Step, Zone
 from planner.situation import Situation
 from planner.steps import (
     DUMP_S,
@@ -146,14 +146,18 @@ def bring_up_pivot(at: Situation) -> Step:
         zone=Zone.PIVOT,
         do=up_by(at, side, "bring-up", NOT_STAGED if at.staged else files.staged(at)),
         undo=takes_back(
-            f"only if proved that it never came up: {'end' if at.staged else 'stop'} it, prove it",
-            _kill_undumped(at)
-            if at.staged
-            else command(side, "stop-container", at.ctid, side.private, side.root, deadline_s=SLOW_S),
-            must=True,
-        ),
+            "only if proved that it never came up: end it, prove it", _kill_undumped(at), must=True
+        )
+        if at.staged
+        else _unless(at, "came up"),
         probe=Probe(command(side, "probe-pivot", at.ctid, side.root)),
     )
+
+
+def _unless(at: Situation, never: str) -> Compensation:
+    """What takes a pivot back that gave the config its name; it has taken that away itself, if it could."""
+    title = f"only if proved that it never {never}: take the name away, prove it"
+    return takes_back(title, files.unnamed(at, at.destination.root), must=True)
 
 
 def enable_pivot(at: Situation) -> Step:
@@ -164,7 +168,7 @@ def enable_pivot(at: Situation) -> Step:
         title=f"give the config its name: {at.ctid} may be started here",
         zone=Zone.PIVOT,
         do=command(side, "enable-container", at.ctid, files.staged(at), stdin=FENCE, deadline_s=SLOW_S),
-        undo=takes_back("only if proved that it never had it: see to that", files.unnamed(at), must=True),
+        undo=_unless(at, "had it"),
         probe=Probe(command(side, "probe-pivot", at.ctid, side.root)),
     )
 

@@ -129,21 +129,22 @@ def name_config(at: Situation, zone: Zone) -> Step:
     Before the pivot only what is undumped needs it: without it nobody starts anything at the destination, be it by
     force. After the pivot, of which it is a part, for a node that lost power then.
     """
+    after = zone is Zone.RETIRE
     return Step(
         id="name-config",
-        title="give the config its name; start stays forbidden",
+        title=f"{'make sure that the config has' if after else 'give the config'} its name; start stays forbidden",
         zone=zone,
-        do=command(at.destination, "rename-file", staged(at), at.config_path, ANY_CONTENT, deadline_s=SLOW_S),
-        undo=takes_back("take the name away again", unnamed(at), must=True)
-        if zone is not Zone.RETIRE
-        else ONLY_FORWARD,
-        ensures=zone is Zone.RETIRE,
+        do=command(at.destination, "name-config", at.ctid, staged(at), deadline_s=SLOW_S),
+        undo=ONLY_FORWARD
+        if after
+        else takes_back("take the name away again", unnamed(at, ANY_MOUNT), must=True),
+        ensures=after,
     )
 
 
-def unnamed(at: Situation) -> Command:
-    """Take the config's name away at the destination, unless the container runs there."""
-    operands = (at.ctid, ANY_MOUNT, at.config_path, staged(at), ANY_CONTENT)
+def unnamed(at: Situation, root: str) -> Command:
+    """Take the config's name away at the destination, unless the container runs there; ``root`` is proved free."""
+    operands = (at.ctid, root, at.config_path, staged(at), ANY_CONTENT)
     return command(at.destination, "hide-config", *operands, deadline_s=SLOW_S)
 
 

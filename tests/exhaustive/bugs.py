@@ -120,6 +120,7 @@ def get(plan: Plan, step_id: str) -> Step:
 
 
 @noticed("hides-what-is-up", "a-running", "I2", "I4")
+@noticed("taken-back-while-up", "a-staged", "I2", "I4", after="name-config:fails-after")
 def hides_what_is_up(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The config gets another name although somebody has started the container in spite of fence and lock."""
 
@@ -292,7 +293,7 @@ def probe_asks_whether_it_runs_now(patch: pytest.MonkeyPatch, plan: Plan) -> Pla
     return plan
 
 
-@noticed("N05", "a-running", "I4", after="bring-up:lost-after")
+@noticed("N05", "a-running", "I11", "R12", after="bring-up:lost-after")
 def any_failure_of_the_probe_is_no(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """A probe that fails for its own reasons is taken for an answer."""
 
@@ -542,9 +543,9 @@ def gives_up_the_pivot(patch: pytest.MonkeyPatch, plan: Plan, kind: type[Exited 
     return plan
 
 
-@noticed("L26", "a-running", "I4")
+@noticed("L26", "a-running", "I11", "R12")
 def failed_looking_start_is_taken_for_none(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
-    """A start that looked failed and did succeed: the source is started again, on what the destination has outrun."""
+    """A start that looked failed and did succeed: only that it is up keeps the source from being started again."""
     return gives_up_the_pivot(patch, plan, Exited)
 
 

@@ -473,6 +473,63 @@ def test_what_could_not_be_removed_is_told_until_a_recover_has_removed_it(tmp_pa
         assert_as_before(box, driver, before, hash_before)
 
 
+def no_room(box: Sandbox) -> None:
+    """Not for a byte more among the configs at the destination."""
+    box.hn2.sh(
+        "mountpoint -q /etc/vz/conf && exit; cp -a /etc/vz/conf /tmp/conf; "
+        "mount -t tmpfs -o size=64k configs /etc/vz/conf && cp -a /tmp/conf/. /etc/vz/conf && rm -r /tmp/conf; "
+        "dd if=/dev/zero of=/etc/vz/conf/full bs=4096 2>/dev/null || true"
+    )
+
+
+def room(box: Sandbox) -> None:
+    """As before; what has changed there meanwhile stays changed."""
+    box.hn2.sh(
+        "rm /etc/vz/conf/full; cp -a /etc/vz/conf /tmp/conf && umount /etc/vz/conf && rm /etc/vz/conf/*"
+    )
+    box.hn2.sh("cp -a /tmp/conf/. /etc/vz/conf && rm -r /tmp/conf")
+
+
+def test_a_config_that_cannot_be_written_at_the_pivot_is_not_given_its_name(tmp_path: Path) -> None:
+    with in_state("a", State.STOPPED) as box:
+        driver = Driver(box, tmp_path)
+        before, hash_before = driver.facts(), tree_hash(box.hn1, PRIVATE)
+        stop, watch, _ = driver.apply({(What.DO, "enable"): lambda: no_room(box)})
+        assert stop.outcome is Outcome.UNWOUND, (stop, watch.moves)
+        assert "cannot be written" in stop.because
+        room(box)
+        assert changes(before, driver.facts()) == []
+        assert tree_hash(box.hn1, PRIVATE) == hash_before
+        assert leftovers(box) == []
+
+
+def test_a_start_that_cannot_be_allowed_after_the_pivot_is_told_until_it_is(tmp_path: Path) -> None:
+    with Sandbox("shared") as box:
+        driver = Driver(box, tmp_path)
+        stop, watch, run = driver.apply({(What.DO, "allow-start"): lambda: no_room(box)})
+        assert stop.outcome is Outcome.MIGRATED_NOT_CLEANED, (stop, watch.moves)
+        assert "cannot be written" in stop.because
+        room(box)
+        assert driver.recover(run).outcome is Outcome.MIGRATED
+        assert "DISABLED" not in box.hn2.sh(f"cat /etc/vz/conf/{CTID}.conf")
+        assert leftovers(box) == []
+
+
+def test_another_config_that_came_in_between_is_not_started_and_stays(tmp_path: Path) -> None:
+    with in_state("a", State.STOPPED) as box:
+        driver = Driver(box, tmp_path)
+        another = f"/etc/vz/conf/{CTID}.conf"
+        stop, watch, run = driver.apply(
+            {(What.DO, "enable"): lambda: box.hn2.sh(f"echo 'VE_ROOT=/vz/root/other' >{another}")}
+        )
+        assert stop.outcome is Outcome.IN_DOUBT, (stop, watch.moves)
+        assert "are both there, and differ: see which is right" in stop.because
+        assert box.hn2.sh(f"cat {another}") == "VE_ROOT=/vz/root/other\n"
+        box.hn2.sh(f"rm {another}")
+        assert driver.recover(run).outcome is Outcome.UNWOUND
+        assert leftovers(box) == []
+
+
 def test_a_reader_that_goes_away_does_not_stop_a_move(tmp_path: Path) -> None:
     with Sandbox("san") as box:
         driver = Driver(box, tmp_path)

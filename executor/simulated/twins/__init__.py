@@ -26,6 +26,7 @@ TWINS: Final[dict[str, Callable[..., Twin]]] = {
     "retire-area": files.retire_area,
     "fence": files.fence,
     "unfence": files.unfence,
+    "name-config": files.name_config,
     "activate-config": files.activate_config,
     "copy-tree": storage.copy_tree,
     "put-dump": dump.put_dump,

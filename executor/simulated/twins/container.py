@@ -9,7 +9,7 @@ from executor.simulated.loading import OWNERS
 from executor.simulated.tree import File
 from executor.simulated.twins import storage
 from executor.simulated.twins.dump import fetch_carrier
-from executor.simulated.twins.files import activate, hide_config, is_named, rename_file
+from executor.simulated.twins.files import activate, hide_config, is_named, name_config
 from executor.simulated.twins.here import (
     DONE,
     End,
@@ -28,6 +28,7 @@ from planner.codec import text_sha256
 from planner.model import State
 from planner.verbs import (
     ANY_CONTENT,
+    ANY_MOUNT,
     MEMORY_LOST,
     NO,
     NO_DEVICE,
@@ -363,21 +364,22 @@ def bring_up(
 ) -> Twin:
     """The pivot of a container that is up: marks that outlive a power cut, before and after."""
     yield from here.mark("out")
-    end, config = DONE, vz.config_path(int(ctid))
+    end = DONE
     if staged != NOT_STAGED:
-        end = yield from rename_file(here, staged, config, ANY_CONTENT)
+        end = yield from name_config(here, ctid, staged)
         if not is_named(here, ctid, staged):
-            return (yield from _refused(here, end))
+            yield from here.mark("refused", str(end.status))
     if end.status == 0:
         end = yield from _ensure_up(
             here, ctid, private, root, device, identity, dumpdir, state, dumpfile, pivot=True
         )
-    if end.status == NOT_UP:
-        if staged != NOT_STAGED:
-            hidden: End = yield from hide_config(here, ctid, root, config, staged, ANY_CONTENT)
+        if end.status == NOT_UP and staged != NOT_STAGED:
+            config = vz.config_path(int(ctid))
+            hidden: End = yield from hide_config(here, ctid, ANY_MOUNT, config, staged, ANY_CONTENT)
             if hidden.status:
                 return hidden
-        yield from here.mark("refused", str(end.status))
+        if end.status == NOT_UP:
+            yield from here.mark("refused", str(end.status))
     return end
 
 
@@ -386,15 +388,9 @@ def enable_container(here: Here, ctid: str, staged: str) -> Twin:
     yield from here.mark("out")
     end = yield from activate(here, ctid, staged)
     if not is_named(here, ctid, staged):
-        return (yield from _refused(here, end))
+        yield from here.mark("refused", str(end.status))
     yield from here.sync()
     return end
-
-
-def _refused(here: Here, end: End) -> Twin:
-    """Nothing came of the pivot: there is nothing here that vzctl could start."""
-    yield from here.mark("refused", str(end.status))
-    return not_up(end.said)
 
 
 def probe_pivot(here: Here, ctid: str, root: str) -> Twin:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from executor.simulated.tree import Dir, File
-from executor.simulated.twins.here import DONE, End, Here, Twin, die, of_this_run
+from executor.simulated.twins.here import DONE, End, Here, Twin, die, half_up, not_up, of_this_run
 from executor.simulated.twins.storage import is_up
-from executor.simulated.vz import config_path
+from executor.simulated.vz import config_path, state_of
 from planner.codec import text_sha256
+from planner.model import State
 from planner.verbs import ANY_CONTENT, ANY_MOUNT
 
 
@@ -234,15 +235,32 @@ def activate_config(here: Here, ctid: str, staged: str) -> Twin:
     return end
 
 
+def name_config(here: Here, ctid: str, staged: str) -> Twin:
+    """As ``rename_file``; whether it has its name is looked at afterwards."""
+    end = yield from rename_file(here, staged, config_path(int(ctid)), ANY_CONTENT)
+    return end if is_named(here, ctid, staged) else _not_named(here, ctid)
+
+
 def activate(here: Here, ctid: str, staged: str) -> Twin:
     """What ``activate-config`` and the stopped container's pivot share: the name is what counts, and comes last."""
     config = config_path(int(ctid))
     end = DONE
     if config not in here.node.tree:
         end = yield from _unfenced(here, staged)
-    if end.status == 0:
-        end = yield from rename_file(here, staged, config, ANY_CONTENT)
+        if end.status:
+            return _not_named(here, ctid)
+    end = yield from name_config(here, ctid, staged)
     return (yield from _unfenced(here, config)) if end.status == 0 else end
+
+
+def _not_named(here: Here, ctid: str) -> End:
+    """What that means for the container depends on what vzctl says of whatever has its name."""
+    state = state_of(here.node, int(ctid))
+    if state in (State.STOPPED, State.SUSPENDED, State.DELETED):
+        return not_up("the config that was staged has not got its name")
+    if config_path(int(ctid)) in here.node.tree:
+        return half_up(f"what is up here as {ctid} has another config than the one that was staged")
+    return die(f"the config of container {ctid} is gone, and it is {state}")
 
 
 def is_named(here: Here, ctid: str, staged: str) -> bool:
