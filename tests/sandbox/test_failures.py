@@ -519,9 +519,11 @@ def test_another_config_that_came_in_between_is_not_started_and_stays(tmp_path: 
     with in_state("a", State.STOPPED) as box:
         driver = Driver(box, tmp_path)
         another = f"/etc/vz/conf/{CTID}.conf"
-        stop, watch, run = driver.apply(
-            {(What.DO, "enable"): lambda: box.hn2.sh(f"echo 'VE_ROOT=/vz/root/other' >{another}")}
-        )
+
+        def comes_in_between() -> None:
+            box.hn2.sh(f"echo 'VE_ROOT=/vz/root/other' >{another}")
+
+        stop, watch, run = driver.apply({(What.DO, "enable"): comes_in_between})
         assert stop.outcome is Outcome.IN_DOUBT, (stop, watch.moves)
         assert "are both there, and differ: see which is right" in stop.because
         assert box.hn2.sh(f"cat {another}") == "VE_ROOT=/vz/root/other\n"
