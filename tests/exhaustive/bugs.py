@@ -1039,6 +1039,18 @@ def pivot_calls_itself_refused_too_soon(patch: pytest.MonkeyPatch, plan: Plan) -
     return plan
 
 
+@noticed(
+    "refused-but-named",
+    "a-running",
+    "I4",
+    after="bring-up:will-not-start-once + probe/bring-up:operator-forces-start-at-destination",
+)
+def pivot_that_is_refused_leaves_the_name(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Who starts it there by force then writes what goes with the copy, if that node loses power before it is asked."""
+    patch.setattr(container, "hide_config", does_nothing)
+    return plan
+
+
 # --- memory ----------------------------------------------------------------------------------------------------
 
 
