@@ -288,6 +288,26 @@ def test_migrated_is_not_claimed_before_the_destination_is_ensured() -> None:
     stopped(after(*ensured, *done("tidy", "forget")), Outcome.MIGRATED)
 
 
+def test_what_the_config_has_not_got_its_name_for_is_not_started() -> None:
+    allow = step("allow", "dst", Zone.RETIRE, must=None, ensures=True)
+    made = plan(
+        step("start", "dst", Zone.PIVOT, must=True, probe=True),
+        structs.replace(allow, do=Command("dst", ("activate-config", "123", "/staged"), "fence", 60)),
+        step("ensure", "dst", Zone.RETIRE, must=None, ensures=True),
+    )
+    for status in (NOT_UP, HALF_UP):
+        tried = ran(What.DO, "allow", Exited(status, err="not named"), len(PAUSES_S))
+        end = stopped(next_of(made, *done("start"), *tried), Outcome.DOWN)
+        assert end.because == "'allow' on dst: not named"
+        assert [c.argv[0] for c in end.left] == ["activate-config", made.steps[2].do.argv[0]]
+    # It has its name, and only its fence is still there: then it is made sure of all the same, and both are told.
+    fenced = [*done("start"), *ran(What.DO, "allow", FAILED, len(PAUSES_S))]
+    expect(next_of(made, *fenced), What.DO, "ensure")
+    down = ran(What.DO, "ensure", Exited(NOT_UP, err="no init"), len(PAUSES_S))
+    end = stopped(next_of(made, *fenced, *down), Outcome.DOWN)
+    assert end.because == "'allow' on dst: it broke; 'ensure' on dst: no init"
+
+
 def test_a_wish_unwinds_before_the_pivot_and_is_too_late_after_it() -> None:
     wish = Wish(Want.UNWIND, "asked to by SIGINT")
     expect(move(*done("own"), wish), What.UNDO, "own")
