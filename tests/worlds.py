@@ -175,6 +175,12 @@ def not_on_boot(request: Request) -> Request:
     return structs.replace(request, source=_with_container(source, config=config))
 
 
+def never_started(request: Request) -> Request:
+    """The same, but vzctl has not written into its config yet, as it does at the first start."""
+    config = (_container(request.source).config or "").replace('VE_LAYOUT="simfs"\n', "")
+    return structs.replace(request, source=_with_container(request.source, config=config))
+
+
 def on_boot_list(request: Request) -> Request:
     """The same, but its config does not say whether 123 is started at boot: its node's VZREBOOTDIR does."""
     config = (_container(request.source).config or "").replace('ONBOOT="yes"\n', "")
@@ -267,6 +273,7 @@ WORLDS: Final = {
     "a-staged": staged(bundled("shared")),
     "a-mounted": mounted(bundled("shared")),
     "a-stopped": stopped(with_history(bundled("shared"))),
+    "a-stopped-never-started": never_started(stopped(bundled("shared"))),
     "a-suspended": suspended(bundled("shared")),
     "a-running-disabled": disabled(bundled("shared")),
     "a-running-on-boot-list": on_boot_list(bundled("shared")),

@@ -4,6 +4,9 @@ fence=$(cat)
 mark out
 (activate "$1" "$2" "$fence")
 status=$?
+if is_named "$1" "$2" && [ "$(head -n 2 "$conf/$1.conf")" = "$fence" ]; then
+    (hide_config "$1" - "$conf/$1.conf" "$2" -) || exit 1
+fi
 is_named "$1" "$2" || mark refused "$status"
 sync
 exit "$status"

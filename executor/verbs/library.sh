@@ -464,11 +464,10 @@ not_named() { # CTID: what that means for the container depends on what vzctl sa
     die "the config of container $1 is gone, and it is $(state_of "$1")"
 }
 
-activate() { # CTID STAGED FENCE: see activate-config; the name is what counts, and comes last
-    # What fails behind a pipe (replace) ends the pipe only.
-    there "$conf/$1.conf" || (unfence "$2" "$3") || not_named "$1"
+activate() { # CTID STAGED FENCE: see activate-config
+    # Fenced until it has one name only: vzctl writes into what it starts, and then two names would be two files.
     name_config "$1" "$2"
-    unfence "$conf/$1.conf" "$3" || exit 1
+    unfence "$conf/$1.conf" "$3" || exit 1 # what fails behind a pipe (replace) ends the pipe only
 }
 
 ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE DUMPFILE; see ensure-up

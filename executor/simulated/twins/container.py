@@ -387,6 +387,11 @@ def enable_container(here: Here, ctid: str, staged: str) -> Twin:
     """The pivot of a stopped container."""
     yield from here.mark("out")
     end = yield from activate(here, ctid, staged)
+    config = vz.config_path(int(ctid))
+    if is_named(here, ctid, staged) and (here.node.text(config) or "").startswith(here.stdin):
+        hidden: End = yield from hide_config(here, ctid, ANY_MOUNT, config, staged, ANY_CONTENT)
+        if hidden.status:
+            return hidden
     if not is_named(here, ctid, staged):
         yield from here.mark("refused", str(end.status))
     yield from here.sync()

@@ -242,15 +242,12 @@ def name_config(here: Here, ctid: str, staged: str) -> Twin:
 
 
 def activate(here: Here, ctid: str, staged: str) -> Twin:
-    """What ``activate-config`` and the stopped container's pivot share: the name is what counts, and comes last."""
-    config = config_path(int(ctid))
-    end = DONE
-    if config not in here.node.tree:
-        end = yield from _unfenced(here, staged)
-        if end.status:
-            return _not_named(here, ctid)
+    """What ``activate-config`` and the stopped container's pivot share.
+
+    Fenced until it has one name only: vzctl writes into what it starts, and then two names would be two files.
+    """
     end = yield from name_config(here, ctid, staged)
-    return (yield from _unfenced(here, config)) if end.status == 0 else end
+    return (yield from _unfenced(here, config_path(int(ctid)))) if end.status == 0 else end
 
 
 def _not_named(here: Here, ctid: str) -> End:
