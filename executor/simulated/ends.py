@@ -311,9 +311,8 @@ def _files(view: View, node: NodeState) -> Data | None:
     if node.name == view.source and view.lun is not None:
         return view.world.luns[view.lun].data
     name = vz.config_path(view.ctid)
-    config = (
-        node.text(name) or node.text(f"{name}.vzplan") or ""
-    )  # the pivot may have been cut off before that
+    staged = node.text(f"{name}.vzplan")  # the pivot may have been cut off before it had its name
+    config = node.text(name) or staged or ""
     where = vz.areas(view.ctid, config, node.given.vz_conf)
     if where is not None and where.hook_device:
         device = node.devices.get(where.hook_device)
