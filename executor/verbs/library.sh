@@ -446,12 +446,24 @@ hide_config() { # CTID ROOT CONFIG BACKUP SHA256; see hide-config
 }
 
 is_named() { # CTID STAGED: has the config that was staged its name?
-    there "$conf/$1.conf" && { ! there "$2" || same_file "$2" "$conf/$1.conf"; }
+    there "$conf/$1.conf" || return 1
+    # vzctl writes into what it starts: with both names there it may be two files since.
+    ! there "$2" || same_file "$2" "$conf/$1.conf" || [ -f "$run/naming" ]
 }
 
 name_config() { # CTID STAGED: see name-config
+    there "$conf/$1.conf" || mark naming
+    if is_named "$1" "$2" && there "$2" && ! same_file "$2" "$conf/$1.conf"; then
+        rm -f -- "$2" || die "$2 cannot be removed"
+        sync
+        return 0
+    fi
     (rename_file "$2" "$conf/$1.conf" -)
     name_status=$?
+    if there "$2" && there "$conf/$1.conf" && ! same_file "$2" "$conf/$1.conf"; then
+        rm -f "$run/naming" # another's was there first
+        sync
+    fi
     is_named "$1" "$2" || not_named "$1"
     [ "$name_status" = 0 ] || exit "$name_status"
 }

@@ -60,6 +60,11 @@ FOUND: Final = {
         "hide-config:killed-after + settle/hn1:operator-forces-start-at-destination": "UNWOUND",
         "bring-up:will-not-start + undo/bring-up:operator-forces-start-at-destination": "UNWOUND",
     },
+    "a-stopped-never-started": {
+        # Both its names are there, and vzctl has made two files of them: it is this run's config all the same.
+        "enable:half-5 + allow-start:operator-forces-start-at-destination": "MIGRATED",
+        "enable:half-6 + probe/enable:operator-forces-start-at-destination": "MIGRATED",
+    },
     "d2-running": {
         # Cut off between its mark and the config's name, the pivot counts as happened.
         "bring-up:reboot-half-2 + probe/bring-up:off-after": "IN_DOUBT > DOWN > MIGRATED",

@@ -237,8 +237,26 @@ def activate_config(here: Here, ctid: str, staged: str) -> Twin:
 
 def name_config(here: Here, ctid: str, staged: str) -> Twin:
     """As ``rename_file``; whether it has its name is looked at afterwards."""
-    end = yield from rename_file(here, staged, config_path(int(ctid)), ANY_CONTENT)
+    config = config_path(int(ctid))
+    if config not in here.node.tree:
+        yield from here.mark("naming")
+    if is_named(here, ctid, staged) and _differ(here, staged, config):
+        here.node.drop(staged)
+        yield
+        yield from here.sync()
+        return DONE
+    end = yield from rename_file(here, staged, config, ANY_CONTENT)
+    if _differ(here, staged, config):  # another's was there first
+        here.node.drop(f"{here.folder}/naming")
+        yield
+        yield from here.sync()
     return end if is_named(here, ctid, staged) else _not_named(here, ctid)
+
+
+def _differ(here: Here, one: str, other: str) -> bool:
+    """Whether both are there, and are two files."""
+    tree = here.node.tree
+    return one in tree and other in tree and tree[one] is not tree[other]
 
 
 def activate(here: Here, ctid: str, staged: str) -> Twin:
@@ -261,9 +279,13 @@ def _not_named(here: Here, ctid: str) -> End:
 
 
 def is_named(here: Here, ctid: str, staged: str) -> bool:
-    """Whether the config that was staged has its name."""
-    tree, config = here.node.tree, config_path(int(ctid))
-    return config in tree and (staged not in tree or tree[staged] is tree[config])
+    """Whether the config that was staged has its name.
+
+    vzctl writes into what it starts: with both names there it may be two files since.
+    """
+    config = config_path(int(ctid))
+    ours = here.note("naming") is not None or not _differ(here, staged, config)
+    return config in here.node.tree and ours
 
 
 def _still_forbidden(here: Here) -> End | None:
