@@ -149,8 +149,8 @@ def test_a_reader_that_goes_in_the_middle_stops_no_run(tmp_path: Path) -> None:
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    while b" 1/29 " not in process.stdout.readline():
-        pass
+    while b" 1/" not in (line := process.stdout.readline()):  # the first step
+        assert line
     process.stdout.close()
     process.stdout = None
     _, err = process.communicate()  # it reads no more lines, and goes on
