@@ -545,8 +545,8 @@ def test_a_reader_that_goes_away_does_not_stop_a_move(tmp_path: Path) -> None:
             stderr=subprocess.STDOUT,
         )
         assert process.stdout is not None
-        while b" 1/29 " not in process.stdout.readline():
-            pass
+        while b" 1/" not in (line := process.stdout.readline()):  # the first step
+            assert line
         process.stdout.close()
         assert process.wait() == 0
         moved = driver.facts()["hn2"].container(CTID)
