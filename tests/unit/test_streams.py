@@ -220,7 +220,8 @@ def test_where_the_plan_is_too_wide_what_takes_a_step_back_stands_below_it() -> 
     )
     assert (
         "            back: only if proved that it never came up: take the name away,\n"
-        "                  prove it (must succeed)\n retire: repeated until done\n20  hn2   allow start, as it was before\n21"
+        "                  prove it (must succeed)\n retire: repeated until done\n"
+        "20  hn2   allow start, as it was before\n21"
     ) in narrow
     assert plan_text(plan, room=1).count("back:") == narrow.count("back:")
 
