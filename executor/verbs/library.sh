@@ -60,8 +60,10 @@ marker() { # PATH -> the file that says this run made PATH
 
 same_file() { [ "$(stat -c %d:%i "$1")" = "$(stat -c %d:%i "$2")" ]; }
 
+differ() { there "$1" && there "$2" && ! same_file "$1" "$2"; } # ONE OTHER: both are there, and are two files
+
 disclaim() { # PATH MARKER BESIDE: what another made between this run's mark and its own making is not this run's
-    if [ -f "$2" ] && there "$3" && there "$1" && ! same_file "$3" "$1"; then
+    if [ -f "$2" ] && differ "$3" "$1"; then
         rm -f "$2"
         drop_beside "$3"
         sync
@@ -446,21 +448,20 @@ hide_config() { # CTID ROOT CONFIG BACKUP SHA256; see hide-config
 }
 
 is_named() { # CTID STAGED: has the config that was staged its name?
-    there "$conf/$1.conf" || return 1
     # vzctl writes into what it starts: with both names there it may be two files since.
-    ! there "$2" || same_file "$2" "$conf/$1.conf" || [ -f "$run/naming" ]
+    there "$conf/$1.conf" && { [ -f "$run/naming" ] || ! differ "$2" "$conf/$1.conf"; }
 }
 
 name_config() { # CTID STAGED: see name-config
     there "$conf/$1.conf" || mark naming
-    if is_named "$1" "$2" && there "$2" && ! same_file "$2" "$conf/$1.conf"; then
+    if is_named "$1" "$2" && differ "$2" "$conf/$1.conf"; then
         rm -f -- "$2" || die "$2 cannot be removed"
         sync
         return 0
     fi
     (rename_file "$2" "$conf/$1.conf" -)
     name_status=$?
-    if there "$2" && there "$conf/$1.conf" && ! same_file "$2" "$conf/$1.conf"; then
+    if differ "$2" "$conf/$1.conf"; then
         rm -f "$run/naming" # another's was there first
         sync
     fi

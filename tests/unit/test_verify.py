@@ -348,19 +348,21 @@ def test_however_many_processes_share_the_work_the_report_is_the_same() -> None:
 
 
 STARTED_BY_FORCE: Final = "copy-last:operator-forces-start-at-source"
+TAKEN_BACK: Final = "name-config:fails-after + undo/name-config:operator-forces-start-at-destination"
 
 
 @pytest.mark.parametrize(
-    ("found", "shrunk"),
+    ("name", "found", "shrunk"),
     [
-        (f"{STARTED_BY_FORCE} + allow-start:lost-after", STARTED_BY_FORCE),
-        (f"note-state:busy-once + {STARTED_BY_FORCE}", STARTED_BY_FORCE),
+        ("hides-what-is-up", f"{STARTED_BY_FORCE} + allow-start:lost-after", STARTED_BY_FORCE),
+        ("hides-what-is-up", f"note-state:busy-once + {STARTED_BY_FORCE}", STARTED_BY_FORCE),
+        ("taken-back-while-up", f"note-state:busy-once + {TAKEN_BACK}", TAKEN_BACK),
     ],
 )
 def test_failures_that_a_violation_does_not_need_are_left_out_of_its_schedule(
-    monkeypatch: pytest.MonkeyPatch, found: str, shrunk: str
+    monkeypatch: pytest.MonkeyPatch, name: str, found: str, shrunk: str
 ) -> None:
-    bug = BUGS["hides-what-is-up"]
+    bug = BUGS[name]
     request = WORLDS[bug.world]
     plan = bug.put_in(monkeypatch, make_plan(request))
     trial = run_schedule(request, found, plan)
