@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
 from tests.sandbox import nodes, supervisor
-from tests.sandbox.supervisor import SandboxError
+from tests.sandbox.supervisor import SandboxError, Spec
 
 
 def main() -> int:
@@ -20,10 +21,11 @@ def main() -> int:
     commands.add_parser("down", help="take all sandboxes of this user down, also what killed test runs left")
     serve = commands.add_parser("serve")  # what Sandbox.up starts
     serve.add_argument("folder", type=Path)
+    serve.add_argument("spec", type=json.loads)
     serve.add_argument("--stays", action="store_true")
     given = parser.parse_args()
     if given.command == "serve":
-        return supervisor.serve(given.folder, None if given.stays else sys.stdin.fileno())
+        return supervisor.serve(given.folder, Spec(**given.spec), None if given.stays else sys.stdin.fileno())
     reason = nodes.why_not()
     if reason is not None:
         print(reason, file=sys.stderr)

@@ -7,6 +7,7 @@ changed, and nothing stays behind, however the test run ends.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import select
 import shutil
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -156,7 +157,6 @@ class Sandbox:
         """
         self.folder = Path(tempfile.mkdtemp(prefix="box-", dir=base_folder()))
         try:
-            supervisor.prepare(self.folder, self._spec)
             with (self.folder / LOG).open("w") as log:
                 self._process = subprocess.Popen(
                     [
@@ -165,6 +165,7 @@ class Sandbox:
                         "tests.sandbox",
                         "serve",
                         str(self.folder),
+                        json.dumps(asdict(self._spec)),
                         *(["--stays"] if stays else []),
                     ],
                     stdin=subprocess.DEVNULL if stays else subprocess.PIPE,

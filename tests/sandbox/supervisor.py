@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from tests.sandbox import kernel, population
 
@@ -103,18 +103,18 @@ class NodeState:
     port: int
 
 
-def serve(folder: Path, lifeline: int | None) -> int:
+def serve(folder: Path, spec: Spec, lifeline: int | None) -> int:
     """Make the sandbox in ``folder``, say "ready" or why not on standard output, and keep it until the end."""
     stop_read, stop_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(stop_write)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
-    spec = Spec(**_prepared(folder)["spec"])
     status = 0
     nodes: dict[str, _Booted] = {}
     ends = {stop_read} if lifeline is None else {stop_read, lifeline}
     with socket.socket(socket.AF_UNIX) as power:
         try:
+            _prepare(folder, spec)
             power.bind(str(folder / SOCKET))
             power.listen()
             for name in NAMES:
@@ -183,7 +183,7 @@ def ask_power(folder: Path, verb: str, name: str) -> None:
         raise SandboxError(f"{verb} {name}: {said.decode(errors='replace') or 'the supervisor is gone'}")
 
 
-def prepare(folder: Path, spec: Spec) -> None:
+def _prepare(folder: Path, spec: Spec) -> None:
     """Write what must be there before the nodes are: keys, ssh's configs, images, what is laid over each root.
 
     ``seed`` is laid once, on the node's disk; ``each`` at each boot, on what is new then.
@@ -223,8 +223,7 @@ def prepare(folder: Path, spec: Spec) -> None:
             (by_id / f"wwn-0x{lun.wwid[1:]}").symlink_to(f"../../{lun.seen_as[NAMES.index(name)]}")
         _make_image(home / "disk.img", 512)
         _make_image(home / "vz.img", spec.vz_mb if name == "hn2" else Spec.vz_mb)
-    state = {"ports": ports, "spec": asdict(spec)}
-    population.write(folder / "prepared.json", json.dumps(state), 0o600)
+    population.write(folder / "ports.json", json.dumps(ports), 0o600)
 
 
 def remove(folder: Path) -> None:
@@ -342,7 +341,7 @@ def _forget_unwritten(minor: int, at: Path) -> None:
 
 
 def _boot(folder: Path, name: str) -> _Booted:
-    port: int = _prepared(folder)["ports"][name]
+    port: int = json.loads((folder / "ports.json").read_text())[name]
     index, home = NAMES.index(name), folder / name
     images = {"vda1": home / "disk.img", "vda2": home / "vz.img"}
     images |= {lun.seen_as[index]: lun.image(folder) for lun in LUNS}
@@ -507,10 +506,6 @@ def _make_image(path: Path, size_mb: int, kind: str = "ext4") -> None:
     _run(*MAKERS[kind].argv, f"uuid={own}" if kind == "xfs" else own, str(path))
 
 
-def _prepared(folder: Path) -> Any:  # noqa: ANN401 # json
-    return json.loads((folder / "prepared.json").read_text())
-
-
 def _still_there(folder: Path) -> list[str]:
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     points = [line.split()[4] for line in mounts]
@@ -543,8 +538,9 @@ def _run(*argv: str) -> None:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    with suppress(BrokenPipeError):  # nobody waits any more; the life line says so, too
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())  # whoever waits reads to the end of the file
     os.close(null)

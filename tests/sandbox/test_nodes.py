@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -520,6 +521,32 @@ def test_nothing_outlives_a_supervisor_that_is_killed_while_a_node_boots() -> No
     assert Path("/proc/self/mountinfo").read_text() == mounts
     box.down()
     assert not box.folder.exists()
+
+
+KILLED_AT_ONCE: Final = """
+import os, signal, subprocess
+from tests.sandbox import Sandbox
+
+box, begin = Sandbox(), subprocess.Popen.__init__
+
+def begin_and_die(*words, **more):
+    begin(*words, **more)
+    print(box.folder, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+subprocess.Popen.__init__ = begin_and_die
+box.up()
+"""
+
+
+def test_nothing_outlives_who_is_killed_as_soon_as_a_sandbox_begins_to_be_made() -> None:
+    assert REASON is None, REASON
+    argv = [sys.executable, "-c", KILLED_AT_ONCE]
+    killed = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    folder = Path(killed.stdout.strip())
+    assert folder.is_absolute()
+    until(lambda: not folder.exists())
 
 
 def test_a_sandbox_of_which_a_node_has_no_power_is_taken_down() -> None:
