@@ -7,36 +7,133 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NamedTuple
 
-from executor.simulated.faults import Fault
+from msgspec import structs
+
+from executor.simulated.faults import OTHER_RUN, Fault
+from executor.simulated.loading import OWNERS
 from executor.simulated.schedules import schedule
+from executor.simulated.world import EDIT
 from executor.site import LiveSite
-from planner.plan import Run
-from tests.sandbox import Node, Sandbox, end_busy, make_busy
+from planner.plan import Command, Run
+from tests.sandbox import Node, Sandbox, cut_network, end_busy, make_busy, restore_network
 from tests.sandbox.beside import Schedule
-from tests.sandbox.driving import PRIVATE, ROOT, Driver
+from tests.sandbox.driving import CTID, PRIVATE, ROOT, Driver
 from tests.sandbox.supervisor import NAMES
 from tests.sandbox.test_every_step import Kind, Trouble, TroubledSite
 from tests.sandbox.test_failures import switch
 
+Action = Callable[[Sandbox, Command], None]
+"""Done to nodes because of a command."""
 
-def _busy(node: Node) -> list[int]:
-    return [make_busy(node, path) for path in (PRIVATE, ROOT) if node.path(path).exists()]
+
+def _node(box: Sandbox, name: str) -> Node:
+    """As it is since its last boot."""
+    return box.nodes[NAMES.index(name)]
 
 
-def _switch(name: str, text: str = "") -> Callable[[Node], list[int]]:
-    def on(node: Node) -> list[int]:
-        node.sh(switch(name, text))
-        return []
+def _peer(command: Command) -> str:
+    source, destination = NAMES
+    return source if command.node == destination else destination
 
-    return on
+
+def _nothing(_box: Sandbox, _command: Command) -> None:
+    pass
+
+
+def _busy(box: Sandbox, command: Command) -> None:
+    """By processes whose names are kept on the node, for who mends it."""
+    node = _node(box, command.node)
+    pids = [make_busy(node, path) for path in (PRIVATE, ROOT) if node.path(path).exists()]
+    node.sh(f"echo {' '.join(map(str, pids))} >/run/busy")
+
+
+def _mended(box: Sandbox, command: Command) -> None:
+    node = _node(box, command.node)
+    for pid in node.sh("rm -f /run/faults/*; cat /run/busy 2>/dev/null; rm -f /run/busy").split():
+        end_busy(node, int(pid))
+
+
+def _switch(name: str, text: str = "") -> Action:
+    return lambda box, command: _said(box, command.node, switch(name, text))
+
+
+def _said(box: Sandbox, name: str, script: str) -> None:
+    _node(box, name).sh(script)
+
+
+def _typed(name: str, script: str) -> Action:
+    """By a person, whatever comes of it."""
+    return lambda box, _command: _said(box, name, f"{script} || true")
+
+
+def _vzctl(name: str, word: str, *flags: str) -> Action:
+    return _typed(name, f"vzctl {word} {CTID} {' '.join(flags)}")
+
+
+def _reboots(box: Sandbox, command: Command) -> None:
+    box.reboot(command.node)
+
+
+def _peer_reboots(box: Sandbox, command: Command) -> None:
+    box.reboot(_peer(command))
+
+
+def _both_reboot(box: Sandbox, _command: Command) -> None:
+    """One power supply for both."""
+    for does in (box.power_cut, box.boot):
+        for name in NAMES:
+            does(name)
+
+
+def _cut_off(box: Sandbox, command: Command) -> None:
+    cut_network(_node(box, command.node))
+
+
+def _back(box: Sandbox, command: Command) -> None:
+    restore_network(_node(box, command.node))
+
+
+def _on_peer(action: Action) -> Action:
+    return lambda box, command: action(box, structs.replace(command, node=_peer(command)))
+
+
+def _another_makes_it(box: Sandbox, command: Command) -> None:
+    """What the command is about to make."""
+    verb, path, *_ = command.argv
+    makes = {"make-dir": f"mkdir -m 700 {path}", "make-file": f'umask 022; echo "another\'s" >{path}'}[verb]
+    _said(box, command.node, f"[ -e {path} ] || ({makes}); sync")
+
+
+def _what_it_made(box: Sandbox, command: Command) -> None:
+    _said(box, command.node, f"rm -r {command.argv[1]}")
+
+
+def _second_run(box: Sandbox, command: Command) -> None:
+    """Takes the container in hand on this node, if nobody has."""
+    made = f"umask 077; mkdir -p {OWNERS}; echo {OTHER_RUN} elsewhere >{OWNERS}/{CTID}"
+    _said(box, command.node, f"[ -e {OWNERS}/{CTID} ] || ({made}); sync")
+
+
+def _second_run_gives_up(box: Sandbox, command: Command) -> None:
+    record = f"{OWNERS}/{CTID}"
+    _said(box, command.node, f"! grep -q -s '^{OTHER_RUN} ' {record} || rm {record}; sync")
+
+
+_CONFIG: Final = f"/etc/vz/conf/{CTID}.conf"
+_MORE: Final = EDIT.strip()
+_EDITED: Final = (
+    f"! [ -f {_CONFIG} ] || grep -q -x -F '{_MORE}' {_CONFIG} || echo '{_MORE}' >>{_CONFIG}; sync"
+)
+_AS_BEFORE: Final = f"! [ -f {_CONFIG} ] || sed -i '/^{_MORE}$/d' {_CONFIG}; sync"
 
 
 class Real(NamedTuple):
-    """What a kind of failure is on a real node: something done to the node of the command, or to the command."""
+    """What a kind of failure is on real nodes: something done to one of them, or to the command."""
 
-    puts_in: Callable[[Node], list[int]] | None = None  # gives the processes that are to be ended
+    puts_in: Action = _nothing
+    takes_out: Action = _mended
     of_command: Kind | None = None
-    once: bool = False  # it is over when the command has ended
+    once: bool = False  # taken out when the command has ended
 
 
 REAL: Final[Mapping[str, Real]] = {
@@ -45,6 +142,12 @@ REAL: Final[Mapping[str, Real]] = {
     "lost-before": Real(of_command=Kind.CUT),
     "lost-after": Real(of_command=Kind.LOST),
     "half-1": Real(_switch("rsync-half"), once=True),
+    "unreachable": Real(_cut_off, _back),
+    "peer-unreachable": Real(_on_peer(_cut_off), _on_peer(_back)),
+    "reboot-before": Real(_reboots, _nothing),
+    "reboot-after": Real(_nothing, _reboots, once=True),
+    "peer-reboot": Real(_peer_reboots, _nothing),
+    "both-reboot": Real(_both_reboot, _nothing),
     "busy": Real(_busy),
     "busy-once": Real(_busy, once=True),
     "hooks-hide-failure": Real(_switch("hooks-fail"), once=True),
@@ -53,6 +156,16 @@ REAL: Final[Mapping[str, Real]] = {
     "will-not-mount-once": Real(_switch("mount-fails", PRIVATE), once=True),
     "will-not-start": Real(_switch("init-fails")),
     "will-not-start-once": Real(_switch("init-fails"), once=True),
+    "operator-starts-at-source": Real(_vzctl("hn1", "start"), _nothing),
+    "operator-forces-start-at-source": Real(_vzctl("hn1", "start", "--force", "--skiplock"), _nothing),
+    "operator-stops-at-source": Real(_vzctl("hn1", "stop"), _nothing),
+    "operator-starts-at-destination": Real(_vzctl("hn2", "start"), _nothing),
+    "operator-forces-start-at-destination": Real(_vzctl("hn2", "start", "--force", "--skiplock"), _nothing),
+    "operator-stops-at-destination": Real(_vzctl("hn2", "stop"), _nothing),
+    "operator-mounts-at-source": Real(_vzctl("hn1", "mount"), _nothing),
+    "operator-edits-config": Real(_typed("hn1", _EDITED), _typed("hn1", _AS_BEFORE)),
+    "another-makes-it": Real(_another_makes_it, _what_it_made),
+    "second-run": Real(_second_run, _second_run_gives_up, once=True),
 }
 """Kinds of ``executor.simulated.faults`` that can be made on sandbox nodes, and how."""
 
@@ -74,25 +187,18 @@ class Troubled(Driver):
         over: list[Callable[[], None]] = []
 
         def put_in(fault: Fault, move: Run) -> None:
-            real, node = REAL[fault.name], self.box.nodes[NAMES.index(move.command.node)]
+            real = REAL[fault.name]
             if real.of_command is not None:
                 self.trouble.kind = real.of_command
                 self.trouble.awaits(move.command)
-            if real.puts_in is not None:
-                (over if real.once else self.standing).append(partial(mend_node, node, real.puts_in(node)))
+            real.puts_in(self.box, move.command)
+            (over if real.once else self.standing).append(partial(real.takes_out, self.box, move.command))
 
         return Schedule(armed=schedule(line), put_in=put_in, take_out=lambda: _each(over))
 
     def mend(self) -> None:
         """Nothing fails any more."""
         _each(self.standing)
-
-
-def mend_node(node: Node, pids: list[int]) -> None:
-    """Nothing fails there any more."""
-    node.sh("rm -f /run/faults/*")
-    for pid in pids:
-        end_busy(node, pid)
 
 
 def _each(actions: list[Callable[[], None]]) -> None:

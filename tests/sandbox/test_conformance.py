@@ -14,10 +14,11 @@ from planner.model import State
 from planner.plan import Outcome, What
 from tests.sandbox import leftovers
 from tests.sandbox.beside import same_move
-from tests.sandbox.driving import Driver
+from tests.sandbox.driving import CTID, Driver
 from tests.sandbox.struck import Troubled
 from tests.sandbox.test_every_step import SOAK
 from tests.sandbox.test_moves import WAYS, in_state, kept
+from tests.sandbox.watched import over_boots
 
 FAILS: Final = [
     ("a", "", "start", "bring-up"),
@@ -89,6 +90,73 @@ SCHEDULES: Final[Mapping[str, tuple[str, str, Mapping[str, Outcome]]]] = {
         "staged",
         {"undump:lost-after": Outcome.UNWOUND, "bring-up:lost-after": Outcome.MIGRATED},
     ),
+    "d2-people": (
+        "d2",
+        "",
+        {
+            "own-hn2:second-run": Outcome.REFUSED,
+            "stage-config:another-makes-it": Outcome.UNWOUND,
+            "stop:operator-edits-config": Outcome.UNWOUND,
+            "hide-config:operator-edits-config": Outcome.UNWOUND,
+            "hide-config:operator-forces-start-at-source": Outcome.UNWOUND,
+            "stop:operator-stops-at-source": Outcome.MIGRATED,
+            "release-source:operator-mounts-at-source": Outcome.MIGRATED,
+            "bring-up:operator-forces-start-at-destination": Outcome.MIGRATED,
+            "bring-up:operator-forces-start-at-source": Outcome.MIGRATED,
+            "allow-start:operator-stops-at-destination": Outcome.MIGRATED,
+            "lock-hn1:operator-starts-at-source": Outcome.MIGRATED,
+        },
+    ),
+    "d2-power": (
+        "d2",
+        "",
+        {
+            "stop:reboot-before": Outcome.UNWOUND,
+            "hide-config:reboot-after": Outcome.UNWOUND,
+            "mount-destination:reboot-before": Outcome.UNWOUND,
+            "bring-up:both-reboot": Outcome.UNWOUND,
+            "mount-destination:peer-reboot": Outcome.MIGRATED,
+            "bring-up:reboot-after": Outcome.MIGRATED,
+            "bring-up:peer-reboot": Outcome.MIGRATED,
+        },
+    ),
+    "d2-network": (
+        "d2",
+        "",
+        {
+            "lock-hn2:unreachable": Outcome.UNWOUND_NOT_CLEANED,
+            "release-source:unreachable": Outcome.IN_DOUBT,
+            "hide-config:peer-unreachable": Outcome.UNWOUND_NOT_CLEANED,
+            "bring-up:unreachable": Outcome.IN_DOUBT,
+            "allow-start:unreachable": Outcome.IN_DOUBT,
+        },
+    ),
+    "a-people": (
+        "a",
+        "",
+        {
+            "make-private:another-makes-it": Outcome.UNWOUND,
+            "copy-1:operator-stops-at-source": Outcome.REFUSED,
+            "copy-last:operator-forces-start-at-source": Outcome.UNWOUND,
+            "copy-last:operator-edits-config": Outcome.UNWOUND,
+            "bring-up:operator-forces-start-at-destination": Outcome.MIGRATED,
+            "allow-start:operator-stops-at-destination": Outcome.MIGRATED,
+        },
+    ),
+    "a-power-and-network": (
+        "a",
+        "",
+        {
+            "copy-1:reboot-before": Outcome.UNWOUND,
+            "copy-last:peer-reboot": Outcome.UNWOUND,
+            "copy-last:reboot-after": Outcome.UNWOUND,
+            "bring-up:reboot-before": Outcome.UNWOUND,
+            "copy-1:unreachable": Outcome.IN_DOUBT,
+            "copy-last:peer-unreachable": Outcome.UNWOUND_NOT_CLEANED,
+            "ensure-up:reboot-after": Outcome.MIGRATED,
+            "ensure-up:unreachable": Outcome.IN_DOUBT,
+        },
+    ),
 }
 """By a way and how memory is kept: failures and what becomes of them, one after the other on the same nodes."""
 
@@ -139,8 +207,14 @@ def test_the_same_schedule_of_failures_takes_the_same_moves(
         driver, options = Troubled(box, tmp_path), kept(box, how, WAYS[way].there)
         for line, ends in lines.items():
             mend = driver.mend if ends in OPEN_ENDS else None
-            stop, watch, *_ = same_move(driver, options, line=line, watch=driver.watch(line), mend=mend)
+            but = over_boots if "reboot" in line else lambda facts: facts
+            stop, watch, *_ = same_move(
+                driver, options, line=line, watch=driver.watch(line), mend=mend, but=but
+            )
             driver.mend()
             print(line, stop, *watch.moves, sep="\n")
             assert stop.outcome is ends, line
             assert leftovers(box) == [], line
+            if driver.facts("hn2")["hn2"].container(CTID) is not None:  # for the next one it goes back
+                back, *_ = driver.apply(source="hn2", destination="hn1", options=WAYS[way].back)
+                assert back.outcome is Outcome.MIGRATED, line

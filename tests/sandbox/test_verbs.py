@@ -29,7 +29,7 @@ from planner.plan import Command, Compensation, Exited, Lost, Plan, Step, Zone
 from tests.sandbox import Sandbox
 from tests.sandbox.beside import StruckSite, comparable, simulated
 from tests.sandbox.driving import CTID, PRIVATE, changes
-from tests.sandbox.struck import REAL, mend_node
+from tests.sandbox.struck import REAL
 from tests.sandbox.supervisor import NAMES
 from tests.sandbox.test_every_step import Watcher, watching
 from tests.sandbox.test_moves import HOWS, KEPT, WAYS, in_state, kept
@@ -211,12 +211,10 @@ class Both:
     def run_in_trouble(self, kind: str, command: Command) -> None:
         """On both; if it can meet that kind of failure first while it is there."""
         if command.argv[0] in PASSING[kind][0]:
-            node, puts_in = self.box.nodes[NAMES.index(command.node)], REAL[kind].puts_in
-            assert puts_in is not None
-            pids = puts_in(node)
+            REAL[kind].puts_in(self.box, command)
             self.twins.befalls(fault(kind))
             self.run(command)
-            mend_node(node, pids)
+            REAL[kind].takes_out(self.box, command)
             self.twins.befalls()
         self.run(command)
 
