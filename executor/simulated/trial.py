@@ -321,6 +321,7 @@ class Trial:
         if self.outdated:
             return True
         self._look()
+        self.view.turns_to(move.what)
         if self.on_border is not None:
             self.on_border(self, place)
         if self.sleeper is not None and self.sleeper.wakes:
@@ -362,7 +363,8 @@ class Trial:
                     raise ControllerGoneError
                 self.counts[what, at] = self.counts.get((what, at), 0) + 1
                 self._append(entry)
-                self.view.struck = self.acting is not None
+                if self.acting is not None:
+                    self.view.struck = self.view.last
                 if dies is Dies.BEFORE:
                     self.gone(None)
             case Ended():
@@ -405,7 +407,7 @@ class Trial:
         other = (self.past, self.entries, self.generation, self.nodes, self.acting, self.compared)
         # Its commands are none of the moments' at which faults are put.
         on_end, self.on_end = self.on_end, None
-        silent, self.view.silent = self.view.silent, {}
+        silent, self.view.silent, struck = self.view.silent, {}, self.view.struck
         intended, self.acting = self.view.intended, None
         self.view.intended, self.view.others = set(sleeper.intended), frozenset(intended)
         # Copies: other trials that were forked off since wake the same one.
@@ -434,7 +436,7 @@ class Trial:
             self._check("I8", i8_outcome_is_true(self.view, stop))
         self.past, self.entries, self.generation, self.nodes, self.acting, self.compared = other
         self.view.intended, self.view.others = intended, frozenset()
-        self.view.silent, self.on_end = silent, on_end
+        self.view.silent, self.view.struck, self.on_end = silent, struck, on_end
 
     def _looked(self, move: Run) -> bool:
         """Before each of its moves; True: it gives up, since a node knows more than its journal."""
@@ -514,6 +516,8 @@ class _Tapped:
             if broken:
                 trial.view.hindered = True
                 trial.view.cut_off |= {self.inner.name}
+                if command.argv[0] != "settle":
+                    trial.view.struck = self.inner.name
             # A copy ends by itself once nothing moves any more (rsync's --timeout, verbs/copy-tree.sh).
             trial.passes(STALLED_S if command.argv[0] == "copy-tree" else command.deadline_s)
         if trial.on_end is not None:

@@ -73,7 +73,8 @@ class View:
             frozenset()
         )  # nodes where something could not be unmounted while it was out
         self.unsure = False  # its answer was no proof that the container does not run
-        self.struck = False  # a failure was put in at the last command
+        # Where the last command that did more than settle met a failure, or a connection that was broken already.
+        self.struck: str | None = None
         self.cut_off: frozenset[str] = frozenset()  # nodes that could not be reached while it was out
         self.boots = 0  # of the node that the last command went to, when it went
         self.last = self.source  # that node
@@ -145,8 +146,13 @@ class View:
             self.pivoted,
             self.wished,
         )
-        nodes = (self.off, self.passed_over, self.unanswered, silent)
+        nodes = (self.off, self.passed_over, self.unanswered, silent, self.struck)
         return (*told, *nodes, frozenset(self.proved.items()), frozenset(self.intended))
+
+    def turns_to(self, what: What) -> None:
+        """Before the next move goes out: what befell the last one matters no longer, unless this one only settles."""
+        if what is not What.SETTLE:
+            self.struck = None
 
     def note(self, entry: Entry) -> None:
         """An entry is on disk."""
@@ -180,7 +186,7 @@ class View:
 
     def _taken_up(self) -> None:
         """By another controller: what the last one had told nodes to settle may still come to take effect."""
-        self.passed_over = frozenset()
+        self.passed_over, self.struck = frozenset(), None
         self.unanswered |= {command.node for command in self.intended if command.argv[0] == "settle"}
 
     def _begins(self, what: What, at: str) -> None:

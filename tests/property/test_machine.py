@@ -37,7 +37,6 @@ from executor.simulated.world import NodeState, World
 from planner.make import make_plan
 from planner.parse.config import value
 from planner.plan import (
-    Began,
     Command,
     Ended,
     Entry,
@@ -128,6 +127,7 @@ class Stage(Trial):
             return True
         self.left -= 1
         self._look()
+        self.view.turns_to(move.what)
         self.acting, self.armed_for_next = self.armed_for_next, None
         self.struck[move.what, move.at] += self.acting is not None
         return False
@@ -140,12 +140,8 @@ class Stage(Trial):
 
     def append(self, entry: Entry) -> None:
         """As the engine writes it down, when it has happened just now."""
-        struck = self.view.struck
         super().append(entry)
         match entry:
-            case Began(What.SETTLE):
-                # All may be mended between the last try, which was hit, and the settle that comes after it.
-                self.view.struck |= struck
             case Ended(What.SETTLE, node, Exited(0)) if f"{HOME}/{RUN}" in self.world.nodes[node].tree:
                 # What others sent there is over; all that they can still do is to settle what has gone since.
                 for other in self._others():
