@@ -8,14 +8,16 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
 from cli.aim import Aim
 from planner.model import FROZEN_MAX_S, Check, Options
 
-CTID_MAX = 2**31 - 1
+CTID_MAX: Final = 2**31 - 1
+SHOWN: Final = 40
+"""So much of a wrong word is shown."""
 
 
 class YesNo(StrEnum):
@@ -25,7 +27,22 @@ class YesNo(StrEnum):
     NO = "no"
 
 
-Ctid = Annotated[int, typer.Argument(metavar="CTID", help="Number of the container.", min=1, max=CTID_MAX)]
+def number(least: int, most: int) -> Callable[[str | int], int]:
+    """What a whole number is: ASCII digits, and nothing else that Python would take for one ("1_2", "+3")."""
+
+    def read(said: str | int) -> int:
+        """A word, or the default."""
+        word = str(said)
+        if re.fullmatch("[0-9]{1,10}", word) and least <= int(word) <= most:
+            return int(word)
+        raise typer.BadParameter(f"{word[:SHOWN]!r} is not a number from {least} to {most}.")
+
+    return read
+
+
+Ctid = Annotated[
+    int, typer.Argument(metavar="CTID", help="Number of the container.", parser=number(1, CTID_MAX))
+]
 Dest = Annotated[str, typer.Argument(metavar="DEST", help="Hardware node that it moves to.")]
 From = Annotated[
     str | None, typer.Option("--from", metavar="NODE", help="Node that has it (default: this machine).")
@@ -118,8 +135,7 @@ MaxFrozen = Annotated[
     int | None,
     typer.Option(
         metavar="SECONDS",
-        min=1,
-        max=FROZEN_MAX_S,
+        parser=number(1, FROZEN_MAX_S),
         help="Take everything back if it is down for longer, before the point of no return "
         "(--online: 5 times the estimate, 60 at least).",
     ),

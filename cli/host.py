@@ -14,6 +14,8 @@ from executor.journal import NAME_IT, state_folder
 def own_state() -> Path:
     """The folder of this control host's journals, which need not be there yet."""
     state = state_folder(os.environ)
+    if not str(state.absolute()).isprintable():  # nodes keep it, a line of text, as where their controller is
+        raise UserError(f"{state}: a character of it cannot be printed, or is not UTF-8; {NAME_IT}")
     if is_there(state, NAME_IT) and not is_folder(state):
         raise UserError(f"{state}: it is not a folder; {NAME_IT}")
     return state

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from cli.aim import Aim
 from cli.exit_codes import ExitCode
-from cli.flags import CTID_MAX, Json, PeerSsh, Ssh, Times, Verbose, aimed, words_read
+from cli.flags import CTID_MAX, Json, PeerSsh, Ssh, Times, Verbose, aimed, number, words_read
 from cli.streams import OutputError, heard, tell
 from planner.model import Options
 
@@ -77,7 +77,10 @@ def verify(
     ctid: Annotated[
         int,
         typer.Argument(
-            metavar="[CTID]", help="Number of the container.", min=0, max=CTID_MAX, show_default=False
+            metavar="[CTID]",
+            help="Number of the container.",
+            parser=number(0, CTID_MAX),
+            show_default=False,
         ),
     ] = 0,
     dest: Annotated[
@@ -93,7 +96,10 @@ def verify(
     faults: Annotated[
         int,
         typer.Option(
-            "--faults", metavar="N", min=1, max=3, help="Failures in one run: 1, 2, or 3 (of these, some)."
+            "--faults",
+            metavar="N",
+            parser=number(1, 3),
+            help="Failures in one run: 1, 2, or 3 (of these, some).",
         ),
     ] = 1,
     schedule: Annotated[
@@ -211,7 +217,9 @@ def facts(
     nodes: Annotated[list[str], typer.Argument(metavar="NODE...", help="Hardware nodes to ask.")],
     measure: Annotated[
         int | None,
-        typer.Option(metavar="CTID", min=1, max=CTID_MAX, help="Count its files, too, and time the link."),
+        typer.Option(
+            metavar="CTID", parser=number(1, CTID_MAX), help="Count its files, too, and time the link."
+        ),
     ] = None,
     ssh: Ssh = "",
     peer_ssh: PeerSsh = None,
@@ -356,6 +364,8 @@ def _wrong_word(problem: Any, said: str) -> None:  # noqa: ANN401 # typer's, whi
             problem.show()
         return
     asked = problem.ctx.command_path if getattr(problem, "ctx", None) is not None else "vzplan"
+    if re.fullmatch("No such option: -[0-9]+", said):  # of "-1" typer takes the first digit for a flag
+        said += f", nor is that the number of a container (1 to {CTID_MAX})"
     tell(f"vzplan: {plain(said.removesuffix('.'))}; see '{asked} --help'", sys.stderr)
 
 

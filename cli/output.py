@@ -244,6 +244,8 @@ def stop_text(stop: Stop, run: str | None, told: Told | None = None) -> str:
 def _meaning(stop: Stop, past: Past | None) -> str:
     if past is not None and past.superseded is not None:  # the other may long have ended it
         return "another controller has taken this run over, and tells how it ends"
+    if past is not None and past.pivot is Pivot.PASSED and stop.outcome is Outcome.IN_DOUBT:
+        return "the container has moved; it is not known whether it runs there"
     return MEANINGS[stop.outcome]
 
 
@@ -351,14 +353,12 @@ class Standing(Struct, frozen=True):
             title=plan.title,
             zone=last.zone,
             last=f"{last.title} ({last.do.node})" if begun else "nothing yet",
-            container=_whereabouts(plan, past)
-            if past.superseded is None
-            else "where the other controller has it",
+            container=_whereabouts(plan, past, ended=ended),
             controller=_controller(record, move),
             known="; ".join(_known(past)),
             outcome=f"{move.outcome}: {_meaning(move, past)}" if isinstance(move, Stop) else "",
             because=move.because if isinstance(move, Stop) else past.unwinding or "",
-            unknown="; ".join(() if ended else _unknown(plan, past)) or "nothing",
+            unknown="; ".join(() if ended else _unknown(plan, past, move)) or "nothing",
             next=following,
             word=word,
             finished=ended,
@@ -400,8 +400,13 @@ def _controller(record: Record, move: Run | Stop) -> str:
     )
 
 
-def _whereabouts(plan: Plan, past: Past) -> str:
+def _whereabouts(plan: Plan, past: Past, *, ended: bool) -> str:
+    """Where the container is; of a run that has ended, where that left it: it may have moved on since."""
     source, destination = plan.nodes
+    if past.superseded is not None:
+        return "where the other controller has it"
+    if ended:
+        return f"was moved to {destination}" if past.pivot is Pivot.PASSED else f"was left on {source}"
     if past.pivot is Pivot.PASSED:
         return f"on {destination}"
     if past.pivot is Pivot.ASKED:
@@ -429,12 +434,15 @@ def _known(past: Past) -> list[str]:
     if past.unwinding and past.pivot is not Pivot.PASSED:
         found.append("it is taken back")
     if past.off:
-        found.append(f"{', '.join(sorted(past.off))} is off, by the operator's word")
+        are = "is" if len(past.off) == 1 else "are"
+        found.append(f"{' and '.join(sorted(past.off))} {are} off, by the operator's word")
     return found
 
 
-def _unknown(plan: Plan, past: Past) -> list[str]:
+def _unknown(plan: Plan, past: Past, move: Run | Stop) -> list[str]:
     found = []
+    if isinstance(move, Stop) and move.outcome is Outcome.IN_DOUBT and past.pivot is Pivot.PASSED:
+        found.append(f"whether it runs on {plan.asked.destination}")
     if past.pivot is Pivot.ASKED:
         found.append(
             f"whether '{plan.steps[plan.pivot].title}' took effect on {plan.steps[plan.pivot].do.node}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from cli import output
@@ -18,8 +17,9 @@ from executor.adoption import AdoptionError
 from executor.control import RecoverError, Towards
 from executor.journal import Journal, JournalError, list_runs, read_journal, remove_journal
 from executor.signals import heeded, unheeded
-from executor.site import LiveSite
+from executor.site import LiveSite, is_here
 from executor.times import times
+from planner.model import RUN
 from planner.saga import next_move
 
 
@@ -74,10 +74,11 @@ def recover(
         site = LiveSite(split_words("--ssh", ssh), None, speaker)
         journal = _adopted(site, folder, node_name(adopt), towards)
     else:
-        if ssh:
-            raise UserError("--ssh goes with --adopt: else the run's journal knows how its nodes are reached")
         journal = Journal.open(folder)
-        site = LiveSite(journal.opened.ssh, journal.opened.here, speaker)
+        site = LiveSite(_options(journal, ssh), None, speaker)
+        site.works_on(
+            *journal.plan.nodes
+        )  # its folder may have been brought here from the node that it ran on
     try:
         with journal, heeded(Acknowledged(run, journal)) as signals:
             with no_way_on(run):
@@ -100,6 +101,20 @@ def recover(
             site.close()
 
 
+def _options(journal: Journal, ssh: str) -> tuple[str, ...]:
+    """For every ssh, as the journal knows them; ``ssh`` only if it ran on one of its nodes, and this is another one."""
+    opened = journal.opened
+    if not ssh:
+        return opened.ssh
+    if opened.here is None or is_here(opened.here):
+        journal.close()
+        raise UserError(
+            "--ssh goes with --adopt, or with a journal that was brought here from the node that it was begun on: "
+            "else the run's journal knows how its nodes are reached"
+        )
+    return split_words("--ssh", ssh)
+
+
 def _adopted(site: LiveSite, folder: Path, node: str, towards: Towards) -> Journal:
     if is_file(folder / "journal"):
         raise UserError(f"{folder}: the run has its journal here; recover it without --adopt")
@@ -113,6 +128,6 @@ def _adopted(site: LiveSite, folder: Path, node: str, towards: Towards) -> Journ
 
 
 def _run(name: str) -> str:
-    if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}", name):
+    if not RUN.fullmatch(name):
         raise UserError(f"{name!r} is not the name of a run; see 'vzplan runs'")
     return name

@@ -86,7 +86,10 @@ locks() { # LOCKDIR
 owners() {
     for file in "$VZPLAN_HOME"/owners/*; do
         case ${file##*/} in *[!0-9]* | 0*) continue ;; esac
-        [ -f "$file" ] || continue
+        if [ ! -f "$file" ] || [ -L "$file" ]; then # nothing that a run makes, and whatever it is it is in the way
+            [ ! -e "$file" ] && [ ! -L "$file" ] || echo "owner ${file##*/} . ."
+            continue
+        fi
         echo "owner ${file##*/} .$(sed -n 's/^run=//p' "$file" | base64 -w 0) .$(sed -n 's/^control=//p' "$file" | base64 -w 0)"
     done
 }

@@ -7,6 +7,7 @@ node itself writes them.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
@@ -136,8 +137,15 @@ class Lock(Struct, frozen=True, forbid_unknown_fields=True):
     alive: Known
 
 
+RUN: Final = re.compile("[0-9A-Za-z][0-9A-Za-z-]{0,63}")
+"""What can be a run's name: nothing that a shell or a file system would take for more than a word."""
+
+
 class Owner(Struct, frozen=True, forbid_unknown_fields=True):
-    """vzplan's own record that a run has taken a container in hand; says where to look for that run."""
+    """vzplan's own record that a run has taken a container in hand; says where to look for that run.
+
+    Whatever stands in it was said by a node: a ``run`` that no run can be called, or none, is of a damaged record.
+    """
 
     ctid: int
     run: str

@@ -2,7 +2,8 @@
 # own CTID: the record is made whole and exclusively (link fails if the name is there)
 record=$VZPLAN_HOME/owners/$1
 mkdir -p "$VZPLAN_HOME/owners" || die "$VZPLAN_HOME/owners cannot be made"
-if [ -f "$record" ]; then
+if [ -e "$record" ] || [ -L "$record" ]; then
+    [ -f "$record" ] && [ ! -L "$record" ] || die "$record is no file of vzplan's; see what made it, and remove it"
     grep -q -x -F "run=$VZPLAN_RUN" "$record" && { sync; exit 0; }
     die "container $1 is in the hands of another run: $(tr '\n' ' ' <"$record")"
 fi

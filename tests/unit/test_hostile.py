@@ -35,6 +35,8 @@ from tests.worlds import NODES, bundled
 RUN: Final = "20260101-000000-abcdef"
 SAN: Final = NODES / "san"
 CTIDS: Final = (0, 2**31, "../123", "12x", "٣")
+NUMBERS: Final = ("1_2", "+123", "123\n", "\u00a0123", "١٢٣", "1e3", "0x7b", "")
+"""What Python takes for a number, or what another program might."""
 """What looks like the number of a container, and is none."""
 
 STARTS: Final = frozenset(
@@ -256,12 +258,23 @@ def test_what_is_no_name_of_a_host_reaches_nobody(
         (("show", 123, "hn2", "--simulate", LONG), f"{LONG}: File name too long; name a folder"),
         (("show", 123, "hn2", "--simulate", SAN, "-o", LONG), "File name too long; the plan was not written"),
         (("apply", "--", -1, "hn2"), NEITHER),
-        *((("show", ctid, "hn2"), "CTID") for ctid in CTIDS if ctid != "٣"),
+        *((("show", ctid, "hn2"), "CTID") for ctid in CTIDS),
         (("show", "--", -1, "hn2"), "CTID"),
         (("facts", "hn1", "--measure", 0), "--measure"),
         (("apply", 123), "say where container 123 is to go"),
         (("recover", RUN, "--forward", "--back"), "it can go one way only"),
-        (("recover", RUN, "--ssh", "-v"), "--ssh goes with --adopt"),
+        (("recover", RUN, "--ssh", "-v"), f"'vzplan runs' lists the runs of this host; {ADOPT}"),
+        *((("show", ctid, "hn2", "--simulate", SAN), "is not a number from 1 to") for ctid in NUMBERS),
+        *((("apply", ctid, "hn2"), NEITHER) for ctid in NUMBERS),
+        *((("facts", "hn1", "--measure", ctid), "is not a number from 1 to") for ctid in NUMBERS),
+        *((("show", 123, "hn2", "--simulate", SAN, "--max-frozen", s), "--max-frozen") for s in NUMBERS),
+        (("show", -1, "hn2"), "nor is that the number of a container (1 to 2147483647)"),
+        (("show", 123, "hn2", "--simulate", SAN, "--rsync", "--bwlimit=\udcff"), "--rsync: '--bwlimit="),
+        (
+            ("show", 123, "hn2", "--simulate", SAN, "--peer-ssh", "-o Foo=\udcff"),
+            "is not UTF-8; say it otherwise",
+        ),
+        (("show", 123, "hn2", "--from", "hn1", "--ssh", "-o Foo=\udcff"), "is not UTF-8; say it otherwise"),
         (("recover", "../../etc"), "is not the name of a run"),
         (("status", "../x"), "is not the name of a run"),
         (("status", ""), "is not the name of a run"),
