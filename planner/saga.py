@@ -84,6 +84,8 @@ class Past:
         self.open: Began | None = None
         self.unwinding: str | None = None  # why
         self.superseded: str | None = None  # what a node says of the controller that took the run over
+        self.told_by = ""  # that node
+        self.taken_back = False  # an undo has gone out
         self.taking_over = False  # taken up again, and nothing but settling was done since
         self.taken_up = False  # ever
         self.adopted = False  # its journal was made anew, from what the nodes kept
@@ -147,8 +149,9 @@ class Past:
             self.begun.add(at)
             if self._steps[at].zone is Zone.PIVOT:
                 self.pivot = Pivot.ASKED
-        elif what is What.UNDO and self.unwinding is None:
-            self.unwinding = "the run could not go on"  # from here on it cannot be told to
+        elif what is What.UNDO:
+            self.taken_back = True
+            self.unwinding = self.unwinding or "the run could not go on"  # from here on it cannot be told to
 
     def _heard(self, what: What, at: str, outcome: Exited | Lost) -> None:
         if isinstance(outcome, Exited) and MEMORY_LOST in outcome.err:
@@ -156,7 +159,7 @@ class Past:
             self.memory_lost = f"{self.command(what, at).node}: {told}"
         if isinstance(outcome, Exited) and outcome.status == TAKEN_OVER:
             node = at if what is What.SETTLE else self.command(what, at).node
-            self.superseded = f"{node}: {words(outcome)}"
+            self.superseded, self.told_by = f"{node}: {words(outcome)}", node
         else:
             self._ended(what, at, outcome)
 
@@ -239,11 +242,11 @@ class Past:
             for key, outcomes in self.failures.items()
             if key[0] is What.DO and key[1] not in retire
         }
-        if self.pivot is Pivot.AHEAD and self.unwinding is None:
-            if forward:
-                self._look_again()
-            else:
-                self.unwinding = "the controller stopped before the pivot"
+        if self.pivot is Pivot.AHEAD and forward and may_go_forward(self):
+            self.unwinding = None
+            self._look_again()
+        elif self.pivot is Pivot.AHEAD and self.unwinding is None:
+            self.unwinding = "the controller stopped before the pivot"
 
     def _look_again(self) -> None:
         """Whoever goes on later must know what the guards prove: the freeze begins anew, unless it froze something.
@@ -288,6 +291,9 @@ def next_move(plan: Plan, past: Past) -> Run | Stop:
 
 def _next(plan: Plan, past: Past) -> Run | Stop:
     if past.superseded is not None:
+        late = _owned_too_late(plan, past)
+        if late is not None:
+            return late
         because = f"{past.superseded}; this one does nothing any more, see there how it ends"
         return Stop(Outcome.IN_DOUBT, because, ())
     if past.taking_over:
@@ -311,9 +317,29 @@ def _next(plan: Plan, past: Past) -> Run | Stop:
     return move if move is not None else _unwind(plan, past)
 
 
+def _owned_too_late(plan: Plan, past: Past) -> Run | None:
+    """Take back a record that this controller made where nobody knew of the run; who took it over cannot know of that.
+
+    Only where nothing else was begun: else who took it over knew that node, and nothing but its own word counts there.
+    """
+    for step in plan.steps:
+        undo = step.undo
+        if not isinstance(undo, Compensation) or not undo.forgets or step.do.node == past.told_by:
+            continue
+        begun = {s.id for s in plan.steps if s.do.node == step.do.node} & past.begun
+        if begun == {step.id} and step.id not in past.undone and not past.tries(What.UNDO, step.id):
+            return Run(What.UNDO, step.id, undo.do, 0)
+    return None
+
+
 def may_go_forward(past: Past) -> bool:
-    """Whether a run that is taken up again may be told to go on: nothing of it has been taken back yet."""
-    return past.pivot in (Pivot.ASKED, Pivot.PASSED) or past.unwinding is None
+    """Whether a run that is taken up again may be told to go on: nothing of it has been taken back yet.
+
+    Not if it was to be refused, nor if its journal was lost: then it is not known what was done, only what was begun.
+    """
+    if past.pivot is Pivot.AHEAD and past.unwinding is not None:
+        return not (past.taken_back or past.refused or past.adopted)
+    return past.pivot is not Pivot.NEVER
 
 
 def may_go_back(past: Past) -> bool:

@@ -98,6 +98,14 @@ def nobody_knows(view: View) -> str | None:
     return f"nobody knows of the run any more, and {before}"
 
 
+def i8_who_wakes_leaves_nothing(view: View) -> str | None:
+    """A run that another controller has ended for good stays ended, whatever one that only slept does after that."""
+    before = _source_has_it(view) or _as_before(view)
+    if before is None or (_destination_has_it(view) or _as_planned(view)) is None:
+        return None
+    return f"another controller had ended the run, and one that only slept has changed that: {before}"
+
+
 def _safe_and_released(view: View, stop: Stop, woken: set[str]) -> str | None:
     """DOWN: all that was written is at the one node, and the other has let go of its device."""
     retiring = {step.do for step in view.plan.steps if step.zone is Zone.RETIRE}

@@ -16,6 +16,7 @@ from executor.simulated.ends import (
     AT_THE_END,
     TAKEN_OVER,
     i8_outcome_is_true,
+    i8_who_wakes_leaves_nothing,
     i10_again_is_nothing,
     i11_recover_ends_it,
     nobody_knows,
@@ -437,6 +438,8 @@ class Trial:
         self.past, self.entries, self.generation, self.nodes, self.acting, self.compared = other
         self.view.intended, self.view.others = intended, frozenset()
         self.view.silent, self.view.struck, self.on_end = silent, struck, on_end
+        if self.outcomes and self.outcomes[-1] not in OPEN_ENDS:
+            self._check("I8", i8_who_wakes_leaves_nothing(self.view))
 
     def _looked(self, move: Run) -> bool:
         """Before each of its moves; True: it gives up, since a node knows more than its journal."""

@@ -416,6 +416,25 @@ def leaves_its_records_where_it_refuses(patch: pytest.MonkeyPatch, plan: Plan) -
     return plan
 
 
+@noticed("owned-too-late", "d2-running", "I8")
+def what_it_took_in_hand_too_late_stays_so(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Who wakes up after its run has ended takes a node in hand, and leaves it so once the other one refuses it."""
+    patch.setattr(saga, "_owned_too_late", lambda *_: None)
+    return plan
+
+
+@noticed("forward-after-undo", "a-running", "I8", after="copy-last:fails-after")
+def goes_on_with_what_was_taken_back(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Told to go forward it does so, although a part has been taken back."""
+
+    def may(past: Past) -> bool:
+        return past.pivot is not Pivot.NEVER
+
+    for module in (saga, trial):
+        patch.setattr(module, "may_go_forward", may)
+    return plan
+
+
 @noticed("never-says-down", "d2-running", "R12")
 def doubts_what_is_proved(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """A container that is proved not to run, and whose files are safe, is in doubt all the same."""

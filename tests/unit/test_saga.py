@@ -844,7 +844,12 @@ def test_of_an_adopted_run_the_pivot_is_asked_unless_it_was_taken_back() -> None
     [
         ([], True, True),
         (done("own", "stop"), True, True),
-        ([*done("own"), *ran(What.DO, "stop", FAILED)], False, True),
+        ([*done("own"), *ran(What.DO, "stop", FAILED)], True, True),
+        ([*done("own"), *ran(What.DO, "stop", FAILED), Restarted(), *ran(What.SETTLE, "src")], True, True),
+        ([*done("own"), *ran(What.DO, "stop", FAILED), Began(What.UNDO, "stop")], False, True),
+        ([*done("own"), Wish(Want.UNWIND, "asked to"), Restarted()], True, True),
+        ([*done("own"), Wish(Want.REFUSE, "the nodes are no longer as they were")], False, True),
+        ([Adopted("src", ("own",), (), 2)], False, True),
         ([*done("own", "stop", "look", "mount"), Began(What.DO, "start")], True, False),
         (done("own", "stop", "look", "mount", "start"), True, False),
         (
@@ -857,7 +862,19 @@ def test_of_an_adopted_run_the_pivot_is_asked_unless_it_was_taken_back() -> None
             True,
         ),
     ],
-    ids=["nothing", "under way", "taken back", "in the pivot", "behind it", "it never was"],
+    ids=[
+        "nothing",
+        "under way",
+        "failed",
+        "failed and settled",
+        "taken back",
+        "stopped by a person",
+        "refused",
+        "adopted",
+        "in the pivot",
+        "behind it",
+        "it never was",
+    ],
 )
 def test_a_run_that_is_taken_up_goes_on_or_back_as_far_as_that_is_possible(
     entries: list[Entry], forward: bool, back: bool
@@ -866,6 +883,30 @@ def test_a_run_that_is_taken_up_goes_on_or_back_as_far_as_that_is_possible(
     for entry in entries:
         past.note(entry)
     assert (may_go_forward(past), may_go_back(past)) == (forward, back)
+
+
+def test_what_failed_is_done_once_more_by_who_goes_forward() -> None:
+    failed = [*done("own"), *ran(What.DO, "stop", FAILED)]
+    expect(move(*failed, Restarted(forward=True), *ran(What.SETTLE, "src")), What.DO, "stop")
+    undone = [*failed, *ran(What.UNDO, "stop")]
+    expect(move(*undone, Restarted(forward=True), *ran(What.SETTLE, "src")), What.UNDO, "own")
+
+
+def test_who_wakes_up_after_the_run_has_ended_gives_back_what_it_took_in_hand_since() -> None:
+    ended = Exited(TAKEN_OVER, err="this run has ended here")
+    made = frozen_by(
+        step("note", "src", Zone.PREPARE),
+        step("make", "dst", Zone.PREPARE),
+        step("stop", "src", Zone.FREEZE, must=True),
+    )
+    late = [*done("own-src", "own-dst"), *ran(What.DO, "note", ended)]
+    expect(next_of(made, *late), What.UNDO, "own-dst")
+    for answer in (Exited(0), FAILED, LOST, Exited(TAKEN_OVER, err="generation 2 has it")):
+        end = stopped(next_of(made, *late, *ran(What.UNDO, "own-dst", answer)), Outcome.IN_DOUBT)
+        assert "this one does nothing any more" in end.because
+    # Where it had done more than that, who took the run over knew of it.
+    known = [*done("own-src", "own-dst", "note", "make"), *ran(What.DO, "stop", ended)]
+    stopped(next_of(made, *known), Outcome.IN_DOUBT)
 
 
 def test_what_halts_the_way_back_is_told_with_what_led_to_it() -> None:
