@@ -61,7 +61,7 @@ class Played(Struct, frozen=True):
 
     schedule: str
     moves: tuple[str, ...]
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[Outcome | str, ...]
     violations: tuple[str, ...]
 
 
@@ -112,7 +112,7 @@ def _told(plan: Plan, commands: dict[tuple[What, str], Command], entry: Entry) -
 
 def story(played: Played) -> str:
     """For a person."""
-    ends = " > ".join(played.outcomes) or NOBODY
+    ends = " > ".join(outcome or NOBODY for outcome in played.outcomes)
     broken = [f"BROKEN   {output.plain(each)}" for each in played.violations]
     return "\n".join([*map(output.plain, played.moves), "", f"ends: {ends}", *broken]) + "\n"
 
@@ -187,11 +187,11 @@ def _ends(verdict: Verdict) -> list[str]:
     """How runs ended: by themselves, after something stood in the way, after vzplan itself was ended."""
     by_itself, open_ends, stood, killed = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for ends, count in verdict.outcomes.items():
-        first, _, last = ends.partition(" > ")
-        ended = verdict.killed.get(ends, 0)
-        killed[ends.rpartition(" > ")[2] or NOBODY] += ended
-        (stood if last else by_itself)[last.rpartition(" > ")[2] or first] += count - ended
-        open_ends[first] += count - ended if last else 0
+        first, again, _ = ends.partition(" > ")
+        last, ended = ends.rpartition(" > ")[2] or NOBODY, verdict.killed.get(ends, 0)
+        killed[last] += ended
+        (stood if again else by_itself)[last] += count - ended
+        open_ends[first] += count - ended if again else 0
     met = ", ".join(f"{name} {open_ends[name]:,}" for name in sorted(+open_ends, key=_rank))
     return [
         *_group("by itself", by_itself),

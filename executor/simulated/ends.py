@@ -167,7 +167,7 @@ def _is_stuck(view: View, stop: Stop) -> bool:
 
 
 def _hit_at_the_last_try(view: View, stop: Stop) -> bool:
-    return any(command.node == view.struck for command in stop.left)
+    return any(command.node in view.struck for command in stop.left)
 
 
 def _up_by_hand(view: View, at: str) -> bool:

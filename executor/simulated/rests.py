@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Rest(NamedTuple):
     """How a trial went on from some moment, and what was found there."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[Outcome | str, ...]
     doubts: tuple[str, ...]  # why, of each that is IN_DOUBT
     violations: tuple[Violation, ...]
     down_s: int

@@ -62,6 +62,9 @@ OPEN_ENDS: Final = frozenset(
 )
 """What a person answers with ``vzplan recover``."""
 
+NOBODY: Final = ""
+"""In the place of an outcome: nobody is left who would tell one, since no node knows of the run any more."""
+
 STALLED_S: Final = 300
 """After which a copy that makes no progress gives up."""
 
@@ -124,7 +127,7 @@ class Trial:
         self.view = View(plan, world)
         self.generation = 1
         self.counts: dict[tuple[What, str], int] = {}
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[Outcome | str] = []
         self.doubts: list[str] = []  # why, of each that is IN_DOUBT
         self.violations: list[Violation] = []
         self.down_s = 0  # how long it was down in the first controller's life, by pauses and deadlines
@@ -142,6 +145,7 @@ class Trial:
         self.compared: set[str] = set()  # nodes of which it is known that the journal knows all
         self.outdated = False  # a node knows more than the journal
         self.moves_slept = 0
+        self.forgotten = False  # it was to be adopted, and no node that can be asked knows of it
         self.cut_short = False  # the first controller was killed, or could not write its journal
         self.awake = False  # who slept has gone on, and may have ended the run
         self.on_border: Callable[[Trial, str], None] | None = None
@@ -178,8 +182,10 @@ class Trial:
     def run(self) -> None:
         """To the end: walk, and while the end is an open one, mend the world and recover, as a person would."""
         try:
-            while self._is_open(self._walk()) and self._taken_up():
+            while self._is_open(stop := self._walk()) and self._taken_up():
                 pass
+            if stop is None or self.forgotten:
+                self.outcomes.append(NOBODY)
         except SameFutureError as same:
             self.merged = True
             self.outcomes += same.rest.outcomes
@@ -219,6 +225,7 @@ class Trial:
         if then is not Then.ADOPT:
             self.restart(forward=then is Then.FORWARD and may_go_forward(self.past))
         elif not self._adopt():
+            self.forgotten = True
             return False
         self.recoveries += 1
         if not self.armed:
@@ -322,7 +329,7 @@ class Trial:
         if self.outdated:
             return True
         self._look()
-        self.view.turns_to(move.what)
+        self.view.turns_to(move)
         if self.on_border is not None:
             self.on_border(self, place)
         if self.sleeper is not None and self.sleeper.wakes:
@@ -365,7 +372,7 @@ class Trial:
                 self.counts[what, at] = self.counts.get((what, at), 0) + 1
                 self._append(entry)
                 if self.acting is not None:
-                    self.view.struck = self.view.last
+                    self.view.struck |= {self.view.last}
                 if dies is Dies.BEFORE:
                     self.gone(None)
             case Ended():
@@ -438,7 +445,7 @@ class Trial:
         self.past, self.entries, self.generation, self.nodes, self.acting, self.compared = other
         self.view.intended, self.view.others = intended, frozenset()
         self.view.silent, self.view.struck, self.on_end = silent, struck, on_end
-        if self.outcomes and self.outcomes[-1] not in OPEN_ENDS:
+        if self.outcomes and self.outcomes[-1] not in {NOBODY, *OPEN_ENDS}:
             self._check("I8", i8_who_wakes_leaves_nothing(self.view))
 
     def _looked(self, move: Run) -> bool:
@@ -520,7 +527,7 @@ class _Tapped:
                 trial.view.hindered = True
                 trial.view.cut_off |= {self.inner.name}
                 if command.argv[0] != "settle":
-                    trial.view.struck = self.inner.name
+                    trial.view.struck |= {self.inner.name}
             # A copy ends by itself once nothing moves any more (rsync's --timeout, verbs/copy-tree.sh).
             trial.passes(STALLED_S if command.argv[0] == "copy-tree" else command.deadline_s)
         if trial.on_end is not None:

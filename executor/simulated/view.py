@@ -27,6 +27,7 @@ from planner.plan import (
     NodeOff,
     Plan,
     Restarted,
+    Run,
     Want,
     What,
     Wish,
@@ -73,8 +74,9 @@ class View:
             frozenset()
         )  # nodes where something could not be unmounted while it was out
         self.unsure = False  # its answer was no proof that the container does not run
-        # Where the last command that did more than settle met a failure, or a connection that was broken already.
-        self.struck: str | None = None
+        # Nodes of which the last command that did more than settle, or a settle after it, met a failure, or a
+        # connection that was broken already.
+        self.struck: frozenset[str] = frozenset()
         self.cut_off: frozenset[str] = frozenset()  # nodes that could not be reached while it was out
         self.boots = 0  # of the node that the last command went to, when it went
         self.last = self.source  # that node
@@ -149,10 +151,10 @@ class View:
         nodes = (self.off, self.passed_over, self.unanswered, silent, self.struck)
         return (*told, *nodes, frozenset(self.proved.items()), frozenset(self.intended))
 
-    def turns_to(self, what: What) -> None:
-        """Before the next move goes out: what befell the last one matters no longer, unless this one only settles."""
-        if what is not What.SETTLE:
-            self.struck = None
+    def turns_to(self, move: Run) -> None:
+        """Before the next move goes out: what befell its node's last one matters no longer, unless it only settles."""
+        if move.what is not What.SETTLE:
+            self.struck -= {move.command.node}
 
     def note(self, entry: Entry) -> None:
         """An entry is on disk."""
@@ -186,7 +188,7 @@ class View:
 
     def _taken_up(self) -> None:
         """By another controller: what the last one had told nodes to settle may still come to take effect."""
-        self.passed_over, self.struck = frozenset(), None
+        self.passed_over = self.struck = frozenset()
         self.unanswered |= {command.node for command in self.intended if command.argv[0] == "settle"}
 
     def _begins(self, what: What, at: str) -> None:

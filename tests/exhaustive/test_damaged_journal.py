@@ -96,7 +96,7 @@ def test_a_journal_with_any_byte_changed_is_refused(way: str) -> None:
 @pytest.mark.parametrize("way", RUNS)
 def test_a_shorter_journal_is_refused_or_does_no_harm(way: str, away: str | None) -> None:
     """Also while a node cannot be reached, which may be the one that knows better; then once more with all of them."""
-    refused, ended, wrong = 0, Counter[Outcome](), list[str]()
+    refused, ended, wrong = 0, Counter[Outcome | str](), list[str]()
     for now in moments(*RUNS[way]):
         for length in range(1, len(now.entries) + 1):
             trial = now.fork(())

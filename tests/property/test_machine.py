@@ -127,7 +127,7 @@ class Stage(Trial):
             return True
         self.left -= 1
         self._look()
-        self.view.turns_to(move.what)
+        self.view.turns_to(move)
         self.acting, self.armed_for_next = self.armed_for_next, None
         self.struck[move.what, move.at] += self.acting is not None
         return False
