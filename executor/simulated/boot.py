@@ -61,9 +61,9 @@ def happened_to_be_torn(node: NodeState, *, but: str) -> None:
 
 
 def come_up(world: World, node: NodeState) -> None:
-    """Power is back: what its durable configs say is started."""
+    """Power is back: what its durable configs say is started, or tried: vzctl itself refuses what is forbidden."""
     node.dark = False
-    for ctid in sorted(auto_starts(node)):
+    for ctid in sorted(node.disk.once("tried", partial(_all_that_are_tried, node))):
         for _ in vz.start(world, node, ctid, force=False, skiplock=False):
             pass
 
@@ -84,6 +84,16 @@ def _all_that_start(node: NodeState) -> frozenset[int]:
     return frozenset(ctid for ctid in _configured(node.disk) if _starts(node, ctid))
 
 
+def _all_that_are_tried(node: NodeState) -> frozenset[int]:
+    return frozenset(
+        ctid for ctid in _configured(node.disk) if _is_tried(node, _areas_on_disk(node, ctid), ctid)
+    )
+
+
+def _is_tried(node: NodeState, where: vz.Areas | None, ctid: int) -> bool:
+    return where is not None and vz.wanted_at_boot(node, node.disk, ctid, where)
+
+
 def _configured(disk: Tree) -> list[int]:
     return [int(m[1]) for m in map(_CONFIG.fullmatch, disk) if m is not None]
 
@@ -92,7 +102,7 @@ def _starts(node: NodeState, ctid: int) -> bool:
     where = _areas_on_disk(node, ctid)
     return (
         where is not None
-        and vz.wanted_at_boot(node, node.disk, ctid, where)
+        and _is_tried(node, where, ctid)
         and not where.disabled
         and isinstance(node.disk.get(where.private), Dir)
     )

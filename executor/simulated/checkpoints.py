@@ -12,7 +12,7 @@ from executor.simulated.vz import (
     Effects,
     areas_of,
     hooks,
-    locked,
+    kept_out,
     put_root,
     take_up,
     unmount_root,
@@ -25,7 +25,7 @@ def chkpnt(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> Effec
     where = areas_of(node, ctid)
     if where is None or ctid not in node.running:
         return FAILED
-    if not skiplock and locked(node, ctid, where.lockdir):
+    if not skiplock and kept_out(node, ctid, where.lockdir):
         return LOCKED
     written, dump = world.content_of(node, node.running[ctid]), f"{where.dumpdir}/Dump.{ctid}"
     node.put(dump, HALF)
@@ -43,7 +43,7 @@ def restore(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> Effe
     dump = f"{where.dumpdir}/Dump.{ctid}" if where is not None else ""
     if where is None or not isinstance(node.tree.get(where.private), Dir | Link) or dump not in node.tree:
         return FAILED
-    if not skiplock and locked(node, ctid, where.lockdir):
+    if not skiplock and kept_out(node, ctid, where.lockdir):
         return LOCKED
     if ctid in node.roots or (yield from hooks(world, node, ctid, "premount", "mount")):
         return FAILED
@@ -68,7 +68,7 @@ def freeze(node: NodeState, ctid: int, *, skiplock: bool) -> Effects:
     where = areas_of(node, ctid)
     if where is None or not node.awake(ctid):
         return FAILED
-    if not skiplock and locked(node, ctid, where.lockdir):
+    if not skiplock and kept_out(node, ctid, where.lockdir):
         return LOCKED
     node.frozen |= {ctid}
     yield

@@ -190,18 +190,25 @@ def hooks(world: World, node: NodeState, ctid: int, name: str, tool: str) -> Eff
     return 0
 
 
-def locked(node: NodeState, ctid: int, lockdir: str) -> bool:
-    """[seen] A lock counts while its process lives on that node."""
-    return node.text(f"{lockdir}/{ctid}.lck") in node.living
+def kept_out(node: NodeState, ctid: int, lockdir: str) -> bool:
+    """[seen] A lock counts while its process lives on that node; one whose process is dead is removed as stale."""
+    lock = f"{lockdir}/{ctid}.lck"
+    if node.text(lock) in node.living:
+        return True
+    if lock in node.tree:
+        node.drop(lock)
+    return False
 
 
 def start(world: World, node: NodeState, ctid: int, *, force: bool, skiplock: bool) -> Effects:
     """``vzctl start``: one refusal after the other, as vzctl does."""
     where = areas_of(node, ctid)
-    if where is None or not isinstance(node.tree.get(where.private), Dir | Link):
-        return FAILED  # [seen] asked before any hook runs
-    if not skiplock and locked(node, ctid, where.lockdir):
+    if where is None:
+        return FAILED
+    if not skiplock and kept_out(node, ctid, where.lockdir):
         return LOCKED
+    if not isinstance(node.tree.get(where.private), Dir | Link):
+        return FAILED  # [seen] asked before any hook runs
     if ctid in node.running:
         return FAILED
     if where.disabled and not force:
@@ -253,10 +260,12 @@ def take_up(world: World, node: NodeState, ctid: int, place: Standing, dump: str
 def mount_root(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> Effects:
     """``vzctl mount``. [seen] It ignores DISABLED."""
     where = areas_of(node, ctid)
-    if where is None or not isinstance(node.tree.get(where.private), Dir | Link) or ctid in node.roots:
+    if where is None:
         return FAILED
-    if not skiplock and locked(node, ctid, where.lockdir):
+    if not skiplock and kept_out(node, ctid, where.lockdir):
         return LOCKED
+    if not isinstance(node.tree.get(where.private), Dir | Link) or ctid in node.roots:
+        return FAILED
     if (yield from hooks(world, node, ctid, "premount", "mount")):
         return FAILED
     if "start" in node.stubborn:
@@ -279,7 +288,7 @@ def put_root(node: NodeState, ctid: int, where: Areas) -> None:
 def stop(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> Effects:
     """``vzctl stop``: 0 also if the container was down but mounted, and then it unmounts nothing."""
     where = areas_of(node, ctid)
-    if where is not None and not skiplock and locked(node, ctid, where.lockdir):
+    if where is not None and not skiplock and kept_out(node, ctid, where.lockdir):
         return LOCKED
     if ctid not in node.running:
         return 0

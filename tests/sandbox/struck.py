@@ -74,10 +74,6 @@ def _reboots(box: Sandbox, command: Command) -> None:
     box.reboot(command.node)
 
 
-def _peer_reboots(box: Sandbox, command: Command) -> None:
-    box.reboot(_peer(command))
-
-
 def _both_reboot(box: Sandbox, _command: Command) -> None:
     """One power supply for both."""
     for does in (box.power_cut, box.boot):
@@ -91,6 +87,14 @@ def _cut_off(box: Sandbox, command: Command) -> None:
 
 def _back(box: Sandbox, command: Command) -> None:
     restore_network(_node(box, command.node))
+
+
+def _each(*actions: Action) -> Action:
+    def all_of_them(box: Sandbox, command: Command) -> None:
+        for action in actions:
+            action(box, command)
+
+    return all_of_them
 
 
 def _on_peer(action: Action) -> Action:
@@ -134,6 +138,7 @@ class Real(NamedTuple):
     takes_out: Action = _mended
     of_command: Kind | None = None
     once: bool = False  # taken out when the command has ended
+    after: Action = _nothing  # when it has ended
 
 
 REAL: Final[Mapping[str, Real]] = {
@@ -144,9 +149,15 @@ REAL: Final[Mapping[str, Real]] = {
     "half-1": Real(_switch("rsync-half"), once=True),
     "unreachable": Real(_cut_off, _back),
     "peer-unreachable": Real(_on_peer(_cut_off), _on_peer(_back)),
+    "both-unreachable": Real(_each(_cut_off, _on_peer(_cut_off)), _each(_back, _on_peer(_back))),
+    "unreachable-after": Real(of_command=Kind.LOST, after=_cut_off, takes_out=_back),
+    "unreachable-next": Real(after=_cut_off, takes_out=_back),
     "reboot-before": Real(_reboots, _nothing),
-    "reboot-after": Real(_nothing, _reboots, once=True),
-    "peer-reboot": Real(_peer_reboots, _nothing),
+    "reboot-after": Real(after=_reboots, takes_out=_nothing),
+    "reboot-before-stays-away": Real(_each(_reboots, _cut_off), _back),
+    "reboot-after-stays-away": Real(of_command=Kind.LOST, after=_each(_reboots, _cut_off), takes_out=_back),
+    "peer-reboot": Real(_on_peer(_reboots), _nothing),
+    "peer-reboot-stays-away": Real(_on_peer(_each(_reboots, _cut_off)), _on_peer(_back)),
     "both-reboot": Real(_both_reboot, _nothing),
     "busy": Real(_busy),
     "busy-once": Real(_busy, once=True),
@@ -169,6 +180,35 @@ REAL: Final[Mapping[str, Real]] = {
 }
 """Kinds of ``executor.simulated.faults`` that can be made on sandbox nodes, and how."""
 
+NOT_MADE: Final[Mapping[str, str]] = {
+    "half-lost": "verbs are killed at each of their syncs instead, one by one (half of a copy is met by both); what "
+    "comes between is not durable",
+    "late-1, late-2, late-3": "nothing holds a command up on its way; that settling ends what is still at work is "
+    "tested by its outcome (test_controllers)",
+    "goes-on, goes-on-at-the-other-end": "how far a copy comes after its connection was cut is chance; what becomes of "
+    "it is tested by its outcome (test_failures)",
+    "unreachable-half, unreachable-for-2, unreachable-for-5": "as unreachable, from or up to a moment in between; "
+    "nodes that come back in between are tested by their outcome (test_power_and_network)",
+    "reboot-half, reboot-half-lucky, reboot-half-without-notes, reboot-half-torn, reboot-half-stays-away, "
+    "peer-reboot-half": "one kernel decides when it writes out what; power is cut in the middle of verbs between two "
+    "kernels (tests/kernels), and what a boot then finds is compared here (test_nodes)",
+    "names-move": "loop devices keep the names that the sandbox gives them",
+    "killed-before, killed-half, killed-after, killed-late-1, killed-late-2, journal-fails-before, "
+    "journal-fails-after, killed-before-forward, killed-half-forward, killed-after-forward, killed-late-forward, "
+    "reboot-before-forward, reboot-after-forward, peer-reboot-forward, reboot-and-killed, reboot-half-and-killed, "
+    "peer-reboot-and-killed, both-reboot-and-killed": "to the nodes they are a command that is lost, or a "
+    "boot, and recover; real nodes meet them at writes of the journal, judged by the outcome (test_crash)",
+    "journal-lost-before, journal-lost-half, journal-lost-after, journal-lost-and-reboot, "
+    "journal-lost-and-peer-reboot, sleeps-before, sleeps-after, sleeps-until-adopted, sleeps-a-little, "
+    "sleeps-longer": "a run is adopted, and one that slept wakes up, on real nodes too, judged by the outcome "
+    "(test_controllers)",
+    "off, off-half, off-after, off-after-lost, peer-off, peer-off-and-killed": "a node without power gives no facts to "
+    "compare; those of the other one, and the end, are tested (test_power_and_network)",
+    "will-not-be-removed": "nothing that a sandbox could do keeps every verb from removing anything; what is mounted "
+    "below, which keeps one of them, is tested by its outcome (test_failures)",
+}
+"""The others, and why they are not compared."""
+
 
 @dataclass(frozen=True)
 class Troubled(Driver):
@@ -184,7 +224,7 @@ class Troubled(Driver):
 
     def watch(self, line: str) -> Schedule:
         """Puts them in, and takes out what is over with its command."""
-        over: list[Callable[[], None]] = []
+        over: list[Callable[[], None]] = []  # when the command ends
 
         def put_in(fault: Fault, move: Run) -> None:
             real = REAL[fault.name]
@@ -193,14 +233,15 @@ class Troubled(Driver):
                 self.trouble.awaits(move.command)
             real.puts_in(self.box, move.command)
             (over if real.once else self.standing).append(partial(real.takes_out, self.box, move.command))
+            over.append(partial(real.after, self.box, move.command))
 
-        return Schedule(armed=schedule(line), put_in=put_in, take_out=lambda: _each(over))
+        return Schedule(armed=schedule(line), put_in=put_in, take_out=lambda: _once(over))
 
     def mend(self) -> None:
         """Nothing fails any more."""
-        _each(self.standing)
+        _once(self.standing)
 
 
-def _each(actions: list[Callable[[], None]]) -> None:
+def _once(actions: list[Callable[[], None]]) -> None:
     while actions:
         actions.pop()()

@@ -129,6 +129,19 @@ SCHEDULES: Final[Mapping[str, tuple[str, str, Mapping[str, Outcome]]]] = {
             "hide-config:peer-unreachable": Outcome.UNWOUND_NOT_CLEANED,
             "bring-up:unreachable": Outcome.IN_DOUBT,
             "allow-start:unreachable": Outcome.IN_DOUBT,
+            "see-mounted:both-unreachable": Outcome.IN_DOUBT,
+            "prove-released-hn2:unreachable-next": Outcome.IN_DOUBT,
+        },
+    ),
+    "c": (
+        "c",
+        "",
+        {
+            "copy-1:unreachable-after": Outcome.IN_DOUBT,
+            "copy-last:reboot-after-stays-away": Outcome.IN_DOUBT,
+            "hide-config:peer-reboot-stays-away": Outcome.IN_DOUBT,
+            "bring-up:reboot-before-stays-away": Outcome.IN_DOUBT,
+            "bring-up:will-not-start": Outcome.UNWOUND,
         },
     ),
     "a-people": (

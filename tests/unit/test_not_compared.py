@@ -12,9 +12,11 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 import pytest
 from msgspec import Struct, structs
 
+from executor.simulated.faults import KINDS, fault
 from planner.model import NodeFacts
 from tests.kernels.alike import DIFFERENCES
 from tests.sandbox.beside import NOT_COMPARED, NOT_COMPARED_OF_MOVES, comparable, of_any_run
+from tests.sandbox.struck import NOT_MADE, REAL
 from tests.sandbox.test_verbs import AT_ONCE, NEVER_EARLY, ONCE
 from tests.sandbox.watched import NOT_COMPARED_OVER_BOOTS, over_boots
 
@@ -25,6 +27,7 @@ LISTS: Final = {
     "Further facts, where each of the two is moved by a run of its own": NOT_COMPARED_OF_MOVES,
     "Further facts, where a node has booted": NOT_COMPARED_OVER_BOOTS,
     "Facts, where nodes of one kernel stand beside two guests": DIFFERENCES,
+    "Kinds of failure that are not met by both": NOT_MADE,
     "Verbs that are not tried too early": NEVER_EARLY,
     "Verbs that are taken back only at the end": ONCE,
     "Verbs that are not killed at their syncs": AT_ONCE,
@@ -39,6 +42,12 @@ def test_the_page_lists_what_is_not_compared_and_nothing_more() -> None:
     }
     assert found == LISTS
     assert all(reason for reasons in LISTS.values() for reason in reasons.values())
+
+
+def test_every_kind_of_failure_is_met_by_both_but_for_those_that_are_listed() -> None:
+    left_out = [name for names in NOT_MADE for name in names.split(", ")]
+    met = {fault(name).kind.name for name in REAL}
+    assert sorted([*met, *left_out]) == sorted(kind.name for kind in KINDS)
 
 
 def sample(kind: Any, *, other: bool) -> Any:  # noqa: ANN401 # of all that facts consist of
