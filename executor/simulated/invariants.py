@@ -130,6 +130,7 @@ def i6_only_own_things_deleted(view: View) -> str | None:
     """Until the pivot nothing of the source is gone; after it its config and scripts still are there, renamed.
 
     What is on a device of its own stays there in any case: copied, it is left behind; handed over, it is all there is.
+    And so does a private area that is not to be removed.
     """
     if view.lun is not None and view.world.luns[view.lun].data == EMPTY != view.start.luns[view.lun].data:
         return f"nothing is on {view.lun} any more"
@@ -142,6 +143,8 @@ def i6_only_own_things_deleted(view: View) -> str | None:
         return f"{gone.file} on {view.source} is gone"
     if gone.other is not None and not view.passed():
         return f"{gone.other} on {view.source} is gone before the pivot"
+    if gone.content and not view.plan.asked.options.remove_area:
+        return f"what is in {view.private(view.source)} on {view.source} is gone, and was not to be removed"
     return None
 
 
@@ -150,13 +153,16 @@ class Gone(NamedTuple):
 
     file: str | None
     other: str | None
+    content: bool  # its files, as a whole
 
 
 def _gone(tree: Tree, own: frozenset[tuple[str, Thing]]) -> Gone:
     lost = [(p, t) for p, t in own if p not in tree or (isinstance(t, File) and tree[p] != t)]
     kept = {bare(t) for p, t in tree.items() if p.startswith(CONF_DIR + "/")} if lost else set()
     files = (p for p, t in lost if isinstance(t, File) and bare(t) not in kept)
-    return Gone(min(files, default=None), min((p for p, t in lost if not isinstance(t, File)), default=None))
+    content = any(isinstance(t, Data) and p.endswith(FILES) and p not in tree for p, t in lost)
+    others = (p for p, t in lost if not isinstance(t, File))
+    return Gone(min(files, default=None), min(others, default=None), content)
 
 
 def bare(thing: Thing) -> Thing:

@@ -1469,7 +1469,7 @@ def stops_every_container(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return plan
 
 
-@noticed("area-not-kept", "a-stopped-area-kept", "I8")
+@noticed("area-not-kept", "a-stopped-area-kept", "I6", "I8")
 def area_is_deleted_although_it_was_to_be_kept(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The source's private area goes with the run's folder, whatever ``--remove-area`` says."""
     real = TWINS["disown"]
