@@ -54,6 +54,7 @@ CODES: Final[dict[str, str]] = {
     "vz-conf-unreadable": "a node's /etc/vz/vz.conf is missing or is not text",
     "tool-missing": "a program that the plan needs is not on a node",
     "run-open": "another run of vzplan has this container in hand",
+    "run-damaged": "there is a record that a run has this container in hand, which names none",
     # the container at the source
     "no-container": "the source has no container of that number",
     "config-unreadable": "the container's config is not UTF-8 text",

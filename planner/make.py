@@ -16,7 +16,7 @@ from planner.situation import Situation, read
 from planner.steps import SLOW_S
 from planner.ways import Way, choose
 
-OTHERS_OWN: Final = frozenset({"same-node", "run-open"})
+OTHERS_OWN: Final = frozenset({"same-node", "run-open", "run-damaged"})
 """What else is in the way is the container's own then, or another run's: locks, files, the fence; not to be removed."""
 
 

@@ -28,6 +28,7 @@ from planner.model import (
     Mounter,
     NodeFacts,
     Outside,
+    Owner,
     PathKind,
     Reach,
     State,
@@ -938,6 +939,20 @@ def test_a_stray_file_among_owners_does_not_refuse_the_whole_node(san: Sandbox) 
     node = san.hn1
     node.sh("mkdir -p /var/lib/vzplan/owners; : >'/var/lib/vzplan/owners/123 old'")
     ask(node)
+
+
+def test_what_stands_among_owners_and_is_no_record_is_told_as_one_that_names_no_run(san: Sandbox) -> None:
+    node, owners = san.hn1, "/var/lib/vzplan/owners"
+    node.sh(f"mkdir -p {owners}")
+    write(node, f"{owners}/5", "run=x; reboot\ncontrol=c:/s\n")
+    node.sh(f"cd {owners}; : >1; mkdir 2; mkfifo 3; ln -s 5 4; ln -s nowhere 6; ln -s 5 'odd'; mkdir 07 more")
+    for shell in installed(SHELLS):
+        assert ask(node, shell=shell).owners == (
+            *(Owner(ctid, "", "") for ctid in (1, 2, 3, 4)),
+            Owner(5, "x; reboot", "c:/s"),
+            Owner(6, "", ""),
+        )
+    node.sh(f"rm -r {owners}")
 
 
 def test_a_mount_elsewhere_of_a_relative_source_is_seen(san: Sandbox) -> None:

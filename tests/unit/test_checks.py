@@ -239,6 +239,7 @@ CASES: Final = {
     "vz-conf-unreadable": Case(at_source(SHARED, having(vz_conf=None)), ("hn1:/etc/vz/vz.conf",), SHARED),
     "tool-missing": Case(at_destination(SHARED, having(tools=SHARED.source.tools[1:-2])), ("hn2",), SHARED),
     "run-open": Case(at_source(SHARED, having(owners=(Owner(CTID, "r", "c:/s"),))), ("hn1",), SHARED),
+    "run-damaged": Case(at_source(SHARED, having(owners=(Owner(CTID, "", ""),))), ("hn1",), SHARED),
     "no-container": Case(structs.replace(SHARED, asked=Asked(999, "hn1", "hn2")), ("hn1",), SHARED),
     "config-unreadable": Case(at_source(SHARED, container(CTID, config=None)), (f"hn1:{CONF}",), SHARED),
     "script-unreadable": Case(
@@ -480,6 +481,18 @@ def test_nobody_is_told_to_take_away_what_an_open_run_has_made() -> None:
     (finding,) = found(at_source(SHARED, config(FENCE), held))
     assert finding.code == "run-open"
     assert "vzplan recover 20260314-030000-a1b2c3 --adopt hn1" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    "run", ["", "x; touch /tmp/OWNED; :", "$(reboot)", "-rf", "a/../b", "r\nr", "x" * 65]
+)
+def test_what_a_damaged_record_says_is_repeated_nowhere(run: str) -> None:
+    held = having(owners=(Owner(CTID, run, "who; reboot"),), locks=(Lock(CTID, Known.YES),))
+    (finding,) = found(at_source(SHARED, config(FENCE), held))
+    (empty,) = found(at_source(SHARED, having(owners=(Owner(CTID, "", ""),))))
+    assert (finding.code, finding.severity) == ("run-damaged", ERROR)
+    assert finding == empty
+    assert f"/var/lib/vzplan/owners/{CTID}" in finding.remedy
 
 
 def test_a_script_with_a_nul_byte_is_no_text() -> None:
