@@ -103,7 +103,7 @@ fi
 stamp=$run/copied-first
 literal=$run/copied-literal
 export literal
-while_up() { # one pass; into $sent goes how many bytes of files rsync says that it took, 0 if it does not say
+one_pass() { # its exit status goes into $ended: what is in a pipe cannot set it
     rm -f "$literal" "$run/copied-status"
     {
         copy --delete --stats && acls
@@ -111,7 +111,15 @@ while_up() { # one pass; into $sent goes how many bytes of files rsync says that
     } | awk '
         { print }
         /^Literal data: [0-9,]+ bytes/ { gsub(/,/, "", $3); print $3 >ENVIRON["literal"] }'
-    case $(cat "$run/copied-status") in
+    ended=$(first_line "$run/copied-status")
+}
+
+while_up() { # one pass; into $sent goes how many bytes of files rsync says that it took, 0 if it does not say
+    one_pass
+    # 23: some of it was not copied. While a container runs a directory may become a link under rsync's hands, which newer
+    # ones refuse to enter: that is over when it looks again. When nothing runs any more there is no such excuse.
+    [ "$ended" != 23 ] || one_pass
+    case $ended in
         0 | 24) ;; # 24: files vanished meanwhile, as they do while a container runs
         *) exit 1 ;; # what rsync ends with has other meanings here
     esac

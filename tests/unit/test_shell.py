@@ -212,6 +212,37 @@ def test_owning_and_giving_up_leaves_nothing_behind(here: Here) -> None:
     assert list(here.home.iterdir()) == []
 
 
+def lays_directory(record: Path) -> None:
+    record.mkdir()
+
+
+def lays_pipe(record: Path) -> None:
+    os.mkfifo(record)
+
+
+def lays_link(record: Path) -> None:
+    """To what would even be this run's own record."""
+    (record.parent / "other").write_text(f"run={RUN}\ncontrol={CONTROL}\n")
+    record.symlink_to("other")
+
+
+def lays_link_to_nothing(record: Path) -> None:
+    record.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("lays", [lays_directory, lays_pipe, lays_link, lays_link_to_nothing])
+def test_a_container_whose_record_is_no_file_is_not_taken_in_hand(
+    here: Here, lays: Callable[[Path], None]
+) -> None:
+    record = here.home / "owners" / CTID
+    record.parent.mkdir(parents=True)
+    lays(record)
+    laid = record.lstat()
+    assert fails(run(here.session(), "own", CTID), f"{record} is no file of vzplan's; see what made it")
+    found = record.lstat()
+    assert (found.st_ino, found.st_mode, found.st_ctime_ns) == (laid.st_ino, laid.st_mode, laid.st_ctime_ns)
+
+
 def test_a_run_has_one_connection_to_a_node_and_each_command_is_one_round_trip(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1238,9 +1269,42 @@ def test_onto_xfs_each_pass_looks_at_acls_once_more(here: Here, owned: ShellNode
     assert ["--no-xattrs" in call for call in calls] == [False, True, False, True]
 
 
-def test_a_pass_that_fails_is_the_last_one(here: Here, owned: ShellNode) -> None:
-    code, calls = passes(here, owned, "auto", "0 1000", "23 10", "0 1")
-    assert (code, len(calls)) == (1, 2)
+@pytest.mark.parametrize(
+    ("which", "said", "count"),
+    [
+        ("first", ("23 1000", "0 10"), 2),
+        ("first", ("23 1000", "24 10"), 2),
+        ("auto", ("23 1000", "0 0"), 2),
+        ("auto", ("0 1000", "23 400", "0 100", "23 60", "0 40", "0 30"), 6),
+        ("first-xfs", ("0 1000", "23", "0 10", "0"), 4),
+    ],
+    ids=["first", "gone", "auto", "each", "acls"],
+)
+def test_a_pass_under_which_something_changed_is_made_once_more(
+    here: Here, owned: ShellNode, which: str, said: tuple[str, ...], count: int
+) -> None:
+    code, calls = passes(here, owned, which, *said)
+    assert (code, len(calls)) == (0, count)
+
+
+@pytest.mark.parametrize(
+    ("which", "said", "count"),
+    [
+        ("first", ("23 1000", "23 10", "0 1"), 2),
+        ("auto", ("0 1000", "23 10", "23 10", "0 1"), 3),
+        ("first", ("23 1000", "12", "0 1"), 2),
+        ("auto", ("0 1000", "10", "0 1"), 2),
+        ("first", ("12", "0 1"), 1),
+        ("first", ("30", "0 1"), 1),
+        ("last", ("23 1000", "0 1"), 1),
+    ],
+    ids=["twice", "twice-later", "then-cut", "socket", "protocol", "slow", "last"],
+)
+def test_a_pass_that_fails_is_the_last_one(
+    here: Here, owned: ShellNode, which: str, said: tuple[str, ...], count: int
+) -> None:
+    code, calls = passes(here, owned, which, *said)
+    assert (code, len(calls)) == (1, count)
 
 
 def test_one_pass_is_one_however_much_it_sends(here: Here, owned: ShellNode) -> None:
