@@ -15,7 +15,7 @@ from cli import output
 from cli.aim import Aim
 from cli.errors import UserError
 from cli.exit_codes import ExitCode
-from cli.host import this_controller
+from cli.host import own_state, this_controller
 from cli.looking import looked, node_name, site_of
 from cli.shell_words import split_words
 from cli.streams import columns, has_gone
@@ -170,6 +170,8 @@ def apply(
     """Show, verify, ask, walk, report; ``unverified``: whatever the plan may fail by, it is walked."""
     if out is not None and aim.simulate is None:
         raise UserError("-o/--out goes with --simulate: it is where the simulated nodes are written")
+    if aim.simulate is None:
+        own_state()  # one that cannot be is told of now, not once the plan was tried, read and agreed to
     kept, agreed = _kept(aim), None
     if aim.plan is not None:
         agreed = read_plan(aim.plan)

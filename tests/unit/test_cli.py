@@ -25,7 +25,7 @@ from executor import control
 from executor.facts_files import read_world, write_facts
 from executor.gather import GatherError
 from executor.journal import Journal, JournalError, read_journal
-from executor.site import SimulatedSite, this_machine
+from executor.site import LiveSite, SimulatedSite, this_machine
 from planner.codec import decode_plan
 from planner.make import make_plan
 from planner.model import Check, Options
@@ -375,6 +375,13 @@ def finished_run(state: Path, run: str) -> None:
         journal.append(Ended(What.UNDO, "own-hn1", Exited(0)))
 
 
+def begun_run(state: Path, run: str, here: str | None) -> None:
+    """One whose controller died at once, on ``here``."""
+    opened = Opened(run, make_plan(bundled("san")), ("-p", "2222"), here)
+    with Journal.create(state / "runs" / run, opened) as journal:
+        journal.append(Began(What.DO, "own-hn1"))
+
+
 def test_of_the_open_runs_only_those_are_told_that_are_not_finished(vzplan: Vzplan, tmp_path: Path) -> None:
     plan, going, done = make_plan(bundled("san")), "20260101-000000-aaaaaa", "20260102-000000-bbbbbb"
     finished_run(tmp_path / "state", done)
@@ -459,6 +466,43 @@ def test_a_run_goes_only_where_it_still_can(vzplan: Vzplan, tmp_path: Path) -> N
     assert code == ExitCode.USAGE
     assert "the run has its journal here; recover it without --adopt" in err
     assert journal.read_bytes() == before
+
+
+@pytest.mark.parametrize("here", [None, this_machine()], ids=["elsewhere", "here"])
+def test_where_a_run_was_begun_its_journal_knows_how_nodes_are_reached(
+    vzplan: Vzplan, tmp_path: Path, here: str | None
+) -> None:
+    run = "20260101-000000-aaaaaa"
+    begun_run(tmp_path / "state", run, here)
+    before = (tmp_path / "state" / "runs" / run / "journal").read_bytes()
+    for _ in range(2):  # nobody holds it the second time
+        code, _, err = vzplan("recover", run, "--ssh", "-v")
+        assert (code, "--ssh goes with --adopt" in err) == (ExitCode.USAGE, True), err
+    assert (tmp_path / "state" / "runs" / run / "journal").read_bytes() == before
+
+
+@pytest.mark.parametrize("ssh", [(), ("--ssh", "-v")], ids=["as-before", "ssh"])
+@pytest.mark.parametrize(("machine", "local"), [("hn2.example.org", "hn2"), ("ops", None)])
+def test_a_journal_that_was_brought_from_its_node_is_taken_up_by_whoever_this_is(
+    vzplan: Vzplan,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    ssh: tuple[str, ...],
+    machine: str,
+    local: str | None,
+) -> None:
+    run, sites = "20260101-000000-aaaaaa", []
+
+    def recover(site: LiveSite, *_: object, **__: object) -> Stop:
+        sites.append((site.here, site.ssh))
+        return Stop(Outcome.UNWOUND, "", ())
+
+    begun_run(tmp_path / "state", run, "hn1")
+    monkeypatch.setattr("socket.gethostname", lambda: machine)
+    monkeypatch.setattr("executor.control.recover", recover)
+    assert vzplan("recover", run, *ssh)[0] == ExitCode.UNWOUND
+    assert sites == [(local, ("-v",) if ssh else ("-p", "2222"))]
 
 
 # --- a source that nobody named

@@ -703,11 +703,16 @@ def test_the_journal_of_another_run_is_not_taken_for_this_ones(place: Place, com
     )
 
 
-@pytest.mark.parametrize(
-    "words",
-    [("runs",), ("status", RUN), ("recover", RUN), ("recover", RUN, "--adopt", "hn1")],
-    ids=" ".join,
+NEED_STATE: Final = (
+    ("runs",),
+    ("status", RUN),
+    ("recover", RUN),
+    ("recover", RUN, "--adopt", "hn1"),
+    ("apply", "123", "hn2", "--from", "hn1", "--yes"),
 )
+
+
+@pytest.mark.parametrize("words", NEED_STATE, ids=" ".join)
 @pytest.mark.parametrize(("name", "why"), [(LONG, "File name too long"), ("file", "it is not a folder")])
 def test_what_cannot_be_the_state_folder_is_named(
     place: Place, words: tuple[str, ...], name: str, why: str, monkeypatch: pytest.MonkeyPatch
@@ -716,6 +721,19 @@ def test_what_cannot_be_the_state_folder_is_named(
     (place.folder / "file").touch()
     monkeypatch.setenv("VZPLAN_STATE", str(state))
     assert f"{state}: {why}; name the state folder by VZPLAN_STATE" in place.refused(*words)
+
+
+@pytest.mark.parametrize("words", NEED_STATE, ids=" ".join)
+@pytest.mark.parametrize(
+    ("name", "told"), [("a\nb", "a\\x0ab"), ("a\udcff", "a\\xdcff"), ("a\x85", "a\\x85")]
+)
+def test_a_state_folder_that_no_node_could_keep_is_refused_before_anything_begins(
+    place: Place, words: tuple[str, ...], name: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VZPLAN_STATE", str(place.folder / name))
+    said = place.vzplan(*words)
+    assert (said.code, said.out) == (ExitCode.USAGE, "")
+    assert f"/{told}: a character of it cannot be printed, or is not UTF-8; name the state folder" in said.err
 
 
 @pytest.mark.parametrize("command", ["status", "recover"])
