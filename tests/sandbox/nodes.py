@@ -345,7 +345,10 @@ def tree_hash(node: Node, path: str) -> str:
 
 
 def leftovers(box: Sandbox) -> list[str]:
-    """What a finished run must not leave on the nodes: locks, records, files and processes of its own, mounts."""
+    """What a finished run must not leave on the nodes: locks, records, files and processes of its own, mounts.
+
+    Journals and verdicts are a controller's, which may be at work on a node.
+    """
     found = []
     for node in box.nodes:
         lines = node.sh(LOOK_FOR_LEFTOVERS).splitlines()
@@ -355,7 +358,8 @@ def leftovers(box: Sandbox) -> list[str]:
 
 LOOK_FOR_LEFTOVERS: Final = f"""
 for f in /vz/lock/*; do [ -e "$f" ] && echo "lock $f"; done
-find /var/lib/vzplan -mindepth 1 | sed 's/^/record /'
+(cd /var/lib/vzplan && find . -mindepth 1 \\( -path ./runs -o -path ./verdicts \\) -prune -o -print) |
+    sed 's|^[.]|record /var/lib/vzplan|'
 find /vz /etc/vz -name '*.vzplan*' | sed 's/^/file /'
 for f in /proc/[0-9]*/cmdline; do
     [ "$(tr '\\0' ' ' <"$f" 2>/dev/null)" = '{HOLDER} ' ] && echo "process $f"
