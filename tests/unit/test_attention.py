@@ -206,7 +206,8 @@ def stood(to: str) -> list[Entry]:
         ("stop", [Restarted(forward=True)], True),
         ("fence", [Restarted(forward=True)], False),  # it is up, as far as is known
         ("copy-last", [Restarted()], False),
-        ("copy-last", [Wish(Want.UNWIND, "asked to by SIGINT"), Restarted(forward=True)], False),
+        ("copy-last", [Wish(Want.UNWIND, "asked to by SIGINT"), Restarted(forward=True)], True),
+        ("copy-last", [Wish(Want.UNWIND, "asked to by SIGINT"), Restarted()], False),
         ("bring-up", [Restarted()], False),
     ],
 )
