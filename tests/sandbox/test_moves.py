@@ -356,7 +356,7 @@ def test_there_and_back_by_the_command_line(way: str, tmp_path: Path) -> None:
         assert len(runs) == 2
         assert all(line.endswith("MIGRATED") for line in runs)
         status = driver.vzplan("status", runs[0].split()[0])
-        assert "container  on hn1\n" in status.stdout
+        assert "container  was moved to hn1\n" in status.stdout
         later = driver.vzplan("status", runs[0].split()[0], "--times").stdout
         assert later.startswith(status.stdout)
         assert back.stdout.endswith(later.removeprefix(status.stdout))
