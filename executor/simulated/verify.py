@@ -22,7 +22,7 @@ INVARIANTS: Final = {
     "I3": "what was written and confirmed is in the copy that is kept",
     "I4": "never do two copies both take writes",
     "I5": "other containers, devices and files keep their bytes",
-    "I6": "nothing is deleted that this run did not make, save the source after the pivot",
+    "I6": "nothing is deleted that this run did not make, save the source after the pivot, as the options say",
     "I7": "nothing takes effect that the journal does not expect",
     "I8": "the outcome that is reported is the truth",
     "I10": "of a run that has ended another recover makes nothing",
