@@ -25,6 +25,7 @@ from executor.simulated.boot import lose_power, power_back, reboot
 from executor.simulated.ends import (
     AT_THE_END,
     i8_something_is_left,
+    i8_who_wakes_leaves_nothing,
     i10_again_is_nothing,
     i11_recover_ends_it,
 )
@@ -158,6 +159,7 @@ class Stage(Trial):
                 self._check("I7", i7_intent_before_effect(self.view, command))
             for other in others:
                 other.alone = False
+                self.view.beside = True
         self._look()
 
     def is_known(self) -> bool:
@@ -476,8 +478,12 @@ class AnyRun(RuleBasedStateMachine):
         if self.waits() and self._is_taken_up():
             stage.goes_on(stage.at_work, NO_END)
             self._must_have_ended(stage.at_work)
-        for who in list(stage.asleep):
+        slept = list(stage.asleep)
+        for who in slept:
             self._goes_on_beside(who, NO_END)
+        ended = stage.at_work.stop is not None and stage.at_work.stop.outcome not in OPEN_ENDS
+        if slept and ended and not stage.asleep:
+            stage._check("I8", i8_who_wakes_leaves_nothing(stage.view))
         assert not stage.violations, stage.violations
 
     def _is_taken_up(self) -> bool:
