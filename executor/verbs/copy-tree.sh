@@ -130,7 +130,8 @@ while_up() { # one pass; into $sent goes how many bytes of files rsync says that
 if [ "$pass" = first ] || [ "$pass" = auto ]; then
     # Of several passes the first one's time counts: what is newer than that is looked at again in the last.
     # The wait: where times are whole seconds, what is written in the stamp's own second would not look newer.
-    [ -f "$stamp" ] || { : >"$stamp" && sleep 1; }
+    # On the disk: after a power cut the last pass could not tell any more what was written in that second.
+    [ -f "$stamp" ] || { mark copied-first && sleep 1; }
     while_up
     more=4 # five in all, as planner/verbs.py says
     before=$((sent * 2))

@@ -65,8 +65,8 @@ differ() { there "$1" && there "$2" && ! same_file "$1" "$2"; } # ONE OTHER: bot
 disclaim() { # PATH MARKER BESIDE: what another made between this run's mark and its own making is not this run's
     if [ -f "$2" ] && differ "$3" "$1"; then
         rm -f "$2"
+        sync # a mark that came back alone would say that the other's is this run's
         drop_beside "$3"
-        sync
     fi
 }
 

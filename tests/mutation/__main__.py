@@ -39,6 +39,7 @@ LEFT_OUT: Final = (
     "test_verify.py",
     "test_verdicts.py",
     "test_shell.py",
+    "test_lasting.py",
     "test_library.py",
     "test_old_nodes.py",
     "test_tiers.py",

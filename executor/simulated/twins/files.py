@@ -42,9 +42,9 @@ def _disclaim(here: Here, path: str) -> Generator[None, None, None]:
     if made in tree and new in tree and path in tree and tree[new] is not tree[path]:
         here.node.drop(made)
         yield
+        yield from here.sync()
         here.node.drop(new)
         yield
-        yield from here.sync()
 
 
 def make_dir(here: Here, path: str, mode: str) -> Twin:
