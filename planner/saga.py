@@ -460,7 +460,8 @@ def _unwind(plan: Plan, past: Past) -> Run | Stop:
         return Stop(Outcome.IN_DOUBT, why, tuple(left))
     if left:
         away = sorted({command.node for command in left} & past.off)
-        off = f" ({' and '.join(away)} is off, by the operator's word)" if away else ""
+        are = "is" if len(away) == 1 else "are"
+        off = f" ({' and '.join(away)} {are} off, by the operator's word)" if away else ""
         because = f"{why}; everything is as before, but some of it could not be cleaned up{off}"
         return Stop(Outcome.UNWOUND_NOT_CLEANED, because, tuple(left))
     outcome = Outcome.REFUSED if past.refused else Outcome.UNWOUND

@@ -197,6 +197,14 @@ def test_a_source_that_is_proved_not_to_come_up_is_down_not_in_doubt(status: int
     stopped(move(*failed), Outcome.DOWN)
 
 
+def test_a_source_that_has_not_settled_since_is_in_doubt_whatever_it_said_before() -> None:
+    # No run of today gets there; but what is at work there may start it, whatever led to that.
+    said = ran(What.UNDO, "stop", Exited(NOT_UP), len(PAUSES_S))
+    silent = [*done("own"), *ran(What.DO, "stop", FAILED), *said, *ran(What.SETTLE, "src", LOST)]
+    stopped(move(*silent), Outcome.IN_DOUBT)
+    stopped(move(*silent, *ran(What.SETTLE, "src")), Outcome.DOWN)
+
+
 def test_a_destination_that_is_not_released_is_in_doubt_whatever_it_says() -> None:
     failed = [*done("own", "stop", "look"), *ran(What.DO, "mount", FAILED)]
     stopped(move(*failed, *ran(What.UNDO, "mount", Exited(NOT_UP), len(PAUSES_S))), Outcome.IN_DOUBT)
@@ -811,6 +819,12 @@ def test_what_is_not_taken_back_on_a_node_that_is_off_is_told() -> None:
     assert end.because.endswith("could not be cleaned up (dst is off, by the operator's word)")
 
 
+def test_two_nodes_that_are_off_are_off() -> None:
+    off = [*done("own-src", "own-dst"), Wish(Want.UNWIND, "asked"), NodeOff("src"), NodeOff("dst")]
+    end = stopped(owned(*off), Outcome.UNWOUND_NOT_CLEANED)
+    assert end.because.endswith("could not be cleaned up (dst and src are off, by the operator's word)")
+
+
 def test_nothing_that_is_noted_in_a_copy_is_known_to_the_other() -> None:
     past = Past(OWNED)
     for entry in ran(What.DO, "own-src", LOST):
@@ -971,3 +985,17 @@ def test_all_that_is_not_done_behind_the_pivot_is_told() -> None:
     passed = done("own-src", "own-dst", "stop", "mount", "start", "ensure")
     end = next_of(tidying, *passed, *ran(What.DO, "tidy", FAILED, len(PAUSES_S)))
     assert stopped(end, Outcome.MIGRATED_NOT_CLEANED).left == tuple(s.do for s in tidying.steps[6:])
+
+
+def test_what_ends_what_still_holds_the_area_is_done_before_its_config_goes() -> None:
+    kill = structs.replace(step("kill", "src", Zone.RETIRE, must=None), frees=True)
+    hide, unlock = (step(name, "src", Zone.RETIRE, must=None) for name in ("hide", "unlock"))
+    tidy = step("tidy", "dst", Zone.RETIRE, must=None)
+    made = plan(*OWNED.steps[:6], kill, hide, unlock, tidy, *OWNED.steps[6:])
+    passed = done("own-src", "own-dst", "stop", "mount", "start", "ensure")
+    expect(next_of(made, *passed, *done("kill")), What.DO, "hide")
+    not_freed = [*passed, *ran(What.DO, "kill", FAILED, len(PAUSES_S))]
+    expect(next_of(made, *not_freed), What.DO, "tidy")  # nothing of that node waits for it
+    end = stopped(next_of(made, *not_freed, *done("tidy")), Outcome.MIGRATED_NOT_CLEANED)
+    left = (kill, hide, unlock, *OWNED.steps[6:])
+    assert (end.left, end.because) == (tuple(s.do for s in left), "'kill' on src: it broke")
