@@ -11,7 +11,7 @@ import pytest
 
 from executor.attention import Attention, attending
 from executor.engine import Unwatched
-from executor.signals import Signals, heeded
+from executor.signals import Signals, heeded, unheeded
 from planner.estimate import FACTOR
 from planner.make import make_plan
 from planner.plan import (
@@ -235,3 +235,13 @@ def test_a_second_signal_stops_where_it_is_and_a_hangup_is_nothing() -> None:
             os.kill(os.getpid(), signal.SIGINT)
     assert said == ["SIGTERM"]
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_over_in_a_moment_is_not_cut_in_two_by_a_signal(number: signal.Signals) -> None:
+    with heeded() as signals:
+        before = signal.getsignal(number)
+        with unheeded():
+            os.kill(os.getpid(), number)
+        assert signals.wish() is None
+        assert signal.getsignal(number) == before

@@ -26,7 +26,7 @@ from executor.shell import KEEP_BYTES, ShellNode
 from planner.codec import text_sha256
 from planner.parse.config import FENCE
 from planner.plan import Command, Exited, Lost
-from planner.verbs import ANY_CONTENT, AUTO_PASSES, REFUSED, TAKEN_OVER, UNFIT
+from planner.verbs import ANY_CONTENT, AUTO_PASSES, NO, REFUSED, TAKEN_OVER, UNFIT, UNPROVED, YES
 from tests import rhel6
 
 CTID = "4000000001"  # no container has so high a number
@@ -934,6 +934,33 @@ def test_what_a_command_given_up_left_running_is_ended_by_settling(
     assert run(owned, "make-dir", here.tmp / "made", "0755") == Exited(0)
 
 
+def test_settling_ends_what_registered_itself_while_it_waited_for_the_lock(
+    here: Here, owned: ShellNode, ended: list[int]
+) -> None:
+    flock, pid = here._path / "flock", here.folder / "pids" / "copy-1"
+    real = flock.rename(flock.with_name("flock-too"))
+    # A copy that comes in at that very moment notes itself like this, and has not opened the lock yet.
+    flock.write_text(
+        f"""#!/bin/sh
+if [ "$1" = -w ]; then
+    sleep 600 9>&- </dev/null >/dev/null 2>&1 &
+    read -r stat <"/proc/$!/stat"
+    set -- "$@" ${{stat##*) }}
+    read -r boot </proc/sys/kernel/random/boot_id
+    echo "$! ${{23}} $boot" >{pid}
+    cp {pid} {here.tmp}/came
+    set -- "$1" "$2" "$3"
+fi
+exec {real} "$@"
+"""
+    )
+    flock.chmod(0o755)
+    assert run(owned, "settle") == Exited(0)
+    ended.append(int((here.tmp / "came").read_text().split()[0]))
+    assert not pid.exists()
+    wait_until_gone(*ended)
+
+
 def test_settling_spares_a_process_that_only_has_the_number_of_ours(here: Here, owned: ShellNode) -> None:
     pids, boot = here.folder / "pids", (here.folder / "boot").read_text()
     start = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
@@ -1070,6 +1097,32 @@ def test_what_is_up_is_neither_hidden_nor_deleted(here: Here, owned: ShellNode) 
     assert run(owned, *hide) == Exited(0)
     assert backup.exists()
     assert not config.exists()
+
+
+@pytest.mark.parametrize(
+    ("notes", "vzctl", "answer"),
+    [
+        ((), "exist unmounted down", NO),
+        ((), "exist mounted running", UNPROVED),
+        (("out",), "exist unmounted down", YES),
+        (("out", "refused"), "exist unmounted down", NO),
+        (("out", "refused"), "", UNPROVED),
+    ],
+)
+def test_whether_the_pivot_took_effect_is_told_only_by_what_would_remember_it(
+    here: Here, owned: ShellNode, notes: tuple[str, ...], vzctl: str, answer: int
+) -> None:
+    here.vzctl_says(f"CTID {CTID} {vzctl}")
+    for name in notes:
+        (here.folder / name).touch()
+    asked = ("probe-pivot", CTID, here.tmp / "root")
+    assert status(run(owned, *asked)) == answer
+    # Without a record, or with another's, it may have forgotten a yes.
+    for record in (f"run={RUN}0\n", ""):
+        (here.home / "owners" / CTID).write_text(record)
+        assert status(run(owned, *asked)) == (YES if answer == YES else UNPROVED)
+    (here.home / "owners" / CTID).unlink()
+    assert status(run(owned, *asked)) == (YES if answer == YES else UNPROVED)
 
 
 def test_once_it_is_frozen_a_lock_that_was_lost_is_not_taken_anew(
@@ -1312,6 +1365,13 @@ def test_one_pass_is_one_however_much_it_sends(here: Here, owned: ShellNode) -> 
     assert (code, len(calls)) == (0, 1)
 
 
+def test_a_copy_that_makes_no_progress_ends_although_nobody_said_after_how_long(
+    here: Here, owned: ShellNode
+) -> None:
+    code, calls = passes(here, owned, "last", "30")
+    assert (code, [call.split().count("--timeout=300") for call in calls]) == (1, [1])
+
+
 def test_a_copy_never_follows_a_link_out_of_the_area(here: Here, owned: ShellNode, outside: Path) -> None:
     source, target, rsh = here.tmp / "source", here.tmp / "target", here.tmp / "rsh"
     rsh.write_text(LOCAL_RSH)
@@ -1376,6 +1436,9 @@ def test_what_is_to_be_typed_to_try_a_node_reaches_it_as_it_is_reached(
     assert started.words[-3:] == ("--", name, "exec /bin/sh")
     assert ("User=root" in started.words) == bool(user)
     assert "BatchMode=yes" in started.words
+    # A peer that has lost power says nothing: without these ssh would wait for it for ever.
+    for limit in ("ServerAliveInterval=15", "ServerAliveCountMax=4"):
+        assert started.words[started.words.index(limit) - 1] == "-o"
 
 
 def test_this_machine_is_tried_without_ssh() -> None:
