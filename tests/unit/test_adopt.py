@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
+from executor import brief
+from executor.brief import BriefError, packed, unpacked
 from planner.adopt import adopted, line, outrun
 from planner.make import make_plan
+from planner.model import Options, Request
 from planner.plan import Adopted, Began, Command, Compensation, Entry, Opened, Plan, What
-from tests.worlds import WORLDS
+from tests.worlds import WORLDS, bundled
 
 PLAN = make_plan(WORLDS["a-running"])
 STOPPED = make_plan(WORLDS["d2-stopped"])
@@ -190,3 +194,40 @@ def test_a_node_that_this_journal_has_given_up_may_have_forgotten_the_run() -> N
 def test_a_journal_that_was_not_adopted_may_be_ahead_of_a_node_that_knows_nothing() -> None:
     entries: list[Entry] = [Opened("run", STOPPED), Began(What.DO, "own-hn1")]
     assert outrun(STOPPED, entries, {"hn1": ()}) is None
+
+
+# --- what the nodes keep of the request
+
+
+def named(node: str) -> Request:
+    """The destination is called like that."""
+    request = WORLDS["a-running"]
+    return Request(
+        structs.replace(request.asked, destination=node),
+        structs.replace(request.source, reaches=(structs.replace(request.source.reaches[0], peer=node),)),
+        structs.replace(request.destination, node=node),
+    )
+
+
+def test_what_a_node_keeps_leads_to_the_plan_that_was_agreed_to() -> None:
+    assert unpacked(packed(WORLDS["a-running"], PLAN, "1"), "hn1") == PLAN
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [bundled("shared", Options(dst_device="/dev/nope")), named("-oProxyCommand=x")],
+    ids=["no such device", "an option of ssh"],
+)
+def test_what_can_never_have_been_applied_is_not_adopted(request_: Request) -> None:
+    plan = make_plan(request_)
+    assert plan.runnable == (plan.nodes != PLAN.nodes), "one reason each"
+    text = packed(request_, plan, "1")
+    with pytest.raises(BriefError, match="no plan that can have been applied; ask the other node"):
+        unpacked(text, "hn1")
+
+
+def test_what_is_too_large_to_be_of_vzplan_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = packed(WORLDS["a-running"], PLAN, "1")
+    monkeypatch.setattr(brief, "LIMIT_BYTES", len(text))  # unpacked it is some times as long
+    with pytest.raises(BriefError, match="too large"):
+        unpacked(text, "hn1")

@@ -222,3 +222,35 @@ def test_whoever_was_taken_over_says_so_instead_of_that_nobody_knows() -> None:
     assert "not known" not in said
     assert "left to do" not in said
     assert f"outcome    {headline}\n" in standing(journal).text()
+
+
+def row(journal: MemoryJournal, name: str) -> str:
+    found = [line[11:] for line in standing(journal).text().splitlines() if line[:11].strip() == name]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_where_a_run_that_has_ended_left_the_container_is_told_of_the_past() -> None:
+    moved = journal_of(*walked(PLAN.steps[-1].id))
+    assert (row(moved, "container"), row(moved, "next")) == ("was moved to hn2", "nothing")
+    back = journal_of(*walked("stop"), Restarted())
+    assert row(back, "container") == "on hn1, down"
+    assert played(back, {}).outcome is Outcome.UNWOUND
+    assert (row(back, "container"), row(back, "next")) == ("was left on hn1", "nothing")
+
+
+def test_what_is_not_known_behind_the_pivot_is_whether_it_runs() -> None:
+    journal = journal_of(*walked("bring-up"))
+    stop = played(journal, {(What.DO, "ensure-up"): Exited(1, "", "no")})
+    assert stop.outcome is Outcome.IN_DOUBT
+    headline = "IN_DOUBT: the container has moved; it is not known whether it runs there"
+    assert told(journal, stop).splitlines()[0] == headline
+    assert row(journal, "outcome") == headline
+    assert (row(journal, "container"), row(journal, "not known")) == ("on hn2", "whether it runs on hn2")
+
+
+def test_two_nodes_that_are_off_are_off() -> None:
+    one = journal_of(*walked("stop"), Restarted(), NodeOff("hn2"))
+    assert row(one, "known").endswith("; hn2 is off, by the operator's word")
+    both = journal_of(*walked("stop"), Restarted(), NodeOff("hn2"), NodeOff("hn1"))
+    assert row(both, "known").endswith("; hn1 and hn2 are off, by the operator's word")
