@@ -194,6 +194,10 @@ SCENES: Final[dict[str, Scene]] = {
         f"ensure-up {UP} -",
         "echo running >state; echo /dev/x identity AREA/room >$run/carrier; echo >$run/taken; echo >$run/put-dump",
     ),
+    "ensure-up-killed": Scene(
+        f"ensure-up {UP} AREA/file", "echo running >state; echo boot >$run/killing", says="taken"
+    ),
+    "ensure-up-anew": Scene(f"ensure-up {UP} -", "echo >$run/taken", note="anew"),
     "ensure-up-from-a-file": Scene(
         f"ensure-up {UP} AREA/file", "echo >file; echo >$run/written; echo >$run/dumped", note="taken"
     ),
