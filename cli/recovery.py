@@ -76,9 +76,8 @@ def recover(
     else:
         journal = Journal.open(folder)
         site = LiveSite(_options(journal, ssh), None, speaker)
-        site.works_on(
-            *journal.plan.nodes
-        )  # its folder may have been brought here from the node that it ran on
+        # Its folder may have been brought here from the node that it ran on.
+        site.works_on(*journal.plan.nodes)
     try:
         with journal, heeded(Acknowledged(run, journal)) as signals:
             with no_way_on(run):

@@ -65,14 +65,14 @@ def unpacked(text: str, node: str) -> Plan:
         raise BriefError(
             f"{node}: what it keeps of the run makes no plan ({problem}); ask the other node"
         ) from None
+    if plan.digest != brief.digest:
+        raise BriefError(
+            f"{node}: the run was planned by vzplan {brief.by}, and this one plans otherwise; adopt it with that one"
+        )
     # Another would be of no run: nothing that it says is to reach a shell, or ssh.
     if not plan.runnable or not all(map(HOST.fullmatch, plan.nodes)):
         raise BriefError(
             f"{node}: what it keeps of the run is no plan that can have been applied; ask the other node"
-        )
-    if plan.digest != brief.digest:
-        raise BriefError(
-            f"{node}: the run was planned by vzplan {brief.by}, and this one plans otherwise; adopt it with that one"
         )
     return plan
 

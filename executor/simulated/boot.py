@@ -85,13 +85,12 @@ def _all_that_start(node: NodeState) -> frozenset[int]:
 
 
 def _all_that_are_tried(node: NodeState) -> frozenset[int]:
-    return frozenset(
-        ctid for ctid in _configured(node.disk) if _is_tried(node, _areas_on_disk(node, ctid), ctid)
-    )
+    return frozenset(ctid for ctid in _configured(node.disk) if _wanted(node, ctid) is not None)
 
 
-def _is_tried(node: NodeState, where: vz.Areas | None, ctid: int) -> bool:
-    return where is not None and vz.wanted_at_boot(node, node.disk, ctid, where)
+def _wanted(node: NodeState, ctid: int) -> vz.Areas | None:
+    where = _areas_on_disk(node, ctid)
+    return where if where is not None and vz.wanted_at_boot(node, node.disk, ctid, where) else None
 
 
 def _configured(disk: Tree) -> list[int]:
@@ -99,13 +98,8 @@ def _configured(disk: Tree) -> list[int]:
 
 
 def _starts(node: NodeState, ctid: int) -> bool:
-    where = _areas_on_disk(node, ctid)
-    return (
-        where is not None
-        and _is_tried(node, where, ctid)
-        and not where.disabled
-        and isinstance(node.disk.get(where.private), Dir)
-    )
+    where = _wanted(node, ctid)
+    return where is not None and not where.disabled and isinstance(node.disk.get(where.private), Dir)
 
 
 def _areas_on_disk(node: NodeState, ctid: int) -> vz.Areas | None:

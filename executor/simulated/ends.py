@@ -45,8 +45,8 @@ def i8_something_is_left(view: View, stop: Stop) -> str | None:
         return None
     if not stop.left:
         return f"{stop.outcome}, and it does not say what is left to be run"
-    known = not (view.hindered or view.in_the_way())
-    if not known or _is_waited_for(view, stop) or _hit_at_the_last_try(view, stop):
+    hindered = view.hindered or view.in_the_way()
+    if hindered or _is_waited_for(view, stop) or _hit_at_the_last_try(view, stop):
         return None
     odd = _as_before(view) if stop.outcome is Outcome.UNWOUND_NOT_CLEANED else _as_planned(view)
     return f"{stop.outcome}, and nothing is left" if odd is None else None
