@@ -46,13 +46,14 @@ Written by `make figures` (tests/figures.py), each from a run on the day that st
 FOOT: Final = """
 ## What is behind its aim, and why
 
-- `verify` and `show` of one plan: some three thousand failures are put in, and the production engine plays what comes of
-  each, `recover` included. That takes longer than a second of two cores at the rate that is measured above. `show` prints
-  the plan before it, at once; and what was tried is remembered, so that `apply` after `show` does not wait.
+- `verify` and `show` of one plan: some three thousand failures are put in, and the production engine plays what
+  comes of each, `recover` included. That takes longer than a second of two cores at the rate that is measured
+  above. `show` prints the plan before it, at once; and what was tried is remembered, so that `apply` after `show`
+  does not wait.
 - Every pair of failures of one plan a way is millions of schedules: `make test-rest` tries them, and CI runs it;
   `make test` would take three times as long.
-- A hand-over (`make bench`) takes about half of what twelve commands by ssh take, not a quarter: one round trip a step is
-  cheap, but what the steps do at the nodes, and looking at both nodes twice, is not.
+- A hand-over (`make bench`) takes about half of what twelve commands by ssh take, not a quarter: one round trip a
+  step is cheap, but what the steps do at the nodes, and looking at both nodes twice, is not.
 """
 
 
