@@ -10,13 +10,14 @@ from typing import Any, Final
 import pytest
 from msgspec import structs
 
-from planner.codec import decode_plan, encode
+from planner.codec import decode_plan, encode, text_sha256
 from planner.findings import Severity
 from planner.identity import stable_name
 from planner.make import make_plan
-from planner.model import NodeFacts, Options, Request, Script, State
+from planner.model import NodeFacts, Options, Path, PathKind, Request, Script, State
 from planner.parse.config import FENCE, with_value, without
-from planner.plan import Command, Compensation, NothingToUndo, Plan, Zone
+from planner.plan import Command, Compensation, NothingToUndo, Plan, Step, Zone
+from planner.steps import DUMP_S, SLOW_S
 from planner.verbs import NO_DUMP, NOT_STAGED, VERBS
 from tests.worlds import (
     CTID,
@@ -686,3 +687,90 @@ def test_each_node_has_a_dumpdir_of_its_own() -> None:
     assert plan.runnable, plan.findings
     put = next(step for step in plan.steps if step.id == "put-dump")
     assert put.do.argv[1:] == ("/srv/memory/.vzplan-dump-123/Dump.123", "/srv/memory/Dump.123")
+
+
+# --- each step that the ways share, by one plan: what it is called, and what a node is told
+
+
+def step(plan: Plan, name: str) -> Step:
+    (found,) = (step for step in plan.steps if step.id == name)
+    return found
+
+
+def told_to_undo(step: Step) -> Command:
+    assert isinstance(step.undo, Compensation)
+    return step.undo.do
+
+
+def test_what_a_move_makes_first_and_removes_last() -> None:
+    plan = plan_of("a-mounted")
+    staged = "/etc/vz/conf/123.conf.vzplan"
+    assert step(plan, "stage-config").do.argv == ("make-file", staged, "0644")
+    assert step(plan, "make-root").do.argv == ("make-dir", "/vz/root/123", "0755")
+    assert step(plan, "remove-root").do.argv == ("remove-dir", "/vz/root/123")
+    assert plan.summary == "copy of /vz/private/123, rsync from node to node · mounted, offline"
+    assert told_to_undo(step(plan, "note-state")).deadline_s == SLOW_S
+
+
+def test_a_root_area_that_is_there_is_not_made() -> None:
+    there = Path("/vz/root/123", PathKind.DIRECTORY, "/vz/root/123", empty=True, entries=())
+    destination = WORLDS["a-mounted"].destination
+    paths = (*(p for p in destination.paths if p.path != there.path), there)
+    plan = make_plan(
+        structs.replace(WORLDS["a-mounted"], destination=structs.replace(destination, paths=paths))
+    )
+    assert plan.runnable
+    assert "make-root" not in {step.id for step in plan.steps}
+
+
+def test_the_config_at_the_source_is_known_before_and_behind_the_fence() -> None:
+    plan = plan_of("a-mounted")
+    assert plan.config is not None
+    before = plan.config.before
+    assert step(plan, "guard-source").do.argv[3:5] == (text_sha256(before), text_sha256(FENCE + before))
+
+
+@pytest.mark.parametrize(("world", "owns"), [("b-mounted", True), ("d2-mounted", False)])
+def test_only_a_device_that_is_copied_onto_may_be_mounted_there_before_the_freeze(
+    world: str, owns: bool
+) -> None:
+    device = step(plan_of(world), "guard-destination").do.argv[3:5]
+    assert (device[0] == SPARE_BY_ID) is owns
+    assert (device == ("-", "-")) is not owns
+
+
+def test_where_a_dump_is_on_a_device_of_its_own_the_config_says_while_it_is_fenced() -> None:
+    plan, room = plan_of("d2-online-by-device"), "/vz/dump/.vzplan-dump-123/device"
+    assert plan.config is not None
+    assert step(plan, "stage-config").do.stdin == f'{FENCE}DUMPDIR="{room}"\n{plan.config.after}'
+    assert told_to_undo(step(plan, "note-state")).argv[6] == "/vz/dump"
+    assert told_to_undo(step(plan, "suspend")).argv[6] == room
+    assert told_to_undo(step(plan, "suspend")).deadline_s == DUMP_S
+    ids = [step.id for step in plan.steps]
+    assert ids[ids.index("mount-dump-destination") :][:3] == [
+        "mount-dump-destination",
+        "accept-dump",
+        "bring-up",
+    ]
+
+
+def test_where_a_kernel_writes_it_down_there_the_config_need_not_say_so() -> None:
+    plan = plan_of("d2-staged-by-device")
+    assert plan.config is not None
+    assert step(plan, "stage-config").do.stdin == FENCE + plan.config.after
+    assert told_to_undo(step(plan, "freeze")).argv[6] == "/vz/dump"
+
+
+def test_a_container_that_is_frozen_at_the_source_is_looked_at_before_it_runs_there() -> None:
+    ids = [step.id for step in plan_of("a-staged").steps]
+    assert ids[ids.index("undump") :][:3] == ["undump", "prove-frozen", "bring-up"]
+    assert ids[ids.index("retire-private") :][:3] == [
+        "retire-private",
+        "remove-dump-place-source",
+        "remove-dump-place",
+    ]
+
+
+def test_a_dump_is_sent_as_fast_as_the_operator_lets_rsync_and_else_as_it_must_be() -> None:
+    asked = asking(WORLDS["a-suspended"], rsync=("--bwlimit=5", "-z", "--bwlimit=7"))
+    assert step(make_plan(asked), "copy-dump").do.argv[11] == "--bwlimit=5\n--bwlimit=7"
