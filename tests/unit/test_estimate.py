@@ -14,7 +14,7 @@ from executor.facts_files import write_facts
 from executor.gather import Ask
 from executor.site import SimulatedSite
 from planner.difference import difference
-from planner.estimate import LEAST_S, UNKNOWN_S
+from planner.estimate import DISK_BYTES_PER_S, FILES_PER_S, LEAST_S, UNKNOWN_S, limit_s
 from planner.make import make_plan
 from planner.model import FROZEN_MAX_S, NodeFacts, Options, Reach, Request, Usage
 from planner.plan import Estimate
@@ -70,6 +70,21 @@ def test_memory_that_goes_by_its_own_device_is_not_sent() -> None:
     for speed in (1, None, 95 * MIB):
         guess = make_plan(measured(WORLDS["d2-online-by-device"], speed=speed)).estimate
         assert guess == Estimate(312 * MIB, 0, 0, 0, 10)
+
+
+@pytest.mark.parametrize(("files", "seconds"), [(FILES_PER_S, 7), (FILES_PER_S * 1001 // 1000, 8)])
+def test_what_is_begun_of_a_second_counts_as_one(files: int, seconds: int) -> None:
+    # 3 s for the steps, 2 for the disks, 1 for the link, and 1 for the look or one thousandth more
+    guess = make_plan(
+        measured(COPY, memory=DISK_BYTES_PER_S, recent=0, speed=DISK_BYTES_PER_S, files=files)
+    ).estimate
+    assert guess is not None
+    assert guess.frozen_s == seconds
+
+
+def test_what_is_refused_has_no_estimate() -> None:
+    plan = make_plan(asking(COPY, nodeps=(), dst_shared=True))
+    assert (plan.runnable, plan.estimate, plan.max_frozen_s) == (False, None, None)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +163,10 @@ def test_it_may_take_five_times_as_long_a_minute_at_least_and_no_limit_is_absurd
 
 
 def test_what_was_asked_for_is_the_limit() -> None:
+    assert limit_s(7, None) == limit_s(7, Estimate(0, 0, 0, 0, 23)) == 7
+
+
+def test_the_limit_that_was_asked_for_is_shown() -> None:
     for base in (measured(COPY), COPY, bundled("shared")):
         plan = make_plan(asking(base, max_frozen_s=7))
         assert plan.max_frozen_s == 7

@@ -157,3 +157,11 @@ def test_a_disk_without_a_filesystem_is_called_by_its_names_only() -> None:
     assert is_called(bare, "/dev/sda1")
     assert not is_called(bare, "UUID=3f6c1c1e-9b0a-4c7e-8a53-2b6f5f1d0123")
     assert not is_called(disk(), "UUID=")
+
+
+def test_a_disk_is_called_by_the_tags_of_its_filesystem() -> None:
+    shop = formatted(label="shop")
+    for name in ("LABEL=shop", 'LABEL="shop"', "UUID=3f6c1c1e-9b0a-4c7e-8a53-2b6f5f1d0123"):
+        assert is_called(shop, name)
+    for name in ("LABEL=other", "PARTLABEL=shop", "LABEL=3f6c1c1e-9b0a-4c7e-8a53-2b6f5f1d0123", "UUID=shop"):
+        assert not is_called(shop, name)

@@ -1124,3 +1124,16 @@ def test_a_word_is_read_as_it_was_said_in_base64_or_as_it_stands(path: str) -> N
     (found,) = facts("hn1", f"boot b\nvz yes\n{done.stdout}end 3\n").paths
     assert found.path == path
     assert (" =" in done.stdout) == (re.fullmatch("[0-9A-Za-z./:_@-]+", path) is not None)
+
+
+def test_names_of_a_device_that_stand_as_they_are_have_commas_between_them() -> None:
+    for names in ("=/dev/sdb1,/dev/sda1", word("/dev/sdb1 /dev/sda1")):
+        line = f"device 8:1 {names} {word('-:-:1:-:-')} - 0 - yes -"
+        (device,) = facts("hn1", whole(line)).devices
+        assert device.names == ("/dev/sda1", "/dev/sdb1")
+
+
+def test_a_word_that_is_not_there_is_refused() -> None:
+    facts("hn1", whole("reboots -"))
+    with pytest.raises(ParseError, match="a word is missing"):
+        facts("hn1", whole("reboots "))

@@ -121,7 +121,9 @@ def test_all_done_is_migrated() -> None:
 def test_memory_that_was_lost_is_told_however_it_ends() -> None:
     said = f"vzctl's words\ncontainer 123 was started anew: {MEMORY_LOST}\n"
     taken_back = [*done("own"), *ran(What.DO, "stop", FAILED), Began(What.UNDO, "stop")]
-    lost = [*taken_back, Ended(What.UNDO, "stop", Exited(0, "", said)), *ran(What.UNDO, "own")]
+    lost = [*taken_back, Ended(What.UNDO, "stop", Exited(0, "", said))]
+    expect(move(*lost), What.UNDO, "own")
+    lost += ran(What.UNDO, "own")
     end = stopped(move(*lost), Outcome.UNWOUND)
     assert "it broke" in end.because
     assert end.because.splitlines()[-1] == f"src: container 123 was started anew: {MEMORY_LOST}"
@@ -212,7 +214,11 @@ def test_a_destination_that_is_not_released_is_in_doubt_whatever_it_says() -> No
 
 def test_leftovers_are_reported_not_swallowed() -> None:
     failed = [*ran(What.DO, "own", FAILED), *ran(What.UNDO, "own", FAILED, len(PAUSES_S))]
-    assert stopped(move(*failed), Outcome.UNWOUND_NOT_CLEANED).left == (command("src", "disown"),)
+    end = stopped(move(*failed), Outcome.UNWOUND_NOT_CLEANED)
+    assert end.left == (command("src", "disown"),)
+    assert end.because == (
+        "own on src: it broke; everything is as before, but some of it could not be cleaned up"
+    )
 
 
 BEFORE = done("own", "stop", "look", "mount")
@@ -973,7 +979,8 @@ def test_the_last_answer_tells_whether_it_is_down() -> None:
         ((not_up, not_up, FAILED), Outcome.IN_DOUBT),
     ):
         back = [entry for answer in answers for entry in ran(What.UNDO, "stop", answer)]
-        stopped(move(*done("own"), *ran(What.DO, "stop", FAILED), *back), outcome)
+        end = stopped(move(*done("own"), *ran(What.DO, "stop", FAILED), *back), outcome)
+        assert end.because.endswith(f": {answers[-1].err}")
         on = [entry for answer in answers for entry in ran(What.DO, "ensure", answer)]
         end = move(*BEFORE, *done("start"), *on)
         # That it is as it was when it was started is all that the first of these is for.
