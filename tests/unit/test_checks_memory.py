@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from msgspec import structs
 
-from planner.checks.memory import CAPS, KERNELS
+from planner.checks.memory import CAPS, ENDLESS_BYTES, KERNELS
 from planner.make import make_plan
 from planner.model import Check, Cpu, Criu, Known, Mount, NodeFacts, Outside, Request
 from tests.unit.test_checks import (
@@ -54,6 +54,12 @@ def codes(request: Request) -> list[str]:
     return [f.code for f in found(request)]
 
 
+def remedy(request: Request, code: str) -> str:
+    """Of the one finding of that code."""
+    (finding,) = (f for f in found(request) if f.code == code)
+    return finding.remedy
+
+
 def test_a_container_that_is_stopped_for_the_move_is_asked_for_none_of_it() -> None:
     bare = having(criu=Criu(NO, "no"), cpu=Cpu("arm", ()), ipv6=NO, available_bytes=0)
     assert found(at_destination(at_source(SHARED, with_mount(POINT, "104:2")), bare)) == ()
@@ -85,15 +91,19 @@ def test_criu_must_be_known_to_work_on_both_nodes(at: Callable[..., Request], no
     for unknown in (Criu(UNKNOWN, "Killed"), Criu(UNKNOWN, ""), None):
         request = at(ONLINE, having(criu=unknown))
         assert said(request, "no-checkpoint") == [(ERROR, node)]
-        assert summary(request, "no-checkpoint").startswith(
+        assert summary(request, "no-checkpoint") == (
             "nothing says whether CRIU can work with the kernel"
+            + " (Killed)" * (unknown == Criu(UNKNOWN, "Killed"))
         )
+        assert remedy(request, "no-checkpoint").endswith(", or leave out --online")
     assert found(at(ONLINE, having(criu=Criu(YES, "")))) == ()
 
 
 def test_criu_of_the_source_is_not_asked_for_what_is_suspended_already() -> None:
     assert found(at_source(SUSPENDED, having(criu=Criu(NO, "no")))) == ()
-    assert said(at_destination(SUSPENDED, having(criu=Criu(NO, "no"))), "no-checkpoint") == [(ERROR, "hn2")]
+    refused = at_destination(SUSPENDED, having(criu=Criu(NO, "no")))
+    assert said(refused, "no-checkpoint") == [(ERROR, "hn2")]
+    assert remedy(refused, "no-checkpoint").endswith(", or take it up at the source, and move it stopped")
 
 
 def test_criu_is_not_asked_for_where_the_kernel_does_it() -> None:
@@ -158,6 +168,25 @@ def test_a_kernel_takes_up_images_of_its_own_version_and_before(there: int | Non
     assert said(at_source(request, having(cpt_version=None)), "image-version") == [(ERROR, "hn2")]
 
 
+@pytest.mark.parametrize(
+    ("here", "there", "why"),
+    [
+        (
+            0x308,
+            0x307,
+            "the kernel takes up images of version 775 and before; the source's writes version 776",
+        ),
+        (None, 0x307, "nothing says whether the kernel takes up what the source's writes down"),
+        (0x308, None, "nothing says whether the kernel takes up what the source's writes down"),
+    ],
+)
+def test_an_image_that_may_be_too_new_is_not_said_to_be(
+    here: int | None, there: int | None, why: str
+) -> None:
+    request = at_destination(at_source(STAGED, having(cpt_version=here)), having(cpt_version=there))
+    assert summary(request, "image-version").startswith(why)
+
+
 def test_nodeps_makes_each_of_them_a_warning_and_nothing_else() -> None:
     for request, code in (
         (at_destination(ONLINE, having(cpu=None)), "cpu-unknown"),
@@ -219,6 +248,9 @@ def test_ipv6_that_may_be_in_use_must_be_there(here: Known, there: Known, refuse
         asked = at_destination(at_source(request, having(ipv6=here)), having(ipv6=there))
         assert bool(said(at_source(asked, WITHOUT_ADDRESS), "ipv6-missing")) == refused
         assert bool(said(asked, "ipv6-missing")) == (there is not YES)
+        if there is not YES:
+            has = "has" if there is NO else "may have"
+            assert summary(asked, "ipv6-missing").startswith(f"the kernel {has} no IPv6")
 
 
 # --- mounts from outside
@@ -236,6 +268,8 @@ def test_files_open_on_a_mount_from_outside_are_an_error_which_names_it(
         ONLINE, mount, having(outside=(Outside(POINT, known), Outside("/vz/root/101/x", YES)))
     )
     assert [(f.code, f.severity, f.subject) for f in found(request)] == [(code, severity, f"hn1:{POINT}")]
+    words = {YES: "has files open", UNKNOWN: "may have files open", NO: "not brought along"}
+    assert words[known] in summary(request, code)
 
 
 def test_a_mount_of_which_nobody_says_who_uses_it_is_in_use() -> None:
@@ -296,7 +330,9 @@ def test_a_running_containers_memory_must_fit_into_both_dumpdirs(
     assert found(at(ONLINE, room(NEEDED))) == ()
     short = at(ONLINE, room(NEEDED - 1))
     assert said(short, "too-small") == [(ERROR, f"{node}:/vz/dump")]
-    assert "346 MiB are needed" in summary(short, "too-small")
+    assert summary(short, "too-small") == (
+        "346 MiB are needed there for the container's memory, and 345 are free"
+    )
     assert said(at(ONLINE, room(None)), "size-unknown") == [(ERROR, f"{node}:/vz/dump")]
 
 
@@ -319,7 +355,9 @@ def test_where_files_and_memory_come_to_one_filesystem_both_must_fit() -> None:
     assert found(free(ONLINE, both)) == ()
     short = free(ONLINE, both - 1)
     assert said(short, "too-small") == [(ERROR, "hn2:/vz/dump")]
-    assert "for the container's memory and files" in summary(short, "too-small")
+    assert summary(short, "too-small") == (
+        f"{both >> 20} MiB are needed there for the container's memory and files, and {both - 1 >> 20} are free"
+    )
     for elsewhere in (online(SAN), online(bundled("to-insulated"))):
         assert said(free(elsewhere, NEEDED), "too-small") == []
         assert said(free(elsewhere, NEEDED - 1), "too-small") == [(ERROR, "hn2:/vz/dump")]
@@ -346,9 +384,9 @@ def test_a_kernel_that_writes_memory_down_itself_needs_no_criu_but_a_version() -
 
 def test_memory_must_fit_where_it_goes() -> None:
     assert found(at_destination(ONLINE, having(available_bytes=NEEDED))) == ()
-    assert said(at_destination(ONLINE, having(available_bytes=NEEDED - 1)), "memory-short") == [
-        (ERROR, "hn2")
-    ]
+    short = at_destination(ONLINE, having(available_bytes=NEEDED - 1))
+    assert said(short, "memory-short") == [(ERROR, "hn2")]
+    assert summary(short, "memory-short") == "the container needs 346 MiB of memory there, and 345 are free"
     assert said(at_destination(SUSPENDED, having(available_bytes=0)), "memory-short") == [(ERROR, "hn2")]
     for request in (ONLINE, SUSPENDED):
         assert said(at_destination(request, having(available_bytes=None)), "size-unknown") == [(ERROR, "hn2")]
@@ -366,6 +404,7 @@ def test_memory_must_fit_where_it_goes() -> None:
         ("0:1G", 1024),
         ("268435456B:268435456B", 256),
         ("0:9223372036854775807", None),
+        (f"0:{ENDLESS_BYTES}B", None),
         ("0:unlimited", None),
         ("unlimited", None),
         ("0:", None),

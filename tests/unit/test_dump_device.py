@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
@@ -15,8 +16,17 @@ from planner.make import make_plan
 from planner.model import Device, Known, Request
 from planner.plan import Exited
 from planner.verbs import UNFIT
-from tests.unit.test_checks import at_destination, at_source, container, having, said
-from tests.worlds import CTID, DUMP_WWID, asking, bundled, by_device, online, suspended
+from tests.unit.test_checks import (
+    at_destination,
+    at_source,
+    container,
+    device,
+    having,
+    said,
+    vz_conf,
+    with_mounter,
+)
+from tests.worlds import CTID, DUMP_UUID, DUMP_WWID, asking, bundled, by_device, online, suspended
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 SHARED: Final = bundled("shared")
@@ -46,7 +56,6 @@ def carrier(node: str) -> Device:
         ("hn2", {"exclusive": Known.UNKNOWN}, "device-busy"),
         ("hn1", {"wwid": None}, "no-identity"),
         ("hn1", {"filesystem": None}, "filesystem-not-movable"),
-        ("hn2", {"wwid": "3600508b4000971f0000a000000770000"}, "clone"),
         ("hn2", {"filesystem": None}, "device-not-shared"),
     ],
 )
@@ -62,6 +71,31 @@ def test_a_dump_device_is_proved_like_any_that_is_handed_over(
     assert code in {f.code for f in plan.findings if f.severity is ERROR}
 
 
+def test_of_a_dump_device_what_is_wrong_is_said_of_the_node_that_has_it() -> None:
+    another = at_destination(CARRIED, device("/dev/sdk1", wwid="3600508b4000971f0000a000000770000"))
+    assert said(another, "clone") == [(ERROR, f"hn2:/dev/disk/by-id/wwn-0x{DUMP_WWID}-part1")]
+    read_only = at_destination(CARRIED, device("/dev/sdk1", read_only=Known.YES))
+    assert said(read_only, "device-read-only") == [(ERROR, "hn2:/dev/sdk1")]
+
+
+@pytest.mark.parametrize(("at", "node"), [(at_source, "hn1"), (at_destination, "hn2")])
+def test_a_dump_device_that_something_mounts_by_itself_is_refused(
+    at: Callable[..., Request], node: str
+) -> None:
+    mounts = at(CARRIED, with_mounter("/etc/fstab", f"UUID={DUMP_UUID}"))
+    assert said(mounts, "device-mounter") == [(ERROR, f"{node}:/etc/fstab")]
+
+
+@pytest.mark.parametrize(("at", "node"), [(at_source, "hn1"), (at_destination, "hn2")])
+def test_a_place_for_a_dump_device_that_cannot_stand_between_quotes_is_refused(
+    at: Callable[..., Request], node: str
+) -> None:
+    odd = at(CARRIED, vz_conf("DUMPDIR=/vz/dump~", instead_of="DUMPDIR=/vz/dump"))
+    assert said(odd, "config-path") == [(ERROR, f"{node}:/vz/dump~")]
+    (remedy,) = (f.remedy for f in make_plan(odd).findings if f.code == "config-path")
+    assert remedy.endswith("; or leave it out: the memory then goes from node to node")
+
+
 def test_a_dump_device_that_is_not_there_or_the_containers_own_is_refused() -> None:
     assert said(asking(CARRIED, dump_device="/dev/nothing"), "device-missing") == [
         (ERROR, "hn1:/dev/nothing")
@@ -69,6 +103,9 @@ def test_a_dump_device_that_is_not_there_or_the_containers_own_is_refused() -> N
     assert said(asking(CARRIED, dump_device=""), "device-missing") == [(ERROR, "hn1:--dump-device")]
     own = asking(CARRIED, dump_device="/dev/sda1")
     assert (ERROR, "hn1:/dev/sda1") in said(own, "options-contradict")
+    # Also where nothing but the name says so.
+    nameless = at_source(own, device("/dev/sda1", wwid=None))
+    assert (ERROR, "hn1:/dev/sda1") in said(nameless, "options-contradict")
 
 
 def test_a_dump_device_of_another_container_is_refused() -> None:
@@ -89,6 +126,9 @@ def test_the_config_may_name_the_dump_device_and_names_it_as_the_destination_doe
 def test_a_dump_device_that_has_no_meaning_is_not_used() -> None:
     for request in (asking(CARRIED, online=False), asking(online(SHARED), dump_device="/dev/sdd1")):
         assert said(request, "dump-device-unused") == [(WARNING, "hn1:/dev/sdd1")]
+        assert [f.remedy for f in make_plan(request).findings if f.code == "dump-device-unused"] == [
+            "nothing"
+        ]
         assert not any("dump" in step.do.argv[0] for step in make_plan(request).steps if "device" in step.id)
         assert not {"mount-dump", "clear-dump"} & {step.do.argv[0] for step in make_plan(request).steps}
 

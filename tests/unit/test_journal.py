@@ -199,6 +199,13 @@ def test_a_run_without_a_journal_is_refused_with_a_remedy(tmp_path: Path) -> Non
         assert has_remedy(refused.value, folder_of(tmp_path) / "journal")
 
 
+def test_only_where_there_is_no_journal_one_can_be_made_anew(tmp_path: Path) -> None:
+    folder_of(tmp_path).parent.mkdir()
+    folder_of(tmp_path).write_text("no folder")
+    with pytest.raises(JournalError, match="'vzplan runs' lists the runs of this host$"):
+        read_journal(tmp_path, RUN)
+
+
 # --- torn by a crash
 
 
@@ -498,7 +505,9 @@ def test_a_journal_of_a_later_version_says_by_which_vzplan_it_was_written(tmp_pa
     later = b'{"type":"Opened","version":%d,"by":"9.0","moon":"full"}' % (JOURNAL_VERSION + 1)
     record = b"0 %s %s\n" % (journal_module._checksum(0, later), later)
     (folder_of(tmp_path) / "journal").write_bytes(record)
-    with pytest.raises(JournalError, match=r"written by vzplan 9\.0.*; recover the run with that one"):
+    with pytest.raises(
+        JournalError, match=r"written by vzplan 9\.0.*; recover the run with that one, or a later one$"
+    ):
         Journal.open(folder_of(tmp_path))
 
 
@@ -804,7 +813,7 @@ def left_of_a_beginning(state: Path, kind: str) -> Path:
     folder = folder_of(state)
     folder.mkdir(mode=0o700, parents=True)
     if kind != "empty":
-        (folder / journal_module.PART).write_bytes(b"x" * 100_000)
+        (folder / journal_module.PART).write_bytes(b"x" * 99_999 + b"\n")
     return folder
 
 
@@ -858,7 +867,7 @@ def test_of_a_journal_that_cannot_be_begun_nothing_stays(
     before = open_files()
     with monkeypatch.context() as patch:
         patch.setattr(*place, fails)
-        with pytest.raises(JournalError, match="nothing was begun"):
+        with pytest.raises(JournalError, match=f": {os.strerror(errno.EIO)}; nothing was begun"):
             Journal.create(folder_of(tmp_path), OPENED)
     assert not folder_of(tmp_path).exists()
     assert open_files() == before
@@ -887,9 +896,11 @@ def test_a_journal_is_not_begun_through_a_link(tmp_path: Path, kind: str) -> Non
 def test_what_others_could_have_left_is_not_written_on(tmp_path: Path) -> None:
     folder = left_of_a_beginning(tmp_path, "part")
     (folder / journal_module.PART).chmod(0o666)
+    before = open_files()
     with pytest.raises(JournalError, match="others may write to it"):
         Journal.create(folder, OPENED)
     assert not (folder / "journal").exists()
+    assert open_files() == before
 
 
 def test_what_else_lies_in_the_folder_of_a_run_is_not_removed_with_it(tmp_path: Path) -> None:

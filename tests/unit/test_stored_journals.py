@@ -148,7 +148,7 @@ def test_a_journal_of_a_version_before_those_that_are_read_says_by_which_vzplan_
     file = tmp_path / "old"
     file.write_bytes(b"0 %s %s\n" % (_checksum(0, old), old))
     _at_home(file, tmp_path / "state")
-    with pytest.raises(JournalError, match=rf"written by vzplan 0\.0, as version {before} .* with that one"):
+    with pytest.raises(JournalError, match=rf"written by vzplan 0\.0, as version {before} .* with that one$"):
         read_journal(tmp_path / "state", RUN)
 
 
