@@ -14,7 +14,7 @@ from msgspec import structs
 from planner.checks.words import RSYNC
 from planner.findings import CODES, Finding, Severity
 from planner.hooks import OURS, Kind, kind
-from planner.make import make_plan
+from planner.make import make_plan, word_findings
 from planner.model import (
     Activation,
     Asked,
@@ -41,7 +41,19 @@ from planner.model import Path as Place
 from planner.parse.config import FENCE, without
 from planner.parse.probe import facts as read_probe
 from planner.situation import TOLD_ONCE, areas, unseen
-from tests.worlds import CTID, REFUSED, WORLDS, asking, bundled, mounted, online, staged, stopped, suspended
+from tests.worlds import (
+    CTID,
+    REFUSED,
+    WORLDS,
+    asking,
+    bundled,
+    by_device,
+    mounted,
+    online,
+    staged,
+    stopped,
+    suspended,
+)
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 YES, NO, UNKNOWN = Known.YES, Known.NO, Known.UNKNOWN
@@ -543,6 +555,12 @@ def test_a_setting_that_a_shell_would_evaluate_is_refused(odd: str) -> None:
     assert said(changed, "config-evaluates") == [(ERROR, f"hn1:{CONF}")]
 
 
+def test_a_setting_that_only_a_hook_reads_is_not_evaluated_either() -> None:
+    for odd in ("`id`", "$(id)"):
+        changed = at_source(SHARED, config(f'DESCRIPTION="{odd}"\n'))
+        assert said(changed, "config-evaluates") == [(ERROR, f"hn1:{CONF}")]
+
+
 @pytest.mark.parametrize(
     ("line", "good"),
     [
@@ -614,7 +632,11 @@ def test_a_private_area_that_is_no_directory_is_refused(kind: PathKind) -> None:
 def test_what_lies_where_the_old_area_is_deleted_is_not_deleted_with_it() -> None:
     aside = path(f"{PRIVATE}.vzplan-retired", kind=PathKind.DIRECTORY)
     assert said(at_source(SHARED, aside), "area-exists") == [(ERROR, f"hn1:{PRIVATE}.vzplan-retired")]
-    assert make_plan(at_source(SAN, aside)).runnable  # a device's mount point is removed by rmdir
+
+
+def test_a_mount_point_is_removed_by_rmdir_whatever_lies_beside_it() -> None:
+    aside = path(f"{PRIVATE}.vzplan-retired", kind=PathKind.DIRECTORY)
+    assert make_plan(at_source(SAN, aside)).runnable
 
 
 @pytest.mark.parametrize(
@@ -644,6 +666,11 @@ def test_every_other_container_is_looked_at_whatever_its_number() -> None:
     behind = at_source(SAN, with_container(124, None), with_container(9999, shares))
     assert said(behind, "config-unreadable") == [(ERROR, "hn1:/etc/vz/conf/124.conf")]
     assert said(behind, "device-shared-by") == [(ERROR, "hn1:/etc/vz/conf/9999.conf")]
+
+
+def test_containers_of_higher_numbers_are_looked_at_too() -> None:
+    changed = at_source(SAN, with_container(9999, 'VE_DEVICE="/dev/sda1"\n'))
+    assert said(changed, "device-shared-by") == [(ERROR, "hn1:/etc/vz/conf/9999.conf")]
 
 
 # --- the destination
@@ -780,6 +807,30 @@ def test_the_memory_of_a_suspended_container_needs_a_place_and_finds_none_taken(
     assert said(taken, "dump-exists") == [(ERROR, "hn2:/vz/dump/Dump.123")]
 
 
+@pytest.mark.parametrize(
+    ("request_", "at", "name", "place"),
+    [
+        (SUSPENDED, at_source, "Dump.123.vzplan-retired", "hn1:/vz/dump/Dump.123.vzplan-retired"),
+        (SUSPENDED, at_destination, ".vzplan-dump-123", "hn2:/vz/dump/.vzplan-dump-123"),
+        (staged(SHARED), at_source, ".vzplan-dump-123", "hn1:/vz/dump/.vzplan-dump-123"),
+        (by_device(online(SAN)), at_source, ".vzplan-dump-123", "hn1:/vz/dump/.vzplan-dump-123"),
+        (ONLINE, at_source, ".vzplan-dump-123", None),
+    ],
+    ids=["retired", "there", "staged", "by device", "not needed"],
+)
+def test_names_that_a_dump_is_to_get_and_that_an_earlier_run_left_are_refused(
+    request_: Request, at: Callable[..., Request], name: str, place: str | None
+) -> None:
+    before = ("Dump.123",) if request_ is SUSPENDED and at is at_source else ()
+    left = at(request_, path("/vz/dump", entries=(*before, name), empty=False))
+    assert said(left, "dump-exists") == ([(ERROR, place)] if place else [])
+
+
+def test_a_dump_that_nothing_there_takes_up_is_not_moved() -> None:
+    bare = tuple(tool for tool in SUSPENDED.destination.tools if tool != "criu")
+    assert said(at_destination(SUSPENDED, having(tools=bare)), "no-checkpoint") == [(ERROR, "hn2")]
+
+
 @pytest.mark.parametrize("make", [stopped, mounted], ids=["stopped", "mounted"])
 def test_a_container_that_does_not_run_may_not_be_on_the_destinations_list(
     make: Callable[[Request], Request],
@@ -790,14 +841,19 @@ def test_a_container_that_does_not_run_may_not_be_on_the_destinations_list(
         assert said(changed, "boot-list") == ([] if good else [(ERROR, subject) for subject in there])
 
 
-def test_what_runs_or_is_never_started_at_boot_may_be_on_the_list() -> None:
-    for request in (
-        SHARED,
-        SAN,
-        at_source(stopped(SHARED), config('ONBOOT="no"', instead_of='ONBOOT="yes"')),
-    ):
-        for reboots in ((CTID,), None):
-            assert make_plan(at_destination(request, having(reboots=reboots))).runnable
+@pytest.mark.parametrize(
+    "request_",
+    [SHARED, SAN, at_source(stopped(SHARED), config('ONBOOT="no"', instead_of='ONBOOT="yes"'))],
+    ids=["runs", "runs on a device", "never started"],
+)
+@pytest.mark.parametrize("reboots", [(CTID,), None], ids=["listed", "unknown"])
+def test_what_runs_or_is_never_started_at_boot_may_be_on_the_list(
+    request_: Request, reboots: tuple[int, ...] | None
+) -> None:
+    assert make_plan(at_destination(request_, having(reboots=reboots))).runnable
+
+
+def test_what_does_not_say_whether_it_is_started_at_boot_may_not_be_on_the_list() -> None:
     unsaid = at_source(stopped(SHARED), config("", instead_of='ONBOOT="yes"\n'))
     assert said(at_destination(unsaid, having(reboots=(CTID,))), "boot-list") != []
 
@@ -1302,6 +1358,15 @@ def test_what_is_mounted_below_an_area_is_not_copied_or_holds_its_device_and_so_
         assert said(at_source(request, elsewhere), "mounted-below") == []
 
 
+@pytest.mark.parametrize(
+    ("request_", "then"),
+    [(SHARED, "not be copied"), (SAN, "keep the device from being released")],
+    ids=["copy", "hand-over"],
+)
+def test_what_becomes_of_what_is_mounted_below_an_area_is_said(request_: Request, then: str) -> None:
+    assert summary(at_source(request_, with_mount(f"{PRIVATE}/a", "8:99")), "mounted-below").endswith(then)
+
+
 def test_a_device_that_a_container_at_the_destination_owns_is_not_handed_over() -> None:
     for name in ("/dev/sdm1", "/dev/disk/by-id/wwn-0x600508b4000971f0000a000000410000-part1"):
         changed = at_destination(SAN, config(f'VE_DEVICE="{name}"\n', 202))
@@ -1494,6 +1559,14 @@ def test_a_path_that_only_multipath_holds_is_no_use_of_it_by_a_named_node() -> N
     assert said(third(path), "device-busy") == [(ERROR, "hn3:/dev/sdq1")]  # what holds it is not known
 
 
+def test_all_that_holds_a_path_must_be_the_same_disk_whatever_it_is_called() -> None:
+    above = structs.replace(lun(SAN), names=("/dev/cciss/c0d3",), number="253:3", exclusive=YES)
+    held = device("/dev/sdq1", holders=("cciss!c0d3",), exclusive=NO)
+    assert found(third(held, with_device(above))) == ()
+    by_two = device("/dev/sdq1", holders=("cciss!c0d3", "dm-9"), exclusive=NO)
+    assert said(third(by_two, with_device(above)), "device-busy") == [(ERROR, "hn3:/dev/sdq1")]
+
+
 def test_a_named_node_that_uses_it_or_would_is_refused() -> None:
     assert said(third(with_mount("/mnt", "65:1")), "device-busy") == [(ERROR, "hn3:/dev/sdq1")]
     assert said(third(device("/dev/sdq1", exclusive=UNKNOWN)), "device-busy") == [(ERROR, "hn3:/dev/sdq1")]
@@ -1609,6 +1682,10 @@ def test_a_hook_of_the_node_or_one_that_it_brings_along_will_do() -> None:
         for foreign in (f"101.{name}", f"1234.{name}"):
             assert len(said(at_source(HOOKLESS, script(foreign, text)), "hook-missing")) == 2
     assert len(said(at_destination(SAN, having(scripts=())), "hook-missing")) == 2
+
+
+def test_hooks_are_needed_for_a_device_that_is_copied_onto() -> None:
+    assert len(said(at_destination(ONTO, having(scripts=())), "hook-missing")) == 2
 
 
 def test_no_hooks_are_needed_where_it_shares_a_filesystem() -> None:
@@ -1882,6 +1959,31 @@ def test_a_copy_must_get_there(known: Known) -> None:
 def test_flags_that_contradict_are_named(request_: Request, flags: dict[str, Any], subject: str) -> None:
     assert make_plan(request_).runnable
     assert said(asking(request_, **flags), "options-contradict") == [(ERROR, subject)]
+
+
+@pytest.mark.parametrize("request_", [SAN, stopped(SHARED)], ids=["handed over", "stopped"])
+def test_what_is_copied_once_at_most_is_not_copied_twice(request_: Request) -> None:
+    assert said(asking(request_, precopy=2), "options-contradict") == [(ERROR, "--precopy")]
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (SUSPENDED, "only one that runs can keep running; its memory goes along anyway"),
+        (stopped(SHARED), "can keep running"),
+    ],
+    ids=["suspended", "stopped"],
+)
+def test_of_what_does_not_run_it_is_said_whether_its_memory_goes_along(request_: Request, words: str) -> None:
+    assert summary(asking(request_, online=True), "options-contradict").endswith(words)
+
+
+@pytest.mark.parametrize(
+    ("seen_by", "remedy"), [(("hn1",), "leave it out"), (("hn1", "hn3", "hn2"), "leave both out")]
+)
+def test_nodes_that_are_asked_anyway_are_to_be_left_out(seen_by: tuple[str, ...], remedy: str) -> None:
+    (finding,) = word_findings(asking(SAN, also_seen_by=seen_by).asked)
+    assert finding.remedy == remedy
 
 
 @pytest.mark.parametrize(

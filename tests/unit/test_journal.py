@@ -202,7 +202,7 @@ def test_a_run_without_a_journal_is_refused_with_a_remedy(tmp_path: Path) -> Non
 def test_only_where_there_is_no_journal_one_can_be_made_anew(tmp_path: Path) -> None:
     folder_of(tmp_path).parent.mkdir()
     folder_of(tmp_path).write_text("no folder")
-    with pytest.raises(JournalError, match="'vzplan runs' lists the runs of this host$"):
+    with pytest.raises(JournalError, match=r"'vzplan runs' lists the runs of this host$"):
         read_journal(tmp_path, RUN)
 
 
@@ -947,3 +947,9 @@ def test_a_run_is_called_by_its_time_and_by_chance() -> None:
 def test_that_others_may_pass_through_its_folder_is_no_matter(tmp_path: Path) -> None:
     written(tmp_path).parent.chmod(0o755)
     assert entries_of(folder_of(tmp_path)) == list(ENTRIES)
+
+
+def test_who_may_write_above_the_state_folder_is_no_matter(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    Journal.create(folder_of(tmp_path / "state"), OPENED).close()
+    assert entries_of(folder_of(tmp_path / "state")) == [OPENED]

@@ -979,8 +979,8 @@ def test_the_last_answer_tells_whether_it_is_down() -> None:
         ((not_up, not_up, FAILED), Outcome.IN_DOUBT),
     ):
         back = [entry for answer in answers for entry in ran(What.UNDO, "stop", answer)]
-        end = stopped(move(*done("own"), *ran(What.DO, "stop", FAILED), *back), outcome)
-        assert end.because.endswith(f": {answers[-1].err}")
+        halted = stopped(move(*done("own"), *ran(What.DO, "stop", FAILED), *back), outcome)
+        assert halted.because.endswith(f": {answers[-1].err}")
         on = [entry for answer in answers for entry in ran(What.DO, "ensure", answer)]
         end = move(*BEFORE, *done("start"), *on)
         # That it is as it was when it was started is all that the first of these is for.
