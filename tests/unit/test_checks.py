@@ -492,7 +492,7 @@ def test_nobody_is_told_to_take_away_what_an_open_run_has_made() -> None:
     )
     (finding,) = found(at_source(SHARED, config(FENCE), held))
     assert finding.code == "run-open"
-    assert "vzplan recover 20260314-030000-a1b2c3 --adopt hn1" in finding.remedy
+    assert finding.remedy.endswith("'vzplan recover 20260314-030000-a1b2c3 --adopt hn1'")
 
 
 @pytest.mark.parametrize(

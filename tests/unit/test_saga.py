@@ -920,7 +920,7 @@ def test_who_wakes_up_after_the_run_has_ended_gives_back_what_it_took_in_hand_si
         step("stop", "src", Zone.FREEZE, must=True),
     )
     late = [*done("own-src", "own-dst"), *ran(What.DO, "note", ended)]
-    expect(next_of(made, *late), What.UNDO, "own-dst")
+    assert expect(next_of(made, *late), What.UNDO, "own-dst").after_s == 0
     for answer in (Exited(0), FAILED, LOST, Exited(TAKEN_OVER, err="generation 2 has it")):
         end = stopped(next_of(made, *late, *ran(What.UNDO, "own-dst", answer)), Outcome.IN_DOUBT)
         assert "this one does nothing any more" in end.because
