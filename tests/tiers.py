@@ -76,7 +76,9 @@ FAMILIES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "test_a_container_moves_between_nodes_with_old_tools": (),
     },
     "sandbox/test_on_the_node.py": {
-        "test_a_run_whose_controller_died_on_the_source_is_ended_on_either_node": ("prove-released-hn2-hn2-4",),
+        "test_a_run_whose_controller_died_on_the_source_is_ended_on_either_node": (
+            "prove-released-hn2-hn2-4",
+        ),
     },
     "sandbox/test_power_and_network.py": {
         "test_a_controller_and_nodes_that_go_down_together_leave_the_rest_to_one_recover": ("a-hn1-hn2",),
