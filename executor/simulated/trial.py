@@ -442,10 +442,12 @@ class Trial:
             sleeper.wakes or self._ended_by_another() or stop.outcome in OPEN_ENDS
         ):
             self._check("I8", i8_outcome_is_true(self.view, stop))
+        # Else it waits for a person, too, who recovers it.
+        over = isinstance(stop, Stop) and (self._ended_by_another() or stop.outcome not in OPEN_ENDS)
         self.past, self.entries, self.generation, self.nodes, self.acting, self.compared = other
         self.view.intended, self.view.others = intended, frozenset()
         self.view.silent, self.view.struck, self.on_end = silent, struck, on_end
-        if self.outcomes and self.outcomes[-1] not in {NOBODY, *OPEN_ENDS}:
+        if over and self.outcomes and self.outcomes[-1] not in {NOBODY, *OPEN_ENDS}:
             self._check("I8", i8_who_wakes_leaves_nothing(self.view))
 
     def _looked(self, move: Run) -> bool:

@@ -481,8 +481,10 @@ class AnyRun(RuleBasedStateMachine):
         slept = list(stage.asleep)
         for who in slept:
             self._goes_on_beside(who, NO_END)
-        ended = stage.at_work.stop is not None and stage.at_work.stop.outcome not in OPEN_ENDS
-        if slept and ended and not stage.asleep:
+        ends = (stage.at_work, *slept)
+        # Who waits for a person is recovered, and takes back what is left then.
+        over = (c.past.superseded or (c.stop and c.stop.outcome not in OPEN_ENDS) for c in ends)
+        if slept and not stage.asleep and stage.at_work.past.superseded is None and all(over):
             stage._check("I8", i8_who_wakes_leaves_nothing(stage.view))
         assert not stage.violations, stage.violations
 
