@@ -431,7 +431,10 @@ class Trial:
         assert began is not None
         command = self.view.commands[began.what, began.at]
         outcome = sleeper.outcome if sleeper.outcome is not None else self.nodes[command.node].run(command)
+        proved = dict(self.view.proved)
         self._append(Ended(began.what, began.at, outcome))
+        if sleeper.outcome is not None:  # what was true when it fell asleep
+            self.view.proved = proved
         self.compared = set(sleeper.compared)
         stop: Run | Stop | None = None
         with suppress(ControllerGoneError):

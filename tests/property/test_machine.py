@@ -204,7 +204,10 @@ class Stage(Trial):
         assert began is not None
         command = self.view.commands[began.what, began.at]
         outcome = who.heard if who.heard is not None else self.nodes[command.node].run(command)
+        proved = dict(self.view.proved)
         self._append(Ended(began.what, began.at, outcome))
+        if who.heard is not None:  # what was true when it fell asleep
+            self.view.proved = proved
 
     def _ends(self, who: Controller, stop: Stop) -> None:
         who.stop = stop
