@@ -60,6 +60,15 @@ FOUND: Final = {
         "hide-config:killed-after + settle/hn1:operator-forces-start-at-destination": "UNWOUND",
         "bring-up:will-not-start + undo/bring-up:operator-forces-start-at-destination": "UNWOUND",
     },
+    "a-stopped-area-kept": {
+        # Who woke up after the run had ended cannot reach the node that would say so: a person recovers that, too.
+        "own-hn1:sleeps-after + undo/own-hn1:unreachable-next": "REFUSED",
+    },
+    "c-running-by-config": {
+        # What it hears then was true when it fell asleep, and proves nothing of what a boot has changed since.
+        "ensure-up:sleeps-after + unlock-hn1:peer-reboot": "MIGRATED",
+        "bring-up:sleeps-after + ensure-up:reboot-after": "MIGRATED",
+    },
     "a-stopped-never-started": {
         # Both its names are there, and vzctl has made two files of them: it is this run's config all the same.
         "enable:half-5 + allow-start:operator-forces-start-at-destination": "MIGRATED",
