@@ -19,7 +19,7 @@ from planner.estimate import FACTOR, LEAST_S
 from planner.findings import Finding, Severity
 from planner.model import RECENT_MIN, State
 from planner.plan import Command, Compensation, Estimate, Outcome, Plan, Run, Step, Stop, What, Zone
-from planner.saga import Past, Pivot
+from planner.saga import Past, Pivot, said_to_be_off
 from planner.verbs import VERBS
 
 ZONES: Final[dict[Zone, str]] = {
@@ -434,8 +434,7 @@ def _known(past: Past) -> list[str]:
     if past.unwinding and past.pivot is not Pivot.PASSED:
         found.append("it is taken back")
     if past.off:
-        are = "is" if len(past.off) == 1 else "are"
-        found.append(f"{' and '.join(sorted(past.off))} {are} off, by the operator's word")
+        found.append(said_to_be_off(past.off))
     return found
 
 

@@ -11,6 +11,7 @@ asked, never guessed; after it, only forward.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Final
 
@@ -459,9 +460,8 @@ def _unwind(plan: Plan, past: Past) -> Run | Stop:
     if left and past.untold:
         return Stop(Outcome.IN_DOUBT, why, tuple(left))
     if left:
-        away = sorted({command.node for command in left} & past.off)
-        are = "is" if len(away) == 1 else "are"
-        off = f" ({' and '.join(away)} {are} off, by the operator's word)" if away else ""
+        away = {command.node for command in left} & past.off
+        off = f" ({said_to_be_off(away)})" if away else ""
         because = f"{why}; everything is as before, but some of it could not be cleaned up{off}"
         return Stop(Outcome.UNWOUND_NOT_CLEANED, because, tuple(left))
     outcome = Outcome.REFUSED if past.refused else Outcome.UNWOUND
@@ -565,6 +565,12 @@ def receivers(command: Command) -> set[str]:
 def _does_not_run(outcome: Exited | Lost) -> bool:
     """Proved by the node itself; it may still be mounted there."""
     return isinstance(outcome, Exited) and outcome.status in (NOT_UP, HALF_UP)
+
+
+def said_to_be_off(names: Iterable[str]) -> str:
+    """Nodes that are off by the operator's word, in a person's words; at least one."""
+    found = sorted(names)
+    return f"{' and '.join(found)} {'is' if len(found) == 1 else 'are'} off, by the operator's word"
 
 
 def words(outcome: Exited | Lost) -> str:

@@ -52,8 +52,8 @@ FOOT: Final = """
   does not wait.
 - Every pair of failures of one plan a way is millions of schedules: `make test-rest` tries them, and CI runs it;
   `make test` would take three times as long.
-- A hand-over (`make bench`) takes about half of what twelve commands by ssh take, not a quarter: one round trip a
-  step is cheap, but what the steps do at the nodes, and looking at both nodes twice, is not.
+- A hand-over (`make bench`) takes half to three quarters of what twelve commands by ssh take, not a quarter: one
+  round trip a step is cheap, but what the steps do at the nodes, and looking at both nodes twice, is not.
 """
 
 

@@ -427,14 +427,7 @@ class Trial:
         self.nodes = self.connected()
         for name, node in self.nodes.items():
             node.inner.known_boots = sleeper.boots[name]
-        began = self.past.open
-        assert began is not None
-        command = self.view.commands[began.what, began.at]
-        outcome = sleeper.outcome if sleeper.outcome is not None else self.nodes[command.node].run(command)
-        proved = dict(self.view.proved)
-        self._append(Ended(began.what, began.at, outcome))
-        if sleeper.outcome is not None:  # what was true when it fell asleep
-            self.view.proved = proved
+        self._hears(sleeper.outcome)
         self.compared = set(sleeper.compared)
         stop: Run | Stop | None = None
         with suppress(ControllerGoneError):
@@ -452,6 +445,17 @@ class Trial:
         self.view.silent, self.view.struck, self.on_end = silent, struck, on_end
         if over and self.outcomes and self.outcomes[-1] not in {NOBODY, *OPEN_ENDS}:
             self._check("I8", i8_who_wakes_leaves_nothing(self.view))
+
+    def _hears(self, heard: NodeOutcome | None) -> None:
+        """Whoever slept in the middle of a move hears what came of it; None: its command goes out only now."""
+        began = self.past.open
+        assert began is not None
+        command = self.view.commands[began.what, began.at]
+        proved = dict(self.view.proved)
+        outcome = heard if heard is not None else self.nodes[command.node].run(command)
+        self._append(Ended(began.what, began.at, outcome))
+        if heard is not None:  # it was true when it fell asleep
+            self.view.proved = proved
 
     def _looked(self, move: Run) -> bool:
         """Before each of its moves; True: it gives up, since a node knows more than its journal."""

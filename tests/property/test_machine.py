@@ -200,14 +200,7 @@ class Stage(Trial):
     def _wakes_up(self, who: Controller) -> None:
         """In the middle of a move."""
         who.open = False
-        began = self.past.open
-        assert began is not None
-        command = self.view.commands[began.what, began.at]
-        outcome = who.heard if who.heard is not None else self.nodes[command.node].run(command)
-        proved = dict(self.view.proved)
-        self._append(Ended(began.what, began.at, outcome))
-        if who.heard is not None:  # what was true when it fell asleep
-            self.view.proved = proved
+        self._hears(who.heard)
 
     def _ends(self, who: Controller, stop: Stop) -> None:
         who.stop = stop
