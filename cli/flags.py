@@ -27,14 +27,23 @@ class YesNo(StrEnum):
     NO = "no"
 
 
+def whole(word: str, least: int, most: int) -> int | None:
+    """The number that a word is: ASCII digits, and nothing else that Python would take for one ("1_2", "+3")."""
+    # So many digits at most: Python reads no number of thousands.
+    if re.fullmatch("[0-9]{1,10}", word) and least <= int(word) <= most:
+        return int(word)
+    return None
+
+
 def number(least: int, most: int) -> Callable[[str | int], int]:
-    """What a whole number is: ASCII digits, and nothing else that Python would take for one ("1_2", "+3")."""
+    """What takes a whole number, or says that a word is none."""
 
     def read(said: str | int) -> int:
         """A word, or the default."""
         word = str(said)
-        if re.fullmatch("[0-9]{1,10}", word) and least <= int(word) <= most:
-            return int(word)
+        found = whole(word, least, most)
+        if found is not None:
+            return found
         raise typer.BadParameter(f"{word[:SHOWN]!r} is not a number from {least} to {most}.")
 
     return read

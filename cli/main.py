@@ -14,7 +14,7 @@ from msgspec import structs
 
 from cli.aim import Aim
 from cli.exit_codes import ExitCode
-from cli.flags import CTID_MAX, Json, PeerSsh, Ssh, Times, Verbose, aimed, number, words_read
+from cli.flags import CTID_MAX, Json, PeerSsh, Ssh, Times, Verbose, aimed, number, whole, words_read
 from cli.streams import OutputError, heard, tell
 from planner.model import Options
 
@@ -189,11 +189,11 @@ def _meant(at: Aim, what: str, dest: str) -> Aim:
     """What is to be applied: a container and where it is to go, or a plan that says both itself."""
     from cli.errors import UserError
 
-    # So many digits at most: Python reads no number of thousands.
-    if re.fullmatch("[0-9]{1,10}", what) and 0 < int(what) <= CTID_MAX:
+    meant = whole(what, 1, CTID_MAX)
+    if meant is not None:
         if not dest:
             raise UserError(f"say where container {what} is to go: 'vzplan apply {what} DEST'")
-        return structs.replace(at, ctid=int(what), destination=dest)
+        return structs.replace(at, ctid=meant, destination=dest)
     plan = Path(what)
     try:
         why = "" if plan.is_file() else "a file that has a plan"
