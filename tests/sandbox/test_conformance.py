@@ -17,7 +17,7 @@ from tests.sandbox.beside import same_move
 from tests.sandbox.driving import CTID, Driver
 from tests.sandbox.struck import Troubled
 from tests.sandbox.test_every_step import SOAK
-from tests.sandbox.test_moves import WAYS, in_state, kept
+from tests.sandbox.test_moves import WAYS, empty_again, in_state, kept
 from tests.sandbox.watched import over_boots
 
 FAILS: Final = [
@@ -229,5 +229,6 @@ def test_the_same_schedule_of_failures_takes_the_same_moves(
             assert stop.outcome is ends, line
             assert leftovers(box) == [], line
             if driver.facts("hn2")["hn2"].container(CTID) is not None:  # for the next one it goes back
+                empty_again(box, way)
                 back, *_ = driver.apply(source="hn2", destination="hn1", options=WAYS[way].back)
                 assert back.outcome is Outcome.MIGRATED, line
