@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
 from enum import Enum
 from itertools import count
 from typing import Final, NamedTuple, NoReturn
@@ -412,39 +412,51 @@ class Trial:
         if self.sleeper is None:
             return
         sleeper, self.sleeper = self.sleeper, None
-        other = (self.past, self.entries, self.generation, self.nodes, self.acting, self.compared)
-        # Its commands are none of the moments' at which faults are put.
-        on_end, self.on_end = self.on_end, None
-        silent, self.view.silent, struck = self.view.silent, {}, self.view.struck
-        intended, self.acting = self.view.intended, None
-        self.view.intended, self.view.others = set(sleeper.intended), frozenset(intended)
-        # Copies: other trials that were forked off since wake the same one.
-        self.past, self.entries, self.generation = (
-            sleeper.past.copy(),
-            list(sleeper.entries),
-            sleeper.generation,
+        stop: Run | Stop | None = None
+        with self._seated(sleeper):
+            self._hears(sleeper.outcome)
+            with suppress(ControllerGoneError):
+                stop = walk(self, self.nodes, until=self._looked, pause=_no_time_passes)
+            self.awake = self.view.beside = True
+            # Beside another one that is at work neither knows all. And an open end may have been mended while it slept.
+            if isinstance(stop, Stop) and not (
+                sleeper.wakes or self._ended_by_another() or stop.outcome in OPEN_ENDS
+            ):
+                self._check("I8", i8_outcome_is_true(self.view, stop))
+            # Else it waits for a person, too, who recovers it.
+            over = isinstance(stop, Stop) and (self._ended_by_another() or stop.outcome not in OPEN_ENDS)
+        if over and self.outcomes and self.outcomes[-1] not in {NOBODY, *OPEN_ENDS}:
+            self._check("I8", i8_who_wakes_leaves_nothing(self.view))
+
+    @contextmanager
+    def _seated(self, sleeper: Sleeper) -> Iterator[None]:
+        """The trial's machinery is in the hands of who slept; no fault is put at what it does."""
+        view = self.view
+        other = (
+            self.past,
+            self.entries,
+            self.generation,
+            self.nodes,
+            self.compared,
+            self.acting,
+            self.on_end,
         )
+        seen = (view.intended, view.others, view.silent, view.struck)
+        # Copies: other trials that were forked off since wake the same one.
+        self.past, self.entries = sleeper.past.copy(), list(sleeper.entries)
+        self.generation, self.compared = sleeper.generation, set(sleeper.compared)
         self.nodes = self.connected()
         for name, node in self.nodes.items():
             node.inner.known_boots = sleeper.boots[name]
-        self._hears(sleeper.outcome)
-        self.compared = set(sleeper.compared)
-        stop: Run | Stop | None = None
-        with suppress(ControllerGoneError):
-            stop = walk(self, self.nodes, until=self._looked, pause=_no_time_passes)
-        self.awake = self.view.beside = True
-        # Beside another one that is at work neither knows all. And an open end may have been mended while it slept.
-        if isinstance(stop, Stop) and not (
-            sleeper.wakes or self._ended_by_another() or stop.outcome in OPEN_ENDS
-        ):
-            self._check("I8", i8_outcome_is_true(self.view, stop))
-        # Else it waits for a person, too, who recovers it.
-        over = isinstance(stop, Stop) and (self._ended_by_another() or stop.outcome not in OPEN_ENDS)
-        self.past, self.entries, self.generation, self.nodes, self.acting, self.compared = other
-        self.view.intended, self.view.others = intended, frozenset()
-        self.view.silent, self.view.struck, self.on_end = silent, struck, on_end
-        if over and self.outcomes and self.outcomes[-1] not in {NOBODY, *OPEN_ENDS}:
-            self._check("I8", i8_who_wakes_leaves_nothing(self.view))
+        self.acting = self.on_end = None
+        view.intended, view.others, view.silent = set(sleeper.intended), frozenset(view.intended), {}
+        try:
+            yield
+        finally:
+            self.past, self.entries, self.generation, self.nodes, self.compared, self.acting, self.on_end = (
+                other
+            )
+            view.intended, view.others, view.silent, view.struck = seen
 
     def _hears(self, heard: NodeOutcome | None) -> None:
         """Whoever slept in the middle of a move hears what came of it; None: its command goes out only now."""
