@@ -335,11 +335,15 @@ class Standing(Struct, frozen=True):
         plan, past, alive = record.plan, record.past, record.alive
         begun = [step for step in plan.steps if step.id in past.begun]
         last = begun[-1] if begun else plan.steps[0]
+        taken_over = past.superseded is not None and not alive
         ended = (
-            isinstance(move, Stop) and not alive and (move.outcome in FINISHED or past.superseded is not None)
+            isinstance(move, Stop)
+            and not alive
+            and (move.outcome in FINISHED or (taken_over and not move.left))
         )
-        if past.superseded is not None and not alive:
-            word, following = "taken over by another controller", "nothing here: see there how it ends"
+        if taken_over:  # of what only this one can know of something may be left
+            word = "taken over by another controller"
+            following = "nothing here: see there how it ends" if ended else f"vzplan recover {run}"
         elif record.holder is not None and record.holder.stopped:
             word, following = f"its controller is stopped (process {record.holder.pid})", record.holder.remedy
         elif alive:

@@ -292,11 +292,7 @@ def next_move(plan: Plan, past: Past) -> Run | Stop:
 
 def _next(plan: Plan, past: Past) -> Run | Stop:
     if past.superseded is not None:
-        late = _owned_too_late(plan, past)
-        if late is not None:
-            return late
-        because = f"{past.superseded}; this one does nothing any more, see there how it ends"
-        return Stop(Outcome.IN_DOUBT, because, ())
+        return _superseded(plan, past)
     if past.taking_over:
         # Whoever was at work may only be asleep: first it must be kept from all nodes that can be reached.
         for node in plan.nodes:
@@ -318,18 +314,34 @@ def _next(plan: Plan, past: Past) -> Run | Stop:
     return move if move is not None else _unwind(plan, past)
 
 
-def _owned_too_late(plan: Plan, past: Past) -> Run | None:
-    """Take back a record that this controller made where nobody knew of the run; who took it over cannot know of that.
+def _superseded(plan: Plan, past: Past) -> Run | Stop:
+    """Another controller has the run, or has ended it: nothing is done any more but what only this one can know of."""
+    because = f"{past.superseded}; this one does nothing any more, see there how it ends"
+    step = _owned_too_late(plan, past)
+    if step is None:
+        return Stop(Outcome.IN_DOUBT, because, ())
+    undo, tries = step.undo, past.tries(What.UNDO, step.id)
+    assert isinstance(undo, Compensation)  # only what has one is taken back
+    move = None
+    if tries < len(PAUSES_S):
+        move = _settled(plan, past, Run(What.UNDO, step.id, undo.do, PAUSES_S[tries]))
+    if move is not None:
+        return move
+    return Stop(Outcome.IN_DOUBT, f"{because}; its record on {undo.do.node} may be left", (undo.do,))
+
+
+def _owned_too_late(plan: Plan, past: Past) -> Step | None:
+    """By what this controller took a node in hand that knew nothing of the run; who took it over cannot know of that.
 
     Only where nothing else was begun: else who took it over knew that node, and nothing but its own word counts there.
     """
     for step in plan.steps:
-        undo = step.undo
-        if not isinstance(undo, Compensation) or not undo.forgets or step.do.node == past.told_by:
+        undo, node = step.undo, step.do.node
+        if not isinstance(undo, Compensation) or not undo.forgets or node == past.told_by:
             continue
-        begun = {s.id for s in plan.steps if s.do.node == step.do.node} & past.begun
-        if begun == {step.id} and step.id not in past.undone and not past.tries(What.UNDO, step.id):
-            return Run(What.UNDO, step.id, undo.do, 0)
+        begun = {s.id for s in plan.steps if s.do.node == node} & past.begun
+        if begun == {step.id} and step.id not in past.undone:
+            return step
     return None
 
 

@@ -69,6 +69,11 @@ STALLED_S: Final = 300
 """After which a copy that makes no progress gives up."""
 
 
+def is_over(stop: Stop, *, another: bool) -> bool:
+    """Whether nobody needs to take it up after this; ``another``: who has it has told so."""
+    return not stop.left if another else stop.outcome not in OPEN_ENDS
+
+
 class ControllerGoneError(Exception):
     """The controller ends here: it was killed, or could not write its journal."""
 
@@ -424,7 +429,7 @@ class Trial:
             ):
                 self._check("I8", i8_outcome_is_true(self.view, stop))
             # Else it waits for a person, too, who recovers it.
-            over = isinstance(stop, Stop) and (self._ended_by_another() or stop.outcome not in OPEN_ENDS)
+            over = isinstance(stop, Stop) and is_over(stop, another=self._ended_by_another())
         if over and self.outcomes and self.outcomes[-1] not in {NOBODY, *OPEN_ENDS}:
             self._check("I8", i8_who_wakes_leaves_nothing(self.view))
 

@@ -32,7 +32,7 @@ from executor.simulated.ends import (
 from executor.simulated.faults import KINDS, Fault, Kind, Then, fault
 from executor.simulated.invariants import i7_intent_before_effect
 from executor.simulated.loading import HOME, Truth
-from executor.simulated.trial import OPEN_ENDS, RUN, ControllerGoneError, Trial
+from executor.simulated.trial import OPEN_ENDS, RUN, ControllerGoneError, Trial, is_over
 from executor.simulated.vz import config_path
 from executor.simulated.world import NodeState, World
 from planner.make import make_plan
@@ -97,6 +97,7 @@ class Stage(Trial):
         self.highest = self.generation
         self.at_work = self.sitting = self._new()
         self.asleep: list[Controller] = []
+        self.woken: list[Controller] = []  # to their ends, whatever those are
 
     def _new(self) -> Controller:
         return Controller(
@@ -385,6 +386,7 @@ class AnyRun(RuleBasedStateMachine):
         )
         if who.stop is not None or who.gone:
             self.stage.asleep.remove(who)
+            self.stage.woken.append(who)
 
     # --- nodes and people
 
@@ -474,15 +476,20 @@ class AnyRun(RuleBasedStateMachine):
         if self.waits() and self._is_taken_up():
             stage.goes_on(stage.at_work, NO_END)
             self._must_have_ended(stage.at_work)
-        slept = list(stage.asleep)
-        for who in slept:
+        for who in list(stage.asleep):
             self._goes_on_beside(who, NO_END)
-        ends = (stage.at_work, *slept)
         # Who waits for a person is recovered, and takes back what is left then.
-        over = (c.past.superseded or (c.stop and c.stop.outcome not in OPEN_ENDS) for c in ends)
-        if slept and not stage.asleep and stage.at_work.past.superseded is None and all(over):
+        over = (
+            c.stop is not None and is_over(c.stop, another=c.past.superseded is not None) for c in stage.woken
+        )
+        ended = self._has_ended(stage.at_work)
+        if ended and stage.woken and not stage.asleep and all(over):
             stage._check("I8", i8_who_wakes_leaves_nothing(stage.view))
         assert not stage.violations, stage.violations
+
+    def _has_ended(self, who: Controller) -> bool:
+        """And nobody has taken the run over from it, who would tell how it ends."""
+        return who.past.superseded is None and who.stop is not None and is_over(who.stop, another=False)
 
     def _is_taken_up(self) -> bool:
         """As a person would; False: the journal is lost, and no node knows of the run any more."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 
 from cli.output import Standing, move_line, stop_text
@@ -210,10 +212,12 @@ def test_every_line_of_a_cause_has_its_own() -> None:
     assert f"because    no longer as shown:\n{'':<11}- one\n{'':<11}+ two\n" in said
 
 
+GONE: Final = Exited(TAKEN_OVER, "", "this run has ended here; another controller saw to that")
+
+
 def test_whoever_was_taken_over_says_so_instead_of_that_nobody_knows() -> None:
     journal = journal_of(*walked("stop"), Began(What.DO, "release-source"))
-    gone = Exited(TAKEN_OVER, "", "this run has ended here; another controller saw to that")
-    journal.append(Ended(What.DO, "release-source", gone))
+    journal.append(Ended(What.DO, "release-source", GONE))
     stop = next_move(journal.plan, journal.past)
     assert isinstance(stop, Stop)
     said = told(journal, stop)
@@ -222,6 +226,23 @@ def test_whoever_was_taken_over_says_so_instead_of_that_nobody_knows() -> None:
     assert "not known" not in said
     assert "left to do" not in said
     assert f"outcome    {headline}\n" in standing(journal).text()
+
+
+def test_whoever_was_taken_over_tells_of_a_record_that_only_it_can_know_of_and_cannot_give_back() -> None:
+    journal = journal_of(*walked("own-hn2"), Began(What.DO, "note-state"))
+    journal.append(Ended(What.DO, "note-state", GONE))
+    assert row(journal, "next") == f"vzplan recover {RUN}"  # if it is killed now
+    cut: Exited | Lost = Lost("cut")
+    silent = {(What.UNDO, "own-hn2"): cut, (What.SETTLE, "hn2"): cut}
+    stop = played(journal, silent)
+    said = told(journal, stop)
+    assert "see there how it ends; its record on hn2 may be left\n" in said
+    assert "  left to do:\n    hn2: remove the record (" in said
+    assert said.endswith(f"  next: vzplan recover {RUN}\n")
+    assert row(journal, "next") == f"vzplan recover {RUN}"
+    assert not standing(journal).finished
+    again = played(journal_of(*journal.entries[1:], Restarted()), {(What.UNDO, "note-state"): GONE})
+    assert (again.outcome, again.left) == (Outcome.IN_DOUBT, ())
 
 
 def row(journal: MemoryJournal, name: str) -> str:

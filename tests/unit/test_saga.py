@@ -921,9 +921,21 @@ def test_who_wakes_up_after_the_run_has_ended_gives_back_what_it_took_in_hand_si
     )
     late = [*done("own-src", "own-dst"), *ran(What.DO, "note", ended)]
     assert expect(next_of(made, *late), What.UNDO, "own-dst").after_s == 0
-    for answer in (Exited(0), FAILED, LOST, Exited(TAKEN_OVER, err="generation 2 has it")):
+    for answer in (Exited(0), Exited(TAKEN_OVER, err="generation 2 has it")):
         end = stopped(next_of(made, *late, *ran(What.UNDO, "own-dst", answer)), Outcome.IN_DOUBT)
         assert "this one does nothing any more" in end.because
+        assert end.left == ()
+    # A node that has booted since, or cannot be reached, is heard again first; what it keeps for good is told.
+    lost = [*late, *ran(What.UNDO, "own-dst", LOST)]
+    assert expect(next_of(made, *lost), What.SETTLE, "dst").after_s == 0
+    settled = [*lost, *ran(What.SETTLE, "dst")]
+    assert expect(next_of(made, *settled), What.UNDO, "own-dst").after_s == PAUSES_S[1]
+    silent = [*lost, *ran(What.SETTLE, "dst", LOST, len(PATIENCE_S))]
+    failing = [*late, *ran(What.UNDO, "own-dst", FAILED, len(PAUSES_S))]
+    for entries in (silent, failing):
+        end = stopped(next_of(made, *entries), Outcome.IN_DOUBT)
+        assert end.because.endswith("see there how it ends; its record on dst may be left")
+        assert [command.node for command in end.left] == ["dst"]
     # Where it had done more than that, who took the run over knew of it.
     known = [*done("own-src", "own-dst", "note", "make"), *ran(What.DO, "stop", ended)]
     stopped(next_of(made, *known), Outcome.IN_DOUBT)
