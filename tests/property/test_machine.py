@@ -84,6 +84,13 @@ class Controller:
     journal_lost: bool = False
     alone: bool = True  # nobody else did anything since it took the run up
 
+    def to_send(self) -> Command | None:
+        """What it has written down that it sends, if it fell asleep before it did."""
+        began = self.past.open
+        if began is None or began.what is What.SETTLE or not self.open or self.heard is not None:
+            return None
+        return self.past.command(began.what, began.at)
+
 
 class Stage(Trial):
     """A trial of several controllers, of which one at a time is told to go on."""
@@ -147,7 +154,10 @@ class Stage(Trial):
             case Ended(What.SETTLE, node, Exited(0)) if f"{HOME}/{RUN}" in self.world.nodes[node].tree:
                 # What others sent there is over; all that they can still do is to settle what has gone since.
                 for other in self._others():
-                    other.intended = {c for c in other.intended if c.node != node or c.argv[0] == "settle"}
+                    yet = other.to_send()
+                    other.intended = {
+                        c for c in other.intended if c.node != node or c.argv[0] == "settle" or c == yet
+                    }
             case _:
                 pass
 
