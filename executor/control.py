@@ -245,18 +245,19 @@ def _knows_all(site: LiveSite, journal: Journal, nodes: list[str], *, must_answe
     }
     more = outrun(plan, journal.entries, logs)
     if more is not None:
-        node, given, known = more
-        if not given:
+        node, unknown = more
+        if not unknown:
             (other,) = {*plan.nodes} - {node}
             raise RecoverError(
                 f"{node} knows nothing of this run any more: another controller went on there after it was adopted; "
                 f"remove its folder {journal.path.parent} and recover it with --adopt {other}, or see with "
                 f"'vzplan facts' where the container is if {other} knows nothing of it either"
             )
+        verbs = ", ".join(dict.fromkeys(said.split(" ")[1] for said in unknown))
         raise RecoverError(
-            f"its journal here knows of {known} commands on {node}, and {node} was given {given}: it was cut, or is "
-            f"an old copy, or was adopted before {node} could be asked; remove its folder {journal.path.parent} and "
-            f"recover it with --adopt {node}"
+            f"{node} was given commands of which its journal here does not know ({verbs}): it was cut, or is an old "
+            f"copy, or was adopted before {node} could be asked; remove its folder {journal.path.parent} and recover "
+            f"it with --adopt {node}"
         )
     if not must_answer and began_nothing(plan, journal.past):
         _nothing_was_begun(site, journal, told)

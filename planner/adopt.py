@@ -9,14 +9,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from planner.plan import Adopted, Began, Command, Compensation, Entry, Plan, Step, What
 
 Logs = Mapping[str, tuple[str, ...] | None]
 """By node, its log's lines; None: it cannot be asked. One that knows nothing of the run has no entry, or no lines."""
 
-Moves = Mapping[tuple[What, str], str]
-"""Moves of a plan, and the node that each goes to."""
+Moves = Mapping[tuple[What, str], tuple[str, str]]
+"""Moves of a plan, and the node that each goes to with the line that its log has of it."""
+
+
+class Outrun(NamedTuple):
+    """A node that knows of more than a journal does, or of nothing any more."""
+
+    node: str
+    more: tuple[
+        str, ...
+    ]  # lines of its log that the journal does not know of; none: it has forgotten the run
 
 
 def adopted(plan: Plan, node: str, logs: Logs, generation: int) -> Adopted:
@@ -42,35 +52,45 @@ def commands(log: tuple[str, ...]) -> int:
     return sum(said.startswith("began ") for said in log)
 
 
-def outrun(plan: Plan, entries: Sequence[Entry], logs: Logs) -> tuple[str, int, int] | None:
-    """A node that was given more commands than a journal of ``entries`` knows of: its name, how many, how many known.
+def outrun(plan: Plan, entries: Sequence[Entry], logs: Logs) -> Outrun | None:
+    """A node that was given a command of which a journal of ``entries`` does not know.
 
     Such a journal was cut, is an old copy, or was made anew while that node could not be asked, or while the controller
     before was still at work. That may have ended the run since on a node (empty ``logs``), which then knows of none.
+    Commands are told from each other: one that was written down and never got there makes up for no other.
     """
-    known, kept = known_commands(moves(plan), entries), kept_by(plan, entries)
+    more, kept = balance(moves(plan), entries, logs), kept_by(plan, entries)
     for node in plan.nodes:
-        given = commands(logs.get(node) or ())
-        if given > known[node] or (node in kept and logs.get(node) == ()):
-            return node, given, known[node]
+        unknown = tuple(said for (at, said), count in more.items() if at == node for _ in range(-count))
+        if unknown or (node in kept and logs.get(node) == ()):
+            return Outrun(node, unknown)
     return None
 
 
 def moves(plan: Plan) -> Moves:
     """Every move of a plan but for settling."""
-    found = {(What.DO, step.id): step.do.node for step in plan.steps}
-    found |= {(What.UNDO, s.id): s.undo.do.node for s in plan.steps if isinstance(s.undo, Compensation)}
-    return found | {(What.PROBE, s.id): s.probe.do.node for s in plan.steps if s.probe is not None}
+    found = {(What.DO, step.id): step.do for step in plan.steps}
+    found |= {(What.UNDO, s.id): s.undo.do for s in plan.steps if isinstance(s.undo, Compensation)}
+    found |= {(What.PROBE, s.id): s.probe.do for s in plan.steps if s.probe is not None}
+    return {move: (command.node, line(command)) for move, command in found.items()}
 
 
-def known_commands(moves: Moves, entries: Sequence[Entry]) -> Counter[str]:
-    """How many commands a journal of ``entries`` knows of, by node."""
-    begun = (e for e in entries if isinstance(e, Began) and e.what is not What.SETTLE)
-    known = Counter(moves[entry.what, entry.at] for entry in begun)
+def balance(moves: Moves, entries: Sequence[Entry], logs: Logs) -> Counter[tuple[str, str]]:
+    """By node and line of its log: how often a journal of ``entries`` knows of it, less how often the log has it.
+
+    What the logs said when the run was adopted is known.
+    """
+    found, before = Counter[tuple[str, str]](), dict[str, int]()
     for entry in entries:
         if isinstance(entry, Adopted):
-            known += Counter(dict(entry.logged))
-    return known
+            found, before = Counter(), dict(entry.logged)
+        elif isinstance(entry, Began) and entry.what is not What.SETTLE:
+            found[moves[entry.what, entry.at]] += 1
+    for node, log in logs.items():
+        given = [said for said in log or () if said.startswith("began ")]
+        for said in given[before.get(node, 0) :]:
+            found[node, said] -= 1
+    return found
 
 
 def kept_by(plan: Plan, entries: Sequence[Entry]) -> set[str]:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from executor.simulated.faults import Then
-from planner.adopt import kept_by, known_commands
+from planner.adopt import balance, kept_by
 from planner.plan import Exited, Lost, What
 from planner.saga import Pivot
 
@@ -42,21 +42,19 @@ def _stand(trial: Trial) -> tuple[Hashable, ...]:
     )
 
 
-def logs_key(trial: Trial) -> tuple[Hashable, frozenset[tuple[str, int]]]:
-    """What the nodes' own logs say, as far as whoever adopts the run asks, and of how many more its journal knows.
+def logs_key(trial: Trial) -> tuple[Hashable, frozenset[tuple[tuple[str, str], int]]]:
+    """What the nodes' own logs say, as far as whoever adopts the run asks, and what more its journal knows, or less.
 
     Of a command it asks whether it was begun; and how it ended only where that tells that a step was taken back.
     """
     found: dict[tuple[str, str], str | None] = {}
-    more = known_commands(trial.moves, trial.entries)
-    for node in trial.plan.nodes:
-        log = [said for at, said in trial.world.logged if at == node]
+    logs = {node: tuple(said for at, said in trial.world.logged if at == node) for node in trial.plan.nodes}
+    for node, log in logs.items():
         for said, after in pairwise([*log, None]):
-            if said is not None and said.startswith("began "):
-                more[node] -= 1
-                if said not in trial.probing:
-                    found[node, said] = after if said in trial.telling else None
-    return (frozenset(found.items()), frozenset(more.items()))
+            if said is not None and said.startswith("began ") and said not in trial.probing:
+                found[node, said] = after if said in trial.telling else None
+    more = balance(trial.moves, trial.entries, logs)
+    return (frozenset(found.items()), frozenset((at, count) for at, count in more.items() if count))
 
 
 def rest_key(trial: Trial) -> tuple[Hashable, ...]:

@@ -33,8 +33,12 @@ RUNS: Final = {
     "c": ("c-running", ""),
     "d1": ("d1-running", "stop:killed-after"),
     "d2": ("d2-running", "prove-released-hn2:fails-before"),
+    "a-forward": ("a-running", "make-root:killed-before-forward"),
 }
-"""Of each way one run: to its end, by way of a recovery, and taken back."""
+"""Of each way one run: to its end, by way of a recovery, and taken back.
+
+And one whose journal knows of a command that was never sent, and went on.
+"""
 
 PATH: Final = Path(RUN) / "journal"
 

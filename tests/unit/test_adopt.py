@@ -133,22 +133,35 @@ def test_a_node_that_was_given_more_than_the_journal_knows_has_outrun_it() -> No
     own, note = do("own-hn1"), do("note-state")
     assert outrun(PLAN, known, {"hn1": log(own, note)}) is None
     assert outrun(PLAN, known, {"hn1": log(own)}) is None
-    assert outrun(PLAN, known, {"hn1": log(own, note, note)}) == ("hn1", 3, 2)
-    assert outrun(PLAN, known, {"hn1": None, "hn2": log(do("own-hn2"))}) == ("hn2", 1, 0)
+    assert outrun(PLAN, known, {"hn1": log(own, note, note)}) == ("hn1", (line(note),))
+    assert outrun(PLAN, known, {"hn1": None, "hn2": log(do("own-hn2"))}) == (
+        "hn2",
+        (line(do("own-hn2")),),
+    )
 
 
 def test_undos_and_questions_count_where_they_went() -> None:
     known: list[Entry] = [Began(What.DO, "own-hn1"), Began(What.UNDO, "fence"), Began(What.PROBE, "bring-up")]
-    on = {"hn1": log(do("own-hn1"), undo("fence")), "hn2": log(do("own-hn2"))}
+    probe = next(step.probe for step in PLAN.steps if step.id == "bring-up")
+    assert probe is not None
+    on = {"hn1": log(do("own-hn1"), undo("fence")), "hn2": log((probe.do, 10))}
     assert outrun(PLAN, known, on) is None
-    assert outrun(PLAN, known[:2], on) == ("hn2", 1, 0)
+    assert outrun(PLAN, known[:2], on) == ("hn2", (line(probe.do),))
+
+
+def test_what_was_written_down_and_never_got_there_makes_up_for_nothing_else() -> None:
+    own, root, stop = do("own-hn1"), do("make-root"), do("stop")
+    tried = [Began(What.DO, at) for at in ("own-hn1", "own-hn1", "make-root", "make-root")]
+    on = {"hn1": log(own), "hn2": log(root)}
+    assert outrun(PLAN, tried, on) is None
+    assert outrun(PLAN, tried, on | {"hn1": log(own, stop)}) == ("hn1", (line(stop),))
 
 
 def test_what_the_logs_said_when_the_run_was_adopted_is_known() -> None:
     known: list[Entry] = [Adopted("hn1", ("own-hn1",), (), 1, (("hn1", 2),)), Began(What.UNDO, "fence")]
     commands = (do("own-hn1"), do("fence"), undo("fence"))
     assert outrun(PLAN, known, {"hn1": log(*commands)}) is None
-    assert outrun(PLAN, known, {"hn1": log(*commands, undo("fence"))}) == ("hn1", 4, 3)
+    assert outrun(PLAN, known, {"hn1": log(*commands, undo("fence"))}) == ("hn1", (line(undo("fence")),))
 
 
 def test_a_line_of_the_log_is_one_line() -> None:
@@ -168,16 +181,12 @@ def test_a_journal_made_of_the_logs_knows_all_that_is_in_them() -> None:
 
 
 def test_one_command_more_in_a_log_is_more_than_the_journal_knows() -> None:
-    given = len(LOGS["hn2"])
-    assert outrun(STOPPED, ADOPTED, LOGS | {"hn2": (*LOGS["hn2"], "began settle")}) == (
-        "hn2",
-        given + 1,
-        given,
-    )
+    more = "began disown 123"
+    assert outrun(STOPPED, ADOPTED, LOGS | {"hn2": (*LOGS["hn2"], more)}) == ("hn2", (more,))
 
 
 def test_a_node_that_has_forgotten_the_run_since_its_adoption_was_not_told_to_by_this_journal() -> None:
-    assert outrun(STOPPED, ADOPTED, LOGS | {"hn1": ()}) == ("hn1", 0, len(LOGS["hn1"]))
+    assert outrun(STOPPED, ADOPTED, LOGS | {"hn1": ()}) == ("hn1", ())
 
 
 def test_a_node_that_is_not_asked_says_nothing() -> None:
