@@ -242,6 +242,8 @@ def stop_text(stop: Stop, run: str | None, told: Told | None = None) -> str:
 
 
 def _meaning(stop: Stop, past: Past | None) -> str:
+    if past is not None and past.forgotten:
+        return "a node has this run not on record any more, so it is not this controller's to end"
     if past is not None and past.superseded is not None:  # the other may long have ended it
         return "another controller has taken this run over, and tells how it ends"
     if past is not None and past.pivot is Pivot.PASSED and stop.outcome is Outcome.IN_DOUBT:
@@ -333,15 +335,21 @@ class Standing(Struct, frozen=True):
     def of(run: str, record: Record, move: Run | Stop) -> Standing:
         """Read it off the journal."""
         plan, past, alive = record.plan, record.past, record.alive
+        source, destination = plan.nodes
         begun = [step for step in plan.steps if step.id in past.begun]
         last = begun[-1] if begun else plan.steps[0]
         taken_over = past.superseded is not None and not alive
         ended = (
             isinstance(move, Stop)
             and not alive
-            and (move.outcome in FINISHED or (taken_over and not move.left))
+            and (move.outcome in FINISHED or (taken_over and not past.forgotten and not move.left))
         )
-        if taken_over:  # of what only this one can know of something may be left
+        if taken_over and isinstance(move, Stop) and past.forgotten and not move.left:
+            word = "not on record any more where it was at work"
+            following = (
+                f"vzplan facts {source} {destination}, to see where it is; then remove this run's folder"
+            )
+        elif taken_over:  # of what only this one can know of something may be left
             word = "taken over by another controller"
             following = "nothing here: see there how it ends" if ended else f"vzplan recover {run}"
         elif record.holder is not None and record.holder.stopped:
@@ -408,7 +416,7 @@ def _whereabouts(plan: Plan, past: Past, *, ended: bool) -> str:
     """Where the container is; of a run that has ended, where that left it: it may have moved on since."""
     source, destination = plan.nodes
     if past.superseded is not None:
-        return "where the other controller has it"
+        return "not known here" if past.forgotten else "where the other controller has it"
     if ended:
         return f"was moved to {destination}" if past.pivot is Pivot.PASSED else f"was left on {source}"
     if past.pivot is Pivot.PASSED:

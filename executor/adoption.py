@@ -14,8 +14,10 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol
 
 from executor.brief import BriefError, unpacked
+from executor.gather import GatherError
 from executor.node import NodeOutcome, trial
-from planner.adopt import adopted
+from planner.adopt import adopted, never_moved, robbed
+from planner.model import NodeFacts
 from planner.plan import Adopted, Lost, Opened, Plan
 
 DEADLINE_S: Final = 60
@@ -56,6 +58,10 @@ class Reader(Protocol):
 
     def read(self, name: str, script: str, deadline_s: int, limit_bytes: int) -> NodeOutcome:
         """Run ``script`` on the node of that name."""
+        ...
+
+    def facts(self, *names: str) -> dict[str, NodeFacts]:
+        """Of each of these nodes; ``GatherError`` if they cannot be had."""
         ...
 
 
@@ -99,9 +105,23 @@ def adopt(site: Reader, run: str, node: str) -> tuple[Opened, Adopted]:
         for name, other in found.items()
         if other is not None
     }
+    lost = robbed(plan, logs)
+    if lost is not None and not (lost == plan.asked.source and never_moved(plan, logs, _facts(site, lost))):
+        raise AdoptionError(
+            f"{lost} knows nothing of {run}, and cannot have given it up by itself: what it kept was removed, or its "
+            f"disk is new. How far it went nobody knows, and nothing is undone or completed: see with 'vzplan facts "
+            f"{' '.join(plan.nodes)}' where container {plan.asked.ctid} is, and tidy up by hand"
+        )
     generation = max(other.generation for other in found.values() if isinstance(other, Kept))
     opened = Opened(run, plan, site.ssh, site.here, brief=kept.brief)
     return opened, adopted(plan, node, logs, generation)
+
+
+def _facts(site: Reader, node: str) -> NodeFacts:
+    try:
+        return site.facts(node)[node]
+    except GatherError as problem:
+        raise AdoptionError(f"{node} knows nothing of the run, and must say what it has: {problem}") from None
 
 
 def ask(site: Reader, run: str, node: str) -> Kept | Lost | None:

@@ -19,7 +19,7 @@ from executor.gather import Ask, GatherError
 from executor.journal import Journal, MemoryJournal
 from executor.signals import Signals
 from executor.site import LiveSite, Site
-from planner.adopt import outrun
+from planner.adopt import has_it_still, outrun
 from planner.difference import difference
 from planner.make import make_plan
 from planner.model import Asked, NodeFacts, Request
@@ -208,12 +208,6 @@ def generation(entries: Sequence[Entry]) -> int:
 def began_nothing(plan: Plan, past: Past) -> bool:
     """Whether nothing but owner records may have been made, as far as this past tells."""
     return all(step.do.argv[0] == "own" for step in plan.steps if step.id in past.begun)
-
-
-def has_it_still(plan: Plan, source: NodeFacts) -> bool:
-    """Whether the source has the container's config as it was when the plan was made."""
-    container = source.container(plan.asked.ctid)
-    return container is not None and plan.config is not None and container.config == plan.config.before
 
 
 def _are_off(site: LiveSite, off: tuple[str, ...]) -> None:

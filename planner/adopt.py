@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from planner.plan import Adopted, Began, Command, Compensation, Entry, Plan, Step, What
+from planner.model import NodeFacts
+from planner.plan import Adopted, Began, Command, Compensation, Entry, Plan, Step, What, Zone
 
 Logs = Mapping[str, tuple[str, ...] | None]
 """By node, its log's lines; None: it cannot be asked. One that knows nothing of the run has no entry, or no lines."""
@@ -32,19 +33,71 @@ class Outrun(NamedTuple):
 def adopted(plan: Plan, node: str, logs: Logs, generation: int) -> Adopted:
     """The entry that stands for the journal of a run of ``plan``; ``node``: where request and plan come from.
 
-    The destination's folder is the last of the run to go, after the source's (saga, retire): a destination that knows
-    nothing of a pivot never saw it.
+    A node that knows nothing of the run has given it up, or never had it in hand (``robbed`` tells). The destination's
+    folder is the last to go, after the source's (saga, retire): such a destination never saw the pivot.
     """
     counts = tuple((name, commands(log)) for name, log in sorted(logs.items()) if log is not None)
-    # A node on which the run never owned the container knows nothing of it, whatever folder is there.
-    logs = {
-        name: log for name, log in logs.items() if log is None or any(s.startswith("began own ") for s in log)
-    }
+    logs = _owned(logs)
     told_by = telling(plan)
     begun = [step for step in plan.steps[: plan.pivot + 1] if _may_have_begun(step, logs)]
     undone = [step for step in begun if _taken_back(step, plan, told_by, logs.get(step.do.node) or ())]
     gone = tuple(name for name in plan.nodes if name not in logs)
     return Adopted(node, tuple(s.id for s in begun), tuple(s.id for s in undone), generation, counts, gone)
+
+
+def robbed(plan: Plan, logs: Logs) -> str | None:
+    """A node that knows nothing of the run, and cannot have given it up: what it kept was removed, or its disk is new.
+
+    It gives the run up when the other one has had all undos of what was done there; or, after the pivot, all steps that
+    come before that. What it did until then nobody can tell: neither that the pivot took effect there, nor that not.
+    """
+    owned = _owned(logs)
+    for node in plan.nodes:
+        (other,) = {*plan.nodes} - {node}
+        if node not in owned and other in owned and not _gave_up(plan, node, owned[other]):
+            return node
+    return None
+
+
+def has_it_still(plan: Plan, source: NodeFacts) -> bool:
+    """Whether the source has the container's config as it was when the plan was made."""
+    container = source.container(plan.asked.ctid)
+    return container is not None and plan.config is not None and container.config == plan.config.before
+
+
+def never_moved(plan: Plan, logs: Logs, source: NodeFacts) -> bool:
+    """Whether it is where it was, although the source knows nothing of the run: the destination never saw the pivot."""
+    there = logs.get(plan.asked.destination)
+    pivot = line(plan.steps[plan.pivot].do)
+    return there is not None and pivot not in there and has_it_still(plan, source)
+
+
+def _gave_up(plan: Plan, node: str, log: tuple[str, ...] | None) -> bool:
+    """Whether ``log``, of the other one, lets ``node`` have given the run up, or never have taken it in hand."""
+    if log is None:
+        return False
+    told_by = telling(plan)
+    owning = {s.id for s in plan.steps if isinstance(s.undo, Compensation) and s.undo.forgets}
+    # Before anything else was begun there the record is all that it had, and who made it too late takes it back.
+    first = next(n for n, s in enumerate(plan.steps) if s.do.node == node and s.id not in owning)
+    back = {
+        told_by[s.id]
+        for s in plan.steps[first:]
+        if line(s.do) in log
+        and isinstance(s.undo, Compensation)
+        and s.undo.do.node != node
+        and s.id in told_by
+    }
+    gives_up = next(n for n, s in enumerate(plan.steps) if s.forgets and s.do.node == node)
+    on = {line(s.do) for s in plan.steps[:gives_up] if s.zone is Zone.RETIRE and s.do.node != node}
+    return back <= {*log} or (bool(on) and on <= {*log})
+
+
+def _owned(logs: Logs) -> Logs:
+    """Of the nodes that know of the run; one on which it never owned the container does not, whatever folder it has."""
+    return {
+        name: log for name, log in logs.items() if log is None or any(s.startswith("began own ") for s in log)
+    }
 
 
 def commands(log: tuple[str, ...]) -> int:

@@ -41,7 +41,7 @@ from planner.plan import (
     Wish,
     Zone,
 )
-from planner.verbs import HALF_UP, MEMORY_LOST, NO, NOT_UP, REFUSED, TAKEN_OVER, UNFIT, VERBS, YES
+from planner.verbs import FORGOTTEN, HALF_UP, MEMORY_LOST, NO, NOT_UP, REFUSED, TAKEN_OVER, UNFIT, VERBS, YES
 
 PAUSES_S: Final = (0, 1, 3)
 """Tries of one move before it counts as failed, and the pause before each (retries are paced)."""
@@ -86,6 +86,9 @@ class Past:
         self.unwinding: str | None = None  # why
         self.superseded: str | None = None  # what a node says of the controller that took the run over
         self.told_by = ""  # that node
+        self.forgotten = (
+            False  # it has the run not on record any more: that another one has ended it is not sure
+        )
         self.taken_back = False  # an undo has gone out
         self.taking_over = False  # taken up again, and nothing but settling was done since
         self.taken_up = False  # ever
@@ -158,9 +161,10 @@ class Past:
         if isinstance(outcome, Exited) and MEMORY_LOST in outcome.err:
             told = next(line for line in outcome.err.splitlines() if MEMORY_LOST in line)
             self.memory_lost = f"{self.command(what, at).node}: {told}"
-        if isinstance(outcome, Exited) and outcome.status == TAKEN_OVER:
+        if isinstance(outcome, Exited) and outcome.status in (TAKEN_OVER, FORGOTTEN):
             node = at if what is What.SETTLE else self.command(what, at).node
             self.superseded, self.told_by = f"{node}: {words(outcome)}", node
+            self.forgotten = outcome.status == FORGOTTEN
         else:
             self._ended(what, at, outcome)
 
@@ -233,6 +237,7 @@ class Past:
     def _restarted(self, *, forward: bool) -> None:
         """Whoever was at work may only be asleep: every node it spoke to must settle, every count begins anew."""
         self.open = self.superseded = None
+        self.forgotten = False
         self.taking_over = self.taken_up = True
         self.off = set()
         self.unsettled |= self.touched
@@ -316,7 +321,8 @@ def _next(plan: Plan, past: Past) -> Run | Stop:
 
 def _superseded(plan: Plan, past: Past) -> Run | Stop:
     """Another controller has the run, or has ended it: nothing is done any more but what only this one can know of."""
-    because = f"{past.superseded}; this one does nothing any more, see there how it ends"
+    see = "with 'vzplan facts' where it is" if past.forgotten else "there how it ends"
+    because = f"{past.superseded}; this one does nothing any more, see {see}"
     step = _owned_too_late(plan, past)
     if step is None:
         return Stop(Outcome.IN_DOUBT, because, ())

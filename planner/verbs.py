@@ -26,6 +26,8 @@ REFUSED: Final = 120
 """The wrapper did nothing: no run folder, another generation, another boot, or the run's lock is taken."""
 TAKEN_OVER: Final = 121
 """The wrapper did nothing, and never will for this controller: a later one has taken the run over."""
+FORGOTTEN: Final = 122
+"""The same: the run is not on record there any more. Another controller has ended it, or what was kept was removed."""
 
 MEMORY_LOST: Final = "its memory is lost"
 """Said on standard error by a verb that had to start a container anew, although it was to keep its memory."""

@@ -14,7 +14,7 @@ from executor.simulated.twins.storage import copy_on
 from executor.simulated.world import Late, World
 from planner.adopt import line
 from planner.plan import Command, Exited, Lost
-from planner.verbs import REFUSED, TAKEN_OVER, VERBS
+from planner.verbs import FORGOTTEN, REFUSED, TAKEN_OVER, VERBS
 
 
 def _unwatched(command: Command | None) -> None:
@@ -206,7 +206,7 @@ def refusal(here: Here, verb: str) -> End | None:
     """How the wrapper ends instead of the verb, or None."""
     if here.folder not in here.node.tree:
         may = verb in ("own", "disown", "settle")
-        return None if may else End(TAKEN_OVER, "this run has ended here")
+        return None if may else End(FORGOTTEN, "this run is not on record here any more")
     stored = int(here.note("generation") or 0)
     if verb == "settle":
         return (
@@ -222,7 +222,7 @@ def refusal(here: Here, verb: str) -> End | None:
         return End(REFUSED, "a command of this run is still at work here")
     if verb not in ("own", "disown") and here.note("record") is None:
         here.node.drop(here.folder)
-        return End(TAKEN_OVER, "this run has ended here")
+        return End(FORGOTTEN, "this run is not on record here any more")
     return None
 
 

@@ -30,7 +30,7 @@ from executor.simulated.rests import Moment, Rests, SameFutureError
 from executor.simulated.schedules import Armed, Violation
 from executor.simulated.view import View
 from executor.simulated.world import World
-from planner.adopt import adopted, line, moves, outrun, telling
+from planner.adopt import Logs, adopted, line, moves, never_moved, outrun, robbed, telling
 from planner.model import State
 from planner.plan import (
     Began,
@@ -283,10 +283,24 @@ class Trial:
             if None not in logs.values():  # nobody does, and so it is never judged by an outcome
                 self._check("I8", nobody_knows(self.view))
             return False
+        if self._robbed(logs):
+            return False
         self.past, self.entries, self.compared = Past(self.plan), [Opened(RUN, self.plan)], set()
         self.generation += 1
         self._append(adopted(self.plan, knows, logs, self.generation))
         self.nodes = self.connected()
+        return True
+
+    def _robbed(self, logs: Logs) -> bool:
+        """Whether it cannot be adopted, since a node lost what it kept; nothing that is tried here takes that away."""
+        node, asked = robbed(self.plan, logs), self.plan.asked
+        if node is None:
+            return False
+        if node == asked.source and never_moved(self.plan, logs, self.world.facts(node)):
+            return False
+        self._check(
+            "I11", f"it cannot be adopted: {node} knows nothing of the run, and cannot have given it up"
+        )
         return True
 
     def connected(self) -> dict[str, _Tapped]:

@@ -32,7 +32,7 @@ from planner.plan import (
     What,
     Wish,
 )
-from planner.verbs import HALF_UP, NOT_UP, TAKEN_OVER
+from planner.verbs import FORGOTTEN, HALF_UP, NOT_UP, TAKEN_OVER
 
 LUNS, LEDGER, LOSSES, RAN, OTHERS = WORLD = (1, 2, 4, 8, 16)
 TREE, DISK, MOUNTS, RUNNING, STUBBORN, HUSHED = NODE = (32, 64, 128, 256, 512, 1024)
@@ -204,7 +204,7 @@ class View:
         if status == 0 or not (command.argv[0] == "copy-tree" or at in self.unanswered):
             self.intended.discard(command)
         self.silent.pop(command.node, None)
-        self.taken_over = self.taken_over or status == TAKEN_OVER
+        self.taken_over = self.taken_over or status in (TAKEN_OVER, FORGOTTEN)
         self.unsure = status not in (NOT_UP, HALF_UP)
         if status == 0:
             self._succeeded(what, command)

@@ -14,6 +14,11 @@ vzplan_taken_over() { # nothing was done, and nothing ever will be for this cont
     exit 121
 }
 
+vzplan_forgotten() { # the same; who has ended it here cannot be told from who has removed what was kept of it
+    echo "refused: this run is not on record here any more: another controller has ended it, or its folder was removed" >&2
+    exit 122
+}
+
 vzplan_first() { # FILE: $first is its first line; empty if there is none
     first=
     { IFS= read -r first <"$1"; } 2>/dev/null
@@ -98,7 +103,7 @@ vzplan_ended() {
     # Nothing is deleted through a mount (of a device that was being emptied, when this node lost its connection).
     grep -q -F " $run/mnt " /proc/self/mountinfo || rm -rf "$run"
     rmdir "$VZPLAN_HOME/owners" "$VZPLAN_HOME/node" 2>/dev/null
-    vzplan_taken_over "this run has ended here; another controller saw to that"
+    vzplan_forgotten
 }
 
 vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
@@ -115,7 +120,7 @@ vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
         case $verb in
             own) mkdir -p "$run/made" "$run/pids" || vzplan_refuse "cannot make $run" ;;
             disown) ;; # nothing was ever owned here, or it has been given up already
-            *) vzplan_taken_over "this run has ended here; another controller saw to that" ;;
+            *) vzplan_forgotten ;;
         esac
     fi
     if [ -d "$run" ]; then

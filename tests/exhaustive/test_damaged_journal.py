@@ -15,13 +15,13 @@ from typing import Final
 import pytest
 
 from executor import journal
-from executor.control import began_nothing, has_it_still
+from executor.control import began_nothing
 from executor.journal import JournalError
 from executor.simulated.explore import start_of
 from executor.simulated.loading import HOME
 from executor.simulated.schedules import schedule
 from executor.simulated.trial import RUN, Trial
-from planner.adopt import outrun
+from planner.adopt import has_it_still, outrun
 from planner.codec import decode_entry
 from planner.plan import Began, Entry, Outcome, What
 from planner.saga import Past

@@ -27,12 +27,13 @@ from executor import journal as journal_module
 from executor.adoption import AdoptionError, adopt
 from executor.brief import BriefError, packed, unpacked
 from executor.framing import Stream
+from executor.gather import GatherError
 from executor.journal import Journal, JournalError, read_journal
 from executor.node import NodeOutcome
 from executor.shell import ShellNode
 from planner.codec import CodecError, decode_entry, decode_facts, decode_plan, encode
 from planner.make import make_plan
-from planner.model import Asked, Options, Request
+from planner.model import Asked, NodeFacts, Options, Request
 from planner.parse import ParseError, df, dumpe2fs, mountinfo, probe, status
 from planner.parse import config as configs
 from planner.plan import (
@@ -418,6 +419,10 @@ class Kept:
         """See ``executor.adoption.Reader``."""
         del name, script, deadline_s, limit_bytes
         return Exited(0, self._said)
+
+    def facts(self, *names: str) -> dict[str, NodeFacts]:
+        """See ``executor.adoption.Reader``."""
+        raise GatherError(f"{names[0]} gives no facts")
 
 
 LOG: Final = base64.b64encode(b"began own 123\nended own 0\n").decode()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from msgspec import structs
 
 from cli.exit_codes import ExitCode
 from executor.control import RecoverError, Towards
@@ -300,7 +301,9 @@ def test_an_old_copy_of_the_journal_of_a_run_that_has_ended_moves_nothing(tmp_pa
             journal.write_bytes(b"".join(lines[:kept]))
             said = driver.vzplan("recover", run)
             assert said.returncode == code, said.stdout + said.stderr
-            assert "an old copy of a run that has ended" in said.stderr or "has ended here" in said.stdout
+            assert (
+                "an old copy of a run that has ended" in said.stderr or "is not on record here" in said.stdout
+            )
             assert driver.facts() == before
         assert_moved(box, driver, hash_before)
 
@@ -356,6 +359,35 @@ def test_a_node_whose_log_is_lost_is_not_taken_for_one_that_knows_nothing(tmp_pa
         assert_moved(box, driver, hash_before)
 
 
+def test_what_a_node_kept_of_a_run_was_removed_and_nothing_is_started_beside_what_runs_there(
+    tmp_path: Path,
+) -> None:
+    with Sandbox("san") as box:
+        driver, other = Driver(box, tmp_path / "first"), Driver(box, tmp_path / "second")
+        hash_before = tree_hash(box.hn1, PRIVATE)
+        with pytest.raises(Gone):
+            driver.apply({(What.DO, "allow-start"): dies})  # it runs on hn2
+        (run,) = list_runs(driver.state)
+        box.hn2.sh("rm -r /var/lib/vzplan/node")
+        before = driver.facts()
+        adopted = other.vzplan("recover", run, "--adopt", "hn1", "--ssh", f"-F {box.ssh_config}")
+        assert adopted.returncode == ExitCode.REFUSED, adopted.stdout + adopted.stderr
+        assert f"hn2 knows nothing of {run}, and cannot have given it up by itself" in adopted.stderr
+        assert list_runs(other.state) == []
+        said = driver.vzplan("recover", run)
+        assert said.returncode == ExitCode.IN_DOUBT, said.stdout + said.stderr
+        assert "IN_DOUBT: a node has this run not on record any more" in said.stdout
+        assert "next       vzplan facts hn1 hn2, to see where it is" in driver.vzplan("status", run).stdout
+        assert driver.vzplan("runs", "--prune").returncode == ExitCode.OK
+        assert list_runs(driver.state) == [run]
+        after = driver.facts()
+        assert structs.replace(after["hn1"], locks=before["hn1"].locks) == before["hn1"]
+        assert after["hn2"] == before["hn2"]
+        assert (found := after["hn2"].container(CTID)) is not None
+        assert found.state is State.RUNNING
+        assert tree_hash(box.hn2, PRIVATE) == hash_before
+
+
 def test_a_node_that_answers_is_not_off_whoever_says_so(tmp_path: Path) -> None:
     with Sandbox("san") as box:
         driver = Driver(box, tmp_path)
@@ -400,8 +432,8 @@ def test_a_controller_that_only_slept_can_do_nothing_once_another_took_over(
             asleep.send_signal(signal.SIGCONT)
             said = rest(asleep)
         assert asleep.returncode == ExitCode.IN_DOUBT, said
-        assert "this run has ended here; another controller saw to that" in said
-        assert "IN_DOUBT: another controller has taken this run over, and tells how it ends\n" in said
+        assert "this run is not on record here any more" in said
+        assert "IN_DOUBT: a node has this run not on record any more" in said
         assert driver.facts() == after
         here = box.hn1 if taken.returncode == ExitCode.UNWOUND else box.hn2
         assert tree_hash(here, PRIVATE) == hash_before

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from executor import brief
 from executor.brief import BriefError, packed, unpacked
-from planner.adopt import adopted, line, outrun
+from planner.adopt import adopted, line, never_moved, outrun, robbed
 from planner.make import make_plan
 from planner.model import Options, Request
 from planner.plan import Adopted, Began, Command, Compensation, Entry, Opened, Plan, What
@@ -68,6 +68,59 @@ def test_a_node_that_knows_nothing_is_gone_and_may_still_have_its_record_back_af
     entry = adopted(PLAN, "hn1", {"hn1": log(do("own-hn1"))}, 1)
     assert entry.gone == ("hn2",)
     assert entry.begun == ("own-hn1", "own-hn2")
+
+
+def given(node: str, *but: str, until: str = "bring-up") -> tuple[Command, ...]:
+    """What a node is given up to a step and with it; ``but``: without these."""
+    ids = [step.id for step in PLAN.steps]
+    steps = PLAN.steps[: ids.index(until) + 1]
+    return tuple(step.do for step in steps if step.do.node == node and step.id not in but)
+
+
+def undone(node: str, until: str) -> tuple[Command, ...]:
+    """And all of that is taken back."""
+    ids = [step.id for step in PLAN.steps]
+    steps = PLAN.steps[ids.index(until) :: -1]
+    undos = [step.undo.do for step in steps if isinstance(step.undo, Compensation)]
+    return tuple(command for command in undos if command.node == node and command.argv[0] != "disown")
+
+
+@pytest.mark.parametrize(
+    ("logs", "lost"),
+    [
+        ({"hn1": given("hn1")}, "hn2"),
+        ({"hn1": given("hn1", until="stop")}, "hn2"),
+        ({"hn1": (*given("hn1", until="stop"), *undone("hn1", "stop")[:1])}, "hn2"),
+        ({"hn1": (*given("hn1", until="stop"), *undone("hn1", "stop"))}, None),
+        ({"hn1": given("hn1", until="note-state")}, None),  # nothing was begun there but the record
+        ({"hn2": given("hn2", until="stage-config")}, "hn1"),
+        ({"hn2": given("hn2")}, "hn1"),
+        ({"hn2": given("hn2", until="ensure-up")}, "hn1"),
+        ({"hn2": (*given("hn2"), *undone("hn2", "bring-up"))}, None),
+        ({"hn2": given("hn2", until="disown-hn1")}, None),
+        ({"hn1": given("hn1"), "hn2": given("hn2")}, None),
+    ],
+)
+def test_a_node_that_knows_nothing_and_cannot_have_given_the_run_up_was_robbed_of_it(
+    logs: dict[str, tuple[Command, ...]], lost: str | None
+) -> None:
+    assert robbed(PLAN, {node: log(*commands) for node, commands in logs.items()}) == lost
+
+
+def test_a_log_that_is_lost_tells_nothing_of_the_other_node() -> None:
+    assert robbed(PLAN, {"hn1": None}) == "hn2"
+    assert robbed(PLAN, {}) is None
+
+
+def test_a_source_that_knows_nothing_has_the_container_still_if_its_config_is_there_and_no_pivot_was_seen() -> (
+    None
+):
+    before = WORLDS["a-running"].source
+    staged = {"hn2": log(*given("hn2", until="copy-last"))}
+    assert never_moved(PLAN, staged, before)
+    assert not never_moved(PLAN, {"hn2": log(*given("hn2"))}, before)
+    assert not never_moved(PLAN, {"hn2": None}, before)
+    assert not never_moved(PLAN, staged, structs.replace(before, containers=()))
 
 
 def test_a_folder_without_a_record_of_the_run_is_not_knowing_anything_of_it() -> None:

@@ -17,6 +17,7 @@ from executor.gather import Ask, GatherError, ask_each
 from executor.node import NodeOutcome
 from executor.shell import KEEP_BYTES, ShellNode
 from planner.make import make_plan
+from planner.model import NodeFacts
 from planner.plan import Command, Exited, Lost, Outcome, Stop
 from planner.saga import words
 from tests.worlds import bundled
@@ -236,6 +237,10 @@ class Keeps:
         """See ``executor.adoption.Reader``."""
         del name
         return self._node.read(script, deadline_s, limit_bytes)
+
+    def facts(self, *names: str) -> dict[str, NodeFacts]:
+        """See ``executor.adoption.Reader``."""
+        raise GatherError(f"{names[0]} gives no facts")
 
 
 @pytest.mark.parametrize(

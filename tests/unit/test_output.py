@@ -27,7 +27,7 @@ from planner.plan import (
     Zone,
 )
 from planner.saga import next_move
-from planner.verbs import NO, NOT_UP, TAKEN_OVER
+from planner.verbs import FORGOTTEN, NO, NOT_UP, TAKEN_OVER
 from tests.worlds import WORLDS, bundled
 
 RUN = "20260314-030000-a1b2c3"
@@ -226,6 +226,21 @@ def test_whoever_was_taken_over_says_so_instead_of_that_nobody_knows() -> None:
     assert "not known" not in said
     assert "left to do" not in said
     assert f"outcome    {headline}\n" in standing(journal).text()
+
+
+def test_a_node_that_has_the_run_not_on_record_any_more_does_not_say_that_another_one_has_it() -> None:
+    journal = journal_of(*walked("bring-up"), Began(What.DO, "allow-start"))
+    journal.append(Ended(What.DO, "allow-start", Exited(FORGOTTEN, "", "this run is not on record here")))
+    stop = next_move(journal.plan, journal.past)
+    assert isinstance(stop, Stop)
+    said = told(journal, stop).splitlines()
+    assert said[0] == (
+        "IN_DOUBT: a node has this run not on record any more, so it is not this controller's to end"
+    )
+    assert said[1].endswith("see with 'vzplan facts' where it is")
+    assert row(journal, "container") == "not known here"
+    assert row(journal, "next").startswith("vzplan facts hn1 hn2, to see where it is")
+    assert not standing(journal).finished
 
 
 def test_whoever_was_taken_over_tells_of_a_record_that_only_it_can_know_of_and_cannot_give_back() -> None:

@@ -26,7 +26,7 @@ from executor.shell import KEEP_BYTES, ShellNode
 from planner.codec import text_sha256
 from planner.parse.config import FENCE
 from planner.plan import Command, Exited, Lost
-from planner.verbs import ANY_CONTENT, AUTO_PASSES, NO, REFUSED, TAKEN_OVER, UNFIT, UNPROVED, YES
+from planner.verbs import ANY_CONTENT, AUTO_PASSES, FORGOTTEN, NO, REFUSED, TAKEN_OVER, UNFIT, UNPROVED, YES
 from tests import rhel6
 
 CTID = "4000000001"  # no container has so high a number
@@ -295,8 +295,10 @@ def test_giving_up_leaves_what_other_runs_have(here: Here) -> None:
 def test_without_the_runs_folder_nothing_is_done(here: Here) -> None:
     node = here.session()
     made = here.tmp / "made"
-    assert fails(run(node, "make-dir", made, "0755"), "this run has ended here", TAKEN_OVER)
-    assert fails(run(node, "make-file", made, "0644", stdin="x"), "this run has ended here", TAKEN_OVER)
+    assert fails(run(node, "make-dir", made, "0755"), "this run is not on record here any more", FORGOTTEN)
+    assert fails(
+        run(node, "make-file", made, "0644", stdin="x"), "this run is not on record here any more", FORGOTTEN
+    )
     assert run(node, "settle") == Exited(0)
     assert not made.exists()
     assert not here.home.exists()
