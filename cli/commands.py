@@ -225,7 +225,7 @@ def _walked(request: Request, plan: Plan, site: Site, *, out: Path | None, timed
     acknowledged, progress = Acknowledged(run), Progress(plan, quiet=json)
     with heeded(acknowledged) as signals, journal_of(site, opened) as journal:
         acknowledged.journal = journal
-        with no_way_on(run):
+        with no_way_on(run, json=json):
             stop = control.apply(
                 request, site, journal, control=this_controller(), signals=signals, watch=progress
             )

@@ -230,7 +230,9 @@ def stop_text(stop: Stop, run: str | None, told: Told | None = None) -> str:
 
     ``told``: the run's journal; a move that was refused before it was a run has none, and nothing left.
     """
-    lines = [f"{stop.outcome}: {_meaning(stop, None if told is None else told.past)}"]
+    lines = [
+        f"{stop.outcome}: {MEANINGS[stop.outcome] if told is None else _meaning(stop, told.plan, told.past)}"
+    ]
     lines += [f"  {plain(line)}" for line in stop.because.splitlines()]
     if stop.left:
         lines.append("  left to do:")
@@ -241,13 +243,16 @@ def stop_text(stop: Stop, run: str | None, told: Told | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _meaning(stop: Stop, past: Past | None) -> str:
-    if past is not None and past.forgotten:
+def _meaning(stop: Stop, plan: Plan, past: Past) -> str:
+    if past.forgotten:
         return "a node has this run not on record any more, so it is not this controller's to end"
-    if past is not None and past.superseded is not None:  # the other may long have ended it
+    if past.superseded is not None:  # the other may long have ended it
         return "another controller has taken this run over, and tells how it ends"
-    if past is not None and past.pivot is Pivot.PASSED and stop.outcome is Outcome.IN_DOUBT:
+    if stop.outcome is Outcome.IN_DOUBT and past.pivot is Pivot.PASSED:
         return "the container has moved; it is not known whether it runs there"
+    source = plan.asked.source
+    if stop.outcome is Outcome.IN_DOUBT and plan.goes_down in past.undone and source not in past.unsettled:
+        return f"the container is on {source} again, but not all that stands in its way there could be taken back"
     return MEANINGS[stop.outcome]
 
 
@@ -368,7 +373,7 @@ class Standing(Struct, frozen=True):
             container=_whereabouts(plan, past, ended=ended),
             controller=_controller(record, move),
             known="; ".join(_known(past)),
-            outcome=f"{move.outcome}: {_meaning(move, past)}" if isinstance(move, Stop) else "",
+            outcome=f"{move.outcome}: {_meaning(move, plan, past)}" if isinstance(move, Stop) else "",
             because=move.because if isinstance(move, Stop) else past.unwinding or "",
             unknown="; ".join(() if ended else _unknown(plan, past, move)) or "nothing",
             next=following,

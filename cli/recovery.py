@@ -80,7 +80,7 @@ def recover(
         site.works_on(*journal.plan.nodes)
     try:
         with journal, heeded(Acknowledged(run, journal)) as signals:
-            with no_way_on(run):
+            with no_way_on(run, json=json):
                 stop = control.recover(
                     site,
                     journal,

@@ -15,7 +15,7 @@ from cli.streams import tell
 from executor.journal import Journal, JournalError, MemoryJournal
 from executor.site import LiveSite, Site
 from executor.times import Times
-from planner.plan import Exited, Lost, Opened, Plan, Run, Stop, What
+from planner.plan import Exited, Lost, Opened, Outcome, Plan, Run, Stop, What
 from planner.saga import Pivot, words
 
 
@@ -56,14 +56,20 @@ ACKNOWLEDGED: Final[dict[Pivot, str]] = {
 
 
 @contextmanager
-def no_way_on(run: str) -> Iterator[None]:
+def no_way_on(run: str, *, json: bool) -> Iterator[None]:
     """A run whose journal cannot be written stops where it is, and says so by its exit code."""
     try:
         yield
     except JournalError as problem:
-        raise UserError(str(problem), ExitCode.IN_DOUBT) from None
+        raise _open(run, str(problem), json=json) from None
     except KeyboardInterrupt:
-        raise UserError(f"stopped in the middle; 'vzplan recover {run}' ends it", ExitCode.IN_DOUBT) from None
+        raise _open(run, f"stopped in the middle; 'vzplan recover {run}' ends it", json=json) from None
+
+
+def _open(run: str, because: str, *, json: bool) -> UserError:
+    if json:
+        _answer(Stop(Outcome.IN_DOUBT, because, ()), run, None)
+    return UserError(because, ExitCode.IN_DOUBT)
 
 
 def reported(
@@ -76,21 +82,24 @@ def reported(
     timed: bool = False,
 ) -> int:
     """Say how it ended; the exit code for it. ``run``: None if nothing is left of it to be recovered."""
-    code = OF_OUTCOME[stop.outcome]
     if json:
-        answer = {
-            "run": run,
-            "outcome": stop.outcome,
-            "because": stop.because,
-            "left": stop.left,
-            "exit": code,
-            "times": took,
-        }
-        tell(output.json_text(answer).removesuffix("\n"), sys.stdout)
+        _answer(stop, run, took)
     else:
         told = output.stop_text(stop, run, journal) + ("\n" + output.times_text(took) if timed else "")
         tell("\n" + told.removesuffix("\n"), sys.stdout)
-    return code
+    return OF_OUTCOME[stop.outcome]
+
+
+def _answer(stop: Stop, run: str | None, took: Times | None) -> None:
+    answer = {
+        "run": run,
+        "outcome": stop.outcome,
+        "because": stop.because,
+        "left": stop.left,
+        "exit": OF_OUTCOME[stop.outcome],
+        "times": took,
+    }
+    tell(output.json_text(answer).removesuffix("\n"), sys.stdout)
 
 
 class Progress:

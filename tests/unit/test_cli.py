@@ -220,6 +220,19 @@ def test_a_second_ctrl_c_stops_in_the_middle(vzplan: Vzplan, monkeypatch: pytest
     assert "vzplan: stopped in the middle; 'vzplan recover " in err
 
 
+def test_a_run_that_was_stopped_in_the_middle_is_named_in_its_json_too(
+    vzplan: Vzplan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walking.Progress, "began", lambda *_: signal.raise_signal(signal.SIGINT))
+    code, out, err = vzplan(
+        "apply", 123, "hn2", "--simulate", NODES / "san", "--yes", "--unverified", "--json"
+    )
+    said = json.loads(out)
+    assert (code, said["exit"], said["outcome"]) == (ExitCode.IN_DOUBT, ExitCode.IN_DOUBT, "IN_DOUBT")
+    assert said["because"] == f"stopped in the middle; 'vzplan recover {said['run']}' ends it"
+    assert said["because"] in err
+
+
 def test_apply_json_has_the_outcome_alone_on_stdout(vzplan: Vzplan) -> None:
     code, out, err = vzplan("apply", 123, "hn2", "--simulate", NODES / "shared", "--yes", "--json")
     said = json.loads(out)
@@ -446,7 +459,7 @@ def test_a_run_whose_folder_has_no_journal_is_adopted_into_it(
 
 def test_a_journal_that_cannot_go_on_ends_the_command_with_its_own_words_and_nothing_behind_them() -> None:
     said = "/s/runs/r/journal: Input/output error; see to the disk, then type: vzplan recover r"
-    with pytest.raises(UserError) as refused, walking.no_way_on("r"):
+    with pytest.raises(UserError) as refused, walking.no_way_on("r", json=False):
         raise JournalError(said)
     assert (str(refused.value), refused.value.code) == (said, ExitCode.IN_DOUBT)
 

@@ -285,6 +285,15 @@ def test_what_is_not_known_behind_the_pivot_is_whether_it_runs() -> None:
     assert (row(journal, "container"), row(journal, "not known")) == ("on hn2", "whether it runs on hn2")
 
 
+def test_where_it_is_up_again_and_only_its_start_is_still_forbidden_that_is_told() -> None:
+    journal = journal_of(*walked("stop"), Restarted())
+    stop = played(journal, {(What.UNDO, "fence"): Exited(1, "", "read-only file system")})
+    assert stop.outcome is Outcome.IN_DOUBT
+    headline = "IN_DOUBT: the container is on hn1 again, but not all that stands in its way there could be taken back"
+    assert told(journal, stop).splitlines()[0] == headline
+    assert (row(journal, "outcome"), row(journal, "container")) == (headline, "on hn1")
+
+
 def test_two_nodes_that_are_off_are_off() -> None:
     one = journal_of(*walked("stop"), Restarted(), NodeOff("hn2"))
     assert row(one, "known").endswith("; hn2 is off, by the operator's word")
