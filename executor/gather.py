@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from executor import verbs
-from executor.node import NodeOutcome, as_root
+from executor.node import ALONE, NodeOutcome, as_root
 from planner.model import RECENT_MIN, NodeFacts
 from planner.parse import ParseError
 from planner.parse.probe import facts
@@ -74,7 +74,7 @@ class Ask(Struct, frozen=True):
 
     def _reached(self, peer: str) -> str:
         """Lines of sh that say whether a peer is reached."""
-        options = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *self.peer_ssh)
+        options = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *self.peer_ssh, *ALONE)
         ssh = shlex.join((*options, as_root(peer)))
         # Compressed, zeros would be too fast. Of an option that is said twice ssh takes the first (ssh_config(5)).
         speed = f'        speed "$word" ssh -o Compression=no {ssh}\n' if self.estimated else ""

@@ -14,6 +14,12 @@ NodeOutcome = Exited | Lost
 
 HOST: Final = re.compile(r"(?!-)(?!.*@-)[A-Za-z0-9_.:@\[\]%-]+")
 """What can be a node's name: nothing that ssh would take for an option, or a shell for more than a word."""
+ALONE: Final = ("-o", "ControlMaster=no", "-o", "ControlPath=none")
+"""For ssh: a connection of its own, whatever its config says.
+
+One that others share ends with whoever opened it: a run would end with another's session, or others' with a run. And a
+copy that had opened it would wait for them, while the container is down.
+"""
 
 
 def as_root(name: str) -> str:
@@ -28,7 +34,7 @@ def trial(name: str, ssh: tuple[str, ...] | None) -> str:
     """
     if ssh is None:
         return "sh -c true"
-    return shlex.join(["ssh", *ssh, "-o", "BatchMode=yes", as_root(name), "true"])
+    return shlex.join(["ssh", *ssh, "-o", "BatchMode=yes", "-o", "ControlPath=none", as_root(name), "true"])
 
 
 class Node(Protocol):

@@ -23,7 +23,7 @@ from plumbum import CommandNotFound, local
 
 from executor import verbs
 from executor.framing import Stream
-from executor.node import HOST, NodeOutcome, trial
+from executor.node import ALONE, HOST, NodeOutcome, trial
 from planner.plan import Command, Exited, Lost
 
 KEEP_BYTES: Final = 32 * 1024
@@ -43,6 +43,7 @@ SSH_DEFAULTS: Final = (
     "ServerAliveInterval=15",
     "-o",
     "ServerAliveCountMax=4",
+    *ALONE,
 )
 """After the operator's own options: of two the first counts (ssh_config(5))."""
 

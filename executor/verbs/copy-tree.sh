@@ -6,7 +6,9 @@ target_device=$7
 target_identity=$8
 pass=${9%-xfs}
 onto_xfs=${9#"$pass"}
-rsh=${10}
+# A connection of its own, whatever root's ssh config says: one that others came to share would end only with theirs,
+# while the container is down. Last: of an option that is said twice ssh takes the first.
+rsh="${10} -o ControlMaster=no -o ControlPath=none"
 what=./
 options=${11}
 

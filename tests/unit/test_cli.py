@@ -274,7 +274,10 @@ def test_facts_of_an_unreachable_node_leave_the_others_file_intact(vzplan: Vzpla
     assert [p.name for p in out.iterdir()] == ["localhost.json"]
     assert said == f"{out}/localhost.json\n"
     assert "hn-gone gave no facts" in err
-    assert f"; see that this works: ssh -F {config} -o BatchMode=yes root@hn-gone true\n" in err
+    assert (
+        f"; see that this works: ssh -F {config} -o BatchMode=yes -o ControlPath=none root@hn-gone true\n"
+        in err
+    )
 
 
 def test_runs_and_status_tell_of_a_run_whose_controller_is_gone(vzplan: Vzplan, tmp_path: Path) -> None:
@@ -430,9 +433,9 @@ def test_a_run_that_cannot_be_adopted_names_the_options_for_ssh_and_the_other_no
     code, _, err = vzplan("recover", "20260101-000000-abcdef", "--adopt", "gone.invalid", *given)
     assert code == ExitCode.REFUSED
     works = (
-        f": ssh -F '{config}' -o BatchMode=yes root@gone.invalid true"
+        f": ssh -F '{config}' -o BatchMode=yes -o ControlPath=none root@gone.invalid true"
         if options
-        else " (--ssh gives it options): ssh -o BatchMode=yes root@gone.invalid true"
+        else " (--ssh gives it options): ssh -o BatchMode=yes -o ControlPath=none root@gone.invalid true"
     )
     assert err.startswith("vzplan: gone.invalid cannot be asked: ")
     assert err.endswith(f"; adopt it from the other node, or see that this works{works}\n")

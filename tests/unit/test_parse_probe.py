@@ -1025,7 +1025,7 @@ def test_each_node_is_asked_what_is_meant_for_it() -> None:
 
 def test_names_and_options_of_peers_are_quoted() -> None:
     script = Ask(peers=("hn2", "admin@hn3", "$(x)"), peer_ssh=("-i", "/a b/key")).script()
-    ssh = "ssh -o BatchMode=yes -o ConnectTimeout=10 -i '/a b/key'"
+    ssh = "ssh -o BatchMode=yes -o ConnectTimeout=10 -i '/a b/key' -o ControlMaster=no -o ControlPath=none"
     assert [line.strip() for line in script.splitlines() if line.startswith("    if look ssh")] == [
         f"if look {ssh} root@hn2 true; then",
         f"if look {ssh} admin@hn3 true; then",
@@ -1042,7 +1042,8 @@ def test_only_for_an_estimate_peers_are_sent_something_and_recent_files_are_summ
         Ask(peers=("hn2",), peer_ssh=("-C",), measured=123, estimated=True).script().removesuffix(probe())
     )
     assert "measured=123 expected= recent=10 more=''\n" in script
-    ssh = "ssh -o Compression=no -o BatchMode=yes -o ConnectTimeout=10 -C root@hn2"
+    alone = "-o ControlMaster=no -o ControlPath=none"
+    ssh = f"ssh -o Compression=no -o BatchMode=yes -o ConnectTimeout=10 -C {alone} root@hn2"
     assert f'echo "reach $word yes"\n        speed "$word" {ssh}\n    else\n' in script
 
 

@@ -6,6 +6,7 @@ Nothing here needs root, vzctl or ssh.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import stat
@@ -21,6 +22,7 @@ import pytest
 
 from executor import shell as shell_module
 from executor import verbs
+from executor.gather import Ask
 from executor.node import NodeOutcome
 from executor.shell import KEEP_BYTES, ShellNode
 from planner.codec import text_sha256
@@ -1374,6 +1376,16 @@ def test_a_copy_that_makes_no_progress_ends_although_nobody_said_after_how_long(
     assert (code, [call.split().count("--timeout=300") for call in calls]) == (1, [1])
 
 
+def test_the_ssh_of_a_copy_is_shared_with_nobody_unless_the_operators_options_ask_for_it(
+    here: Here, owned: ShellNode
+) -> None:
+    code, calls = passes(here, owned, "first", "0 1")
+    assert code == 0
+    assert [" -e ssh -o ControlMaster=no -o ControlPath=none --rsync-path=" in call for call in calls] == [
+        True
+    ]
+
+
 def test_a_copy_never_follows_a_link_out_of_the_area(here: Here, owned: ShellNode, outside: Path) -> None:
     source, target, rsh = here.tmp / "source", here.tmp / "target", here.tmp / "rsh"
     rsh.write_text(LOCAL_RSH)
@@ -1433,7 +1445,8 @@ def test_what_is_to_be_typed_to_try_a_node_reaches_it_as_it_is_reached(
     node = ShellNode(name, options)
     assert isinstance(node.read("true", 1, 1), Lost)
     user, host = ("root", "hn2") if name == "hn2" else ("", "admin@hn2")
-    assert node.trial == f"ssh -F '/a b/config' -p 2222 -o BatchMode=yes {user and 'root@'}{host} true"
+    tried = "-F '/a b/config' -p 2222 -o BatchMode=yes -o ControlPath=none"
+    assert node.trial == f"ssh {tried} {user and 'root@'}{host} true"
     assert started.words[: len(options)] == options
     assert started.words[-3:] == ("--", name, "exec /bin/sh")
     assert ("User=root" in started.words) == bool(user)
@@ -1441,6 +1454,31 @@ def test_what_is_to_be_typed_to_try_a_node_reaches_it_as_it_is_reached(
     # A peer that has lost power says nothing: without these ssh would wait for it for ever.
     for limit in ("ServerAliveInterval=15", "ServerAliveCountMax=4"):
         assert started.words[started.words.index(limit) - 1] == "-o"
+
+
+@pytest.mark.parametrize(
+    ("own", "path"),
+    [((), None), (("-o", "ControlPath=/run/mine"), "/run/mine")],
+    ids=["as-configured", "asked-for"],
+)
+def test_a_session_is_shared_with_nobody_unless_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: tuple[str, ...], path: str | None
+) -> None:
+    program = shutil.which("ssh")
+    if program is None:
+        pytest.skip("ssh is not installed")
+    (tmp_path / "config").write_text("ControlMaster auto\nControlPath /run/of-all-%C\nControlPersist yes\n")
+    started = Started()
+    monkeypatch.setattr(shell_module, "local", {"ssh": started})
+    node = ShellNode("hn2", ("-F", str(tmp_path / "config"), *own))
+    node.read("true", 1, 1)
+    peer = Ask(peers=("hn2",), peer_ssh=("-F", str(tmp_path / "config"), *own)).script()
+    look = next(line for line in peer.splitlines() if "look ssh" in line)
+    for words in (started.words, shlex.split(look.partition("look ssh ")[2].partition(";")[0])):
+        said = subprocess.run([program, "-G", *words], capture_output=True, text=True, check=True).stdout
+        told = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+        assert told["controlmaster"] == "false"
+        assert told.get("controlpath") in {path, path or "none"}
 
 
 def test_this_machine_is_tried_without_ssh() -> None:
