@@ -13,14 +13,12 @@ RSYNC: Final = frozenset(
         "--compress",
         "--compress-level",
         "--skip-compress",
-        "--contimeout",
         "--timeout",
         "--whole-file",
         "--no-whole-file",
         "--block-size",
         "--checksum",
         "--partial",
-        "--partial-dir",
         "--fuzzy",
         "--preallocate",
         "--sockopts",
@@ -61,7 +59,9 @@ def checks(asked: Asked) -> tuple[Finding, ...]:
         error(
             "rsync-option",
             f"--rsync {word}",
-            "it could change what is copied, not only how it is sent",
+            "rsync takes it only for its own daemon, and the copy goes by ssh"
+            if word.partition("=")[0] == "--contimeout"
+            else "it could change what is copied, not only how it is sent",
             "leave it out",
         )
         for word in asked.options.rsync

@@ -2030,6 +2030,7 @@ REFUSED_OPTIONS: Final = {
         "--exclude=x",
         "--exclude",
         "--exclude-from=f",
+        "--partial-dir=.part",  # of the source's own directories of that name
         "--include=*",
         "-f",
         "--filter=- x",
@@ -2067,6 +2068,7 @@ REFUSED_OPTIONS: Final = {
         "-e -essh --rsh=ssh --rsync-path=x -M--fake-super --remote-option=x --protocol=29 "
         "--password-file=x --trust-sender -s --protect-args"
     ),
+    "what works only with a daemon": words("--contimeout=3 --contimeout"),
     "words that are no options": [
         "",
         "-",
