@@ -25,6 +25,7 @@ from executor import control
 from executor.facts_files import FactsFileError, read_whole, write_whole
 from executor.site import SimulatedSite
 from planner.codec import CodecError
+from planner.findings import typed
 from planner.make import make_plan
 from planner.model import Asked
 
@@ -65,8 +66,9 @@ def cases(folder: Path) -> list[Path]:
         return [folder]
     found = sorted(path.parent for path in folder.glob(f"*/{CASE}"))
     if not found:
+        gathers = typed("vzplan", "facts", "-o", f"{folder}/NAME", "NODE...")
         raise UserError(
-            f"{folder}: no case is in there; make one with 'vzplan facts -o {folder}/NAME NODE...' and write "
+            f"{folder}: no case is in there; make one with {gathers} and write "
             f'{folder}/NAME/{CASE} with a line such as: move = "123 hn2"'
         )
     return found

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from planner.codec import CodecError, decode_entry, encode
+from planner.findings import typed
 from planner.make import digest_of
 from planner.plan import Entry, Opened, Plan
 from planner.saga import Past
@@ -483,7 +484,9 @@ def _obeyed(what: Path, status: os.stat_result, remedy: str) -> None:
     if status.st_uid != os.geteuid():
         raise JournalError(f"{what}: it belongs to another user; {remedy}")
     if status.st_mode & 0o022:
-        raise JournalError(f"{what}: others may write to it; see that nobody did, then 'chmod go-w {what}'")
+        raise JournalError(
+            f"{what}: others may write to it; see that nobody did, then {typed('chmod', 'go-w', str(what))}"
+        )
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -5,6 +5,7 @@ Problems are values: the checks return all they find at once, each with a code, 
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from typing import Final
 
@@ -45,6 +46,12 @@ def error(code: str, subject: str, summary: str, remedy: str) -> Finding:
 def warning(code: str, subject: str, summary: str, remedy: str) -> Finding:
     """A finding that the operator should know."""
     return Finding(code, Severity.WARNING, subject, summary, remedy)
+
+
+def typed(*words: str) -> str:
+    """A command that is to be typed: between quotes, unless one of its words needs some itself."""
+    command = shlex.join(words)
+    return command if "'" in command else f"'{command}'"
 
 
 CODES: Final[dict[str, str]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.findings import Finding, error
+from planner.findings import Finding, error, typed
 from planner.model import CONF_DIR, PathKind, State
 from planner.parse.config import DUMP_PLACE, value
 from planner.situation import Side, Situation, reboot_dir
@@ -94,7 +94,7 @@ def _parent(side: Side, path: str) -> list[Finding]:
             "parent-missing",
             f"{side.node}:{parent}",
             f"{parent} is not a directory",
-            f"make it: 'mkdir -p {parent}'",
+            f"make it: {typed('mkdir', '-p', parent)}",
         )
     ]
 
@@ -156,7 +156,7 @@ def _boot_list(at: Situation) -> list[Finding]:
             "boot-list",
             f"{facts.node}:{place}",
             f"{sure} on the list of what that node starts at its next boot; the container is {at.container.state}",
-            f"remove it there: 'rm -f {place}'; or say that it is not to be started ('vzctl set {at.ctid} --onboot "
-            "no --save')",
+            f"remove it there: {typed('rm', '-f', place)}; or say that it is not to be started ("
+            f"'vzctl set {at.ctid} --onboot no --save')",
         )
     ]

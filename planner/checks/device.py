@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from planner.checks.block import by_itself, free, is_path, shows_use, unused, writable
-from planner.findings import Finding, error, warning
+from planner.findings import Finding, error, typed, warning
 from planner.identity import is_part_of, look_alikes, same_disk, short_name
 from planner.model import Device, Journal, Known, Mount, NodeFacts
 from planner.situation import Side, Situation
@@ -185,7 +185,11 @@ def _others(at: Situation, device: Device, side: Side) -> list[Finding]:
     """A third node that has it mounted would not be noticed by unmounting it here."""
     if not at.options.also_seen_by:
         ext = device.filesystem is not None and device.filesystem.type.startswith("ext")
-        mmp = f"; 'tune2fs -O mmp {_called(at, side)}' while it is unmounted guards it" if ext else ""
+        mmp = (
+            f"; {typed('tune2fs', '-O', 'mmp', _called(at, side))} while it is unmounted guards it"
+            if ext
+            else ""
+        )
         return [
             warning(
                 "third-node",
@@ -243,8 +247,8 @@ def _copied_onto(at: Situation, target: Device) -> list[Finding]:
                 "target-filesystem",
                 subject,
                 f"there is {what} on it",
-                f"see on {facts.node} what is on it ('blkid -p {_called(at, at.destination)}'): a volume group, a LUKS "
-                "or RAID member has data; only if nothing is, make a filesystem ('mkfs.ext4')",
+                f"see on {facts.node} what is on it ({typed('blkid', '-p', _called(at, at.destination))}): "
+                "a volume group, a LUKS or RAID member has data; only if nothing is, make a filesystem ('mkfs.ext4')",
             )
         )
     elif filesystem.empty is Known.NO:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from planner.findings import Finding, error
+from planner.findings import Finding, error, typed
 from planner.model import Known, Reach
 from planner.situation import Situation
 
@@ -25,12 +25,15 @@ def _reached(at: Situation) -> list[Finding]:
     if reach.reached is Known.YES:
         return []
     sure = "does not reach" if reach.reached is Known.NO else "may not reach: nothing says whether it does"
+    # As it is asked, and as it is copied: by a connection of its own.
+    own = ("-o", "BatchMode=yes", *at.options.peer_ssh, "-o", "ControlPath=none")
+    trial = typed("ssh", *own, peer if "@" in peer else f"root@{peer}", "true")
     return [
         error(
             "not-reached",
             node,
             f"{node} {sure} {peer} by ssh as root",
-            f"see that 'ssh -o BatchMode=yes root@{peer} true' works on {node} (--peer-ssh gives it options)",
+            f"see that {trial} works on {node} (--peer-ssh gives it options)",
         )
     ]
 
@@ -44,7 +47,7 @@ def _fits(at: Situation) -> list[Finding]:
                 "size-unknown",
                 f"{at.source.node}:{at.source.private}",
                 "nothing says how much is there to be copied",
-                f"gather the facts again with 'vzplan facts --measure {at.ctid}'",
+                f"gather the facts again with 'vzplan facts {at.source.node} --measure {at.ctid}'",
             )
         ]
     free = _free(at)

@@ -2111,6 +2111,57 @@ def test_no_option_can_hide_another_behind_a_newline() -> None:
         assert said(asking(SHARED, rsync=(word,)), "rsync-option") == [(ERROR, f"--rsync {word}")]
 
 
+# --- what is to be typed
+
+
+def remedy(request: Request, code: str) -> str:
+    """Of the one finding of that code."""
+    (finding,) = (f for f in found(request) if f.code == code)
+    return finding.remedy
+
+
+def test_a_path_is_quoted_where_it_is_to_be_typed_if_it_needs_that() -> None:
+    gone: dict[str, Any] = {"kind": PathKind.ABSENT, "entries": None}
+    blank = at_source(
+        SHARED, config('VE_PRIVATE="/vz/a b/$VEID"', instead_of='VE_PRIVATE="/vz/private/$VEID"')
+    )
+    missing = at_destination(blank, path("/vz/a b/123", **gone), path("/vz/a b", **gone))
+    assert remedy(missing, "parent-missing") == "make it: mkdir -p '/vz/a b'"
+    assert remedy(at_destination(SHARED, path("/vz/private", **gone)), "parent-missing") == (
+        "make it: 'mkdir -p /vz/private'"
+    )
+    listed = at_destination(
+        stopped(SHARED),
+        having(reboots=(CTID,)),
+        vz_conf('VZREBOOTDIR="/a b"\nVIRTUOZZO=yes', instead_of="VIRTUOZZO=yes"),
+    )
+    assert remedy(listed, "boot-list").startswith("remove it there: rm -f '/a b/123'; or say ")
+
+
+def test_a_nodes_name_stands_in_what_asks_it_again() -> None:
+    assert "'vzplan facts hn1 --measure 123'" in remedy(at_source(SHARED, having(usage=())), "size-unknown")
+
+
+@pytest.mark.parametrize(
+    ("options", "trial"),
+    [
+        ((), "'ssh -o BatchMode=yes -o ControlPath=none root@hn2 true'"),
+        (("-i", "/a b"), "ssh -o BatchMode=yes -i '/a b' -o ControlPath=none root@hn2 true"),
+    ],
+    ids=["none", "some"],
+)
+def test_a_peer_is_tried_as_it_is_reached(options: tuple[str, ...], trial: str) -> None:
+    silent = at_source(asking(SHARED, peer_ssh=options), having(reaches=()))
+    assert remedy(silent, "not-reached") == f"see that {trial} works on hn1 (--peer-ssh gives it options)"
+
+
+def test_a_peers_user_stays_who_it_is_where_it_is_tried() -> None:
+    named = structs.replace(SHARED.destination, node="admin@hn2")
+    asked = structs.replace(SHARED.asked, destination="admin@hn2")
+    silent = at_source(structs.replace(SHARED, asked=asked, destination=named), having(reaches=()))
+    assert " admin@hn2 true" in remedy(silent, "not-reached")
+
+
 # --- links on the way
 
 

@@ -482,6 +482,14 @@ def test_what_others_may_write_to_is_not_obeyed(tmp_path: Path, name: str) -> No
     assert entries_of(folder_of(tmp_path)) == list(ENTRIES)
 
 
+def test_a_folder_with_a_blank_is_quoted_where_it_is_to_be_typed(tmp_path: Path) -> None:
+    path = written(tmp_path / "a b")
+    path.chmod(path.stat().st_mode | 0o020)
+    with pytest.raises(JournalError) as refused:
+        Journal.open(path.parent)
+    assert str(refused.value).endswith(f"see that nobody did, then chmod go-w '{path}'")
+
+
 def test_what_belongs_to_another_user_is_not_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(tmp_path)
     me = os.geteuid()
