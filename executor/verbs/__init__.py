@@ -8,8 +8,8 @@ from typing import Final
 
 from planner.verbs import VERBS
 
-SHARED: Final = ("library", "memory")
-"""Files of the library, in order."""
+SHARED: Final = ("environment", "library", "memory")
+"""Files of the library, in order: the receiver of a copy has only that before it."""
 
 
 @cache
@@ -34,5 +34,5 @@ def library() -> str:
 
 
 def wrapper() -> str:
-    """Functions of the session's shell; see the file."""
-    return _read("wrapper")
+    """Functions of the session's shell, and what it is rid of before; see the files."""
+    return "\n".join(_read(name) for name in ("environment", "wrapper"))

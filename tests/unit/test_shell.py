@@ -402,6 +402,71 @@ def test_what_the_run_writes_on_the_node_is_for_its_owner_only(here: Here, owned
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
 
+HOSTILE: Final = {
+    "SHELLOPTS": "noclobber:errexit:nounset:noglob:allexport:pipefail",
+    "CDPATH": "/usr",
+    "GLOBIGNORE": "*",
+    "QUOTING_STYLE": "c",
+    "TIME_STYLE": "no-such",
+    "GREP_OPTIONS": "--invert-match",
+    "BLOCK_SIZE": "1",
+    "BLOCKSIZE": "1",
+    "DF_BLOCK_SIZE": "1",
+    "DU_BLOCK_SIZE": "1",
+    "LS_BLOCK_SIZE": "1",
+    "RSYNC_RSH": "/bin/false",
+    "RSYNC_PARTIAL_DIR": "part",
+    "RSYNC_ICONV": "utf8,latin1",
+    "RSYNC_PROTECT_ARGS": "1",
+    "RSYNC_OLD_ARGS": "1",
+    "RSYNC_CHECKSUM_LIST": "no-such",
+    "RSYNC_COMPRESS_LIST": "no-such",
+    "RSYNC_MAX_ALLOC": "1",
+    "RSYNC_CONNECT_PROG": "/bin/false",
+}
+"""What a profile may export, and would make shell or tools do something else."""
+TELLS_ENVIRONMENT: Final = 'env; echo "$-"; false | true'
+
+
+def is_rid_of_it(said: str) -> bool:
+    *lines, options = said.splitlines()
+    given = dict(line.split("=", 1) for line in lines if "=" in line)
+    left = {name for name in HOSTILE if given.get(name) == HOSTILE[name]} - {"SHELLOPTS"}
+    assert left == set()
+    assert not set(options) & set("Ceufa")
+    return True
+
+
+def hostile(words: tuple[str, ...]) -> tuple[str, ...]:
+    """A shell that is started with all of it."""
+    return ("/usr/bin/env", *(f"{name}={value}" for name, value in HOSTILE.items()), *words)
+
+
+def test_what_a_profile_exports_changes_nothing_of_what_a_run_does(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, made = here.session(words=hostile(here.words)), here.tmp / "made"
+    for words in (("own", CTID), ("make-dir", made, "0755"), ("settle",), ("remove-made", made)):
+        assert run(node, *words) == Exited(0)
+    says(monkeypatch, "remove-dir", TELLS_ENVIRONMENT)
+    outcome = run(node, "remove-dir", made)
+    assert status(outcome) == 0
+    assert isinstance(outcome, Exited)
+    assert is_rid_of_it(outcome.out)
+    assert run(node, "disown", CTID) == Exited(0)
+    assert list(here.home.iterdir()) == []
+
+
+def test_what_a_profile_exports_changes_nothing_at_the_other_end_of_a_copy(here: Here) -> None:
+    # There is no session there: what comes by ssh is the library and what follows it.
+    text = f"{verbs.library()}\n{TELLS_ENVIRONMENT}"
+    environment = {"VZPLAN_HOME": "/x", "VZPLAN_RUN": RUN, "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [*hostile(here.words), "-c", text], env=environment, capture_output=True, text=True, check=True
+    )
+    assert is_rid_of_it(done.stdout)
+
+
 # --- what is said
 
 
