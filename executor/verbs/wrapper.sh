@@ -118,7 +118,8 @@ vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
     [ "$verb" != settle ] || vzplan_settle
     if [ ! -d "$run" ]; then
         case $verb in
-            own) mkdir -p "$run/made" "$run/pids" || vzplan_refuse "cannot make $run" ;;
+            # Twice: whose run ends just now removes the folder above while it is empty.
+            own) mkdir -p "$run/made" "$run/pids" || mkdir -p "$run/made" "$run/pids" || vzplan_refuse "cannot make $run" ;;
             disown) ;; # nothing was ever owned here, or it has been given up already
             *) vzplan_forgotten ;;
         esac

@@ -283,6 +283,47 @@ def test_a_run_has_one_connection_to_a_node_and_each_command_is_one_round_trip(
     assert list(here.home.iterdir()) == []
 
 
+def test_a_container_is_taken_in_hand_while_another_is_given_up(here: Here) -> None:
+    owners = here.home / "owners"
+    # Once between the folder and the record, as it waits for the disk; once more where it links.
+    for tool, real in (("sync", "true"), ("ln", "ln")):
+        program = here._path / tool
+        program.unlink()
+        program.write_text(
+            f'#!/bin/sh\n[ -e {here.tmp}/{tool} ] || rmdir {owners}\n: >{here.tmp}/{tool}\n/bin/{real} "$@"\n'
+        )
+        program.chmod(0o755)
+    assert status(run(here.session(), "own", CTID)) == 0
+    assert (here.tmp / "ln").exists()
+    assert (owners / CTID).read_text() == f"run={RUN}\ncontrol={CONTROL}\n"
+
+
+def test_a_record_that_cannot_be_made_is_not_another_runs(here: Here) -> None:
+    (here._path / "ln").write_text("#!/bin/sh\nexit 1\n")
+    node = here.session()
+    assert fails(run(node, "own", CTID), f"{here.home}/owners/{CTID} cannot be made")
+    assert not (here.folder / "record").exists()
+
+
+def test_a_container_that_another_run_took_in_hand_meanwhile_is_its(here: Here) -> None:
+    record = here.home / "owners" / CTID
+    (here._path / "ln").write_text(f"#!/bin/sh\necho run=other >{record}\nexit 1\n")
+    assert fails(
+        run(here.session(), "own", CTID), f"container {CTID} was taken in hand by another run meanwhile"
+    )
+    assert record.read_text() == "run=other\n"
+
+
+def test_a_runs_folder_is_made_while_another_runs_is_removed(here: Here) -> None:
+    mkdir = here._path / "mkdir"
+    real = mkdir.rename(mkdir.with_name("mkdir-too"))
+    mkdir.write_text(
+        f'#!/bin/sh\n[ -e {here.tmp}/once ] || {{ : >{here.tmp}/once; exit 1; }}\nexec {real} "$@"\n'
+    )
+    mkdir.chmod(0o755)
+    assert run(here.session(), "own", CTID) == Exited(0)
+
+
 def test_giving_up_leaves_what_other_runs_have(here: Here) -> None:
     first, second = here.session(), here.session("run-2")
     assert run(first, "own", CTID) == Exited(0)
