@@ -37,7 +37,19 @@ vzplan_log() { # one durable line in the node's own log
     case $line in *"
 "*) line=$(printf '%s\n' "$line" | tr '\n' ' ') ;; esac
     while [ "$line" != "${line% }" ]; do line=${line% }; done
-    printf '%s\n' "$line" | dd of="$run/log" oflag=append conv=notrunc,fsync 2>/dev/null
+    # Its mode says that it may end with half a line, which is ended first: that much can be written where nothing can.
+    torn=
+    if [ -x "$run/log" ]; then
+        torn=yes
+        [ -z "$(tail -c 1 "$run/log")" ] || line="
+$line"
+    fi
+    if printf '%s\n' "$line" | dd of="$run/log" oflag=append conv=notrunc,fsync 2>/dev/null; then
+        [ -z "$torn" ] || chmod u-x "$run/log"
+    else
+        chmod u+x "$run/log"
+        return 1
+    fi
 }
 
 vzplan_note() { # NAME TEXT: durable once it is synced; what was there before, or the whole of it
@@ -68,13 +80,17 @@ vzplan_end_all() { # end every process group that an earlier command of this run
     done
 }
 
-vzplan_settle() {
-    [ -d "$run" ] || exit 0 # where nothing is known of the run nothing of it is at work, and nothing will be: see below
+vzplan_latest() { # no other controller has settled since this session began
     vzplan_first "$run/generation"
     stored=$first
     count=${stored%% *}
     [ "${count:-0}" -lt "$VZPLAN_GENERATION" ] || [ "$stored" = "$session" ] ||
         vzplan_taken_over "another controller has taken this run over: generation $stored"
+}
+
+vzplan_settle() {
+    [ -d "$run" ] || exit 0 # where nothing is known of the run nothing of it is at work, and nothing will be: see below
+    vzplan_latest
     vzplan_end_all
     # And those whose group has lost its leader. Not this session's: it opens the lock only below.
     for pid in $(vzplan_holders); do
@@ -85,11 +101,13 @@ vzplan_settle() {
         echo "something of this run is still at work here" >&2
         exit 1
     }
-    vzplan_end_all # what registered itself while we waited
+    vzplan_latest # nor did one while we waited
+    vzplan_end_all # what registered itself meanwhile
     vzplan_note boot "$now"
     vzplan_note generation "$session"
     vzplan_started "$$"
     printf '%s %s %s\n' "$$" "$started" "$now" >"$run/pids/session-$VZPLAN_GENERATION"
+    [ ! -f "$run/log" ] || chmod u+x "$run/log" # a power cut, too, may have left half a line
     vzplan_log "settled $VZPLAN_GENERATION"
     # One that hangs in the kernel cannot be ended: it is not to keep the lock from the next try, which could not say why.
     timeout -s KILL "$deadline" sync 9>&- || {

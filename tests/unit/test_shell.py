@@ -1071,6 +1071,49 @@ exec {real} "$@"
     wait_until_gone(*ended)
 
 
+def test_who_settles_late_takes_nothing_back_from_who_has_settled_meanwhile(here: Here) -> None:
+    assert run(here.session(), "own", CTID) == Exited(0)
+    flock, generation, log = here._path / "flock", here.folder / "generation", here.log
+    real = flock.rename(flock.with_name("flock-too"))
+    flock.write_text(f"#!/bin/sh\necho '5 elsewhere' >{generation}\nexec {real} \"$@\"\n")
+    flock.chmod(0o755)
+    taken = run(here.session(generation=4), "settle")
+    assert fails(taken, "another controller has taken this run over: generation 5 elsewhere", TAKEN_OVER)
+    assert generation.read_text() == "5 elsewhere\n"
+    assert here.log == log
+    assert run(here.session(generation=6), "settle") == Exited(0)
+
+
+def test_a_line_of_the_log_that_found_no_room_is_ended_before_the_next(here: Here, owned: ShellNode) -> None:
+    made, dd = here.tmp / "made", here._path / "dd"
+    was = dd.read_text()
+    dd.write_text(
+        f"#!/bin/sh\n[ -e {here.tmp}/room ] || case $1 in *log) head -c 8 >>{here.folder}/log; exit 1 ;; esac\n"
+        f'exec {DD} "$@"\n'
+    )
+    assert is_refused(run(owned, "make-dir", made, "0755"), f"cannot write {here.folder}/log")
+    (here.tmp / "room").touch()
+    assert run(owned, "make-dir", made, "0755") == Exited(0)
+    assert run(owned, "remove-made", made) == Exited(0)
+    assert here.log[2:] == [
+        "began ma",
+        f"began make-dir {made} 0755",
+        "ended make-dir 0",
+        f"began remove-made {made}",
+        "ended remove-made 0",
+    ]
+    dd.write_text(was)
+
+
+def test_a_line_of_the_log_that_a_power_cut_tore_is_ended_by_settling(here: Here, owned: ShellNode) -> None:
+    log = here.folder / "log"
+    log.write_text(f"began own {CTID}\nended own 0\nbegan make-d")
+    assert run(owned, "settle") == Exited(0)
+    assert run(owned, "settle") == Exited(0)
+    assert here.log[2:] == ["began make-d", "settled 1", "settled 1"]
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
 def test_settling_spares_a_process_that_only_has_the_number_of_ours(here: Here, owned: ShellNode) -> None:
     pids, boot = here.folder / "pids", (here.folder / "boot").read_text()
     start = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
