@@ -10,7 +10,7 @@ else
         rm -f -- "$new" # what leads somewhere else is not followed
         mkdir -m "$2" -- "$new" || die "$1 cannot be made"
     fi
-    printf '%s\n' "$1" | dd of="$made" conv=fsync 2>/dev/null || die "cannot write $made"
+    put_line "$made" "$1" || die "cannot write $made$why"
     sync
     mv -n -T -- "$new" "$1"
     ! there "$new" && [ -d "$1" ] || die "$1 cannot be made"

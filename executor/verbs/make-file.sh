@@ -9,7 +9,7 @@ if there "$1"; then
 else
     rm -f "$new"
     (set -C && cat >"$new") && chmod "$2" "$new" || die "$new cannot be written"
-    printf '%s\n' "$1" | dd of="$made" conv=fsync 2>/dev/null || die "cannot write $made"
+    put_line "$made" "$1" || die "cannot write $made$why"
     sync
     ln "$new" "$1" || die "$1 cannot be made"
 fi

@@ -32,7 +32,17 @@ vzplan_started() { # PID: $started is when, in ticks since boot (proc(5), stat, 
     case ${1-} in '' | [ZX]) ;; *) started=${20} ;; esac
 }
 
-vzplan_log() { # one durable line in the node's own log
+vzplan_put() { # TEXT WORDS: a line, on the disk, by dd with these words; else $why is why not, where dd says so
+    text=$1
+    shift
+    said=$(printf '%s\n' "$text" | dd "$@" 2>&1) && return
+    why=
+    case $said in *'dd: '*) why=${said#*dd: } why=${why%%"
+"*} why=": ${why##*: }" ;; esac
+    return 1
+}
+
+vzplan_log() { # one durable line in the node's own log; else $why is why not
     line=$*
     case $line in *"
 "*) line=$(printf '%s\n' "$line" | tr '\n' ' ') ;; esac
@@ -44,7 +54,7 @@ vzplan_log() { # one durable line in the node's own log
         [ -z "$(tail -c 1 "$run/log")" ] || line="
 $line"
     fi
-    if printf '%s\n' "$line" | dd of="$run/log" oflag=append conv=notrunc,fsync 2>/dev/null; then
+    if vzplan_put "$line" of="$run/log" oflag=append conv=notrunc,fsync; then
         [ -z "$torn" ] || chmod u-x "$run/log"
     else
         chmod u+x "$run/log"
@@ -53,7 +63,7 @@ $line"
 }
 
 vzplan_note() { # NAME TEXT: durable once it is synced; what was there before, or the whole of it
-    printf '%s\n' "$2" | dd of="$run/$1.new" conv=fsync 2>/dev/null || vzplan_refuse "cannot write $run/$1"
+    vzplan_put "$2" of="$run/$1.new" conv=fsync || vzplan_refuse "cannot write $run/$1$why"
     mv -f "$run/$1.new" "$run/$1" || vzplan_refuse "cannot write $run/$1"
 }
 
@@ -166,7 +176,7 @@ vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
         if [ "$verb" = own ]; then # before anything is done: what a controller without its journal plans from
             vzplan_note brief "$vzplan_brief"
         fi
-        vzplan_log "began $verb $*" || vzplan_refuse "cannot write $run/log"
+        vzplan_log "began $verb $*" || vzplan_refuse "cannot write $run/log$why"
         printf %s "$input" >"$run/input" || vzplan_refuse "cannot write $run/input"
     fi
     name=$verb

@@ -5,6 +5,7 @@ Nothing here needs root, vzctl or ssh.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
@@ -38,6 +39,7 @@ SHELLS = (("dash",), ("bash", "--posix"))
 BUSYBOX = ("busybox", "sh")
 """It takes its own tools for those of the node, and its ``timeout`` holds the run's lock for up to a second longer."""
 DD: Final = shutil.which("dd")
+FULL: Final = os.strerror(errno.ENOSPC)
 NOBODY = 2**31 - 1  # no process has so high a number
 
 ODD_NAMES = (
@@ -94,7 +96,8 @@ class Here:
         """From now on what is written to such a file ends as if the disk were full: it is there, and empty."""
         dd = self._path / "dd"
         dd.write_text(
-            f'#!/bin/sh\nfor word; do case $word in {pattern}) : >${{word#of=}}; exit 1 ;; esac; done\nexec {DD} "$@"\n'
+            f"#!/bin/sh\nfor word; do case $word in {pattern}) : >${{word#of=}}; exec {DD} of=/dev/full ;; esac; done\n"
+            f'exec {DD} "$@"\n'
         )
         dd.chmod(0o755)
 
@@ -1215,7 +1218,7 @@ def test_the_lock_of_a_dead_process_is_taken_over(
 
 def test_a_lock_is_whole_or_not_there(here: Here, owned: ShellNode) -> None:
     here.cannot_write("of=*.lck")
-    assert fails(run(owned, "hold-lock", CTID, here.tmp), "cannot be written")
+    assert fails(run(owned, "hold-lock", CTID, here.tmp), f"cannot be written: {FULL}\n")
     assert [path.name for path in here.tmp.iterdir() if "lck" in path.name] == []
     holder = here.holder
     assert run(owned, "release-lock", CTID, here.tmp) == Exited(0)
@@ -1225,11 +1228,22 @@ def test_a_lock_is_whole_or_not_there(here: Here, owned: ShellNode) -> None:
 def test_a_note_of_the_run_is_whole_or_as_it_was(here: Here, owned: ShellNode) -> None:
     before = (here.folder / "generation").read_text()
     here.cannot_write("of=*.new")
-    assert fails(run(owned, "hold-lock", CTID, here.tmp), "cannot write")
+    assert fails(run(owned, "hold-lock", CTID, here.tmp), f"cannot write {here.folder}/holder: {FULL}\n")
     assert not (here.folder / "holder").exists()
     later = here.session(generation=2)
-    assert is_refused(run(later, "settle"), "cannot write")
+    assert is_refused(run(later, "settle"), f"cannot write {here.folder}/boot: {FULL}\n")
     assert (here.folder / "generation").read_text() == before
+
+
+def test_what_finds_no_room_says_so(here: Here, owned: ShellNode) -> None:
+    made, config = here.tmp / "made", here.tmp / "config"
+    here.cannot_write("of=*/made/*")
+    assert fails(run(owned, "make-dir", made, "0755"), f": {FULL}\n")
+    assert fails(run(owned, "make-file", config, "0644", stdin="x"), f": {FULL}\n")
+    here.cannot_write("of=*/log")
+    assert is_refused(run(owned, "make-dir", made, "0755"), f"cannot write {here.folder}/log: {FULL}\n")
+    assert not made.exists()
+    assert not config.exists()
 
 
 def test_what_is_up_is_neither_hidden_nor_deleted(here: Here, owned: ShellNode) -> None:
