@@ -84,12 +84,12 @@ class Journal:
         """
         path, part = folder / NAME, folder / PART
         try:
-            _make_folders(folder)
+            above = _make_folders(folder)
             descriptor = _claimed(folder)
             try:
                 _write(descriptor, b"".join(_record(n, entry) for n, entry in enumerate((opened, *entries))))
                 part.rename(path)
-                for directory in (folder, folder.parent):
+                for directory in (folder, *above):
                     _sync_directory(directory)
             except OSError:
                 _give_up(descriptor, part, path)
@@ -112,6 +112,7 @@ class Journal:
         descriptor = _open(folder, os.O_RDWR)
         try:
             _lock(descriptor, path)
+            _still_at(descriptor, path)
             _only_ours(descriptor, folder)
             data = _whole(descriptor)
             entries, good = _replayed(path, data)
@@ -407,14 +408,17 @@ def _elsewhere(problem: OSError) -> str:
     return " or ".join(filter(None, (_mend(problem), ELSEWHERE)))
 
 
-def _make_folders(folder: Path) -> None:
-    """The run's folder and those above it; what is made is for its owner only."""
+def _make_folders(folder: Path) -> tuple[Path, ...]:
+    """The run's folder and those above it, for their owner only; returns where names of them are, to be synced."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
     for directory in reversed((folder, *folder.parents[:2])):  # the state folder first, then that of all runs
         directory.parent.mkdir(parents=True, exist_ok=True)
         directory.mkdir(mode=0o700, exist_ok=True)
         _obeyed(directory, directory.stat(), ELSEWHERE)
     if folder.is_symlink():
         raise JournalError(f"{folder}: a link, which is not followed; remove it")
+    # Those of the run's folder and of all runs anyway: who made them may have died before it came to that.
+    return tuple(dict.fromkeys((*folder.parents[:2], *(place.parent for place in missing))))
 
 
 def _claimed(folder: Path) -> int:
@@ -470,6 +474,12 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
         return False
+
+
+def _still_at(descriptor: int, path: Path) -> None:
+    """See that it is still the run's journal: who held it may have removed it ('runs --prune')."""
+    if not _is_at(descriptor, path):
+        raise JournalError(f"{path}: it was removed meanwhile; {LISTED}")
 
 
 def _only_ours(descriptor: int, folder: Path) -> None:

@@ -932,8 +932,40 @@ def test_that_a_run_was_begun_is_on_the_disk_with_the_names_that_lead_to_it(
 
     monkeypatch.setattr(os, "fsync", noted)
     Journal.create(folder_of(tmp_path), OPENED).close()
-    names = [path.stat().st_ino, path.parent.stat().st_ino, path.parent.parent.stat().st_ino]
-    assert synced == [(names[0], False), (names[1], True), (names[2], True)]
+    names = [place.stat().st_ino for place in (path, *path.parents[:3])]
+    assert synced == [(names[0], False), *((name, True) for name in names[1:])]
+
+
+def test_that_a_run_was_begun_is_on_the_disk_with_every_folder_that_was_made_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    fsync, state = os.fsync, tmp_path / "srv" / "state"
+
+    def noted(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    Journal.create(folder_of(state), OPENED).close()
+    for place in (tmp_path, tmp_path / "srv", state, state / "runs", folder_of(state)):
+        assert synced.count(place.stat().st_ino) == 1, place
+
+
+def test_a_journal_that_was_removed_while_it_was_waited_for_is_not_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path)
+    lock = journal_module._lock
+
+    def removed_first(descriptor: int, path: Path) -> None:
+        monkeypatch.setattr(journal_module, "_lock", lock)
+        remove_journal(tmp_path, RUN)
+        lock(descriptor, path)
+
+    monkeypatch.setattr(journal_module, "_lock", removed_first)
+    with pytest.raises(JournalError, match="it was removed meanwhile; 'vzplan runs' lists"):
+        Journal.open(folder_of(tmp_path))
 
 
 def test_a_state_folder_that_cannot_be_looked_into_is_told(tmp_path: Path) -> None:
