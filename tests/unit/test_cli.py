@@ -280,6 +280,24 @@ def test_facts_of_an_unreachable_node_leave_the_others_file_intact(vzplan: Vzpla
     )
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("runs",), ("status", "20260101-000000-abcdef"), ("apply", "123", "hn2", "--from", "hn1", "--yes")],
+    ids=["runs", "status", "apply"],
+)
+def test_a_state_folder_below_a_working_directory_that_is_gone_is_named(
+    vzplan: Vzplan, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setenv("VZPLAN_STATE", "state")
+    why = "the working directory: No such file or directory"
+    told = f"vzplan: state: {why}; name the state folder by VZPLAN_STATE, from / on\n"
+    assert vzplan(*words) == (ExitCode.USAGE, "", told)
+
+
 def test_runs_and_status_tell_of_a_run_whose_controller_is_gone(vzplan: Vzplan, tmp_path: Path) -> None:
     plan, run = make_plan(bundled("san")), "20260101-000000-abcdef"
     with Journal.create(tmp_path / "state" / "runs" / run, Opened(run, plan, (), None)) as journal:
