@@ -66,6 +66,8 @@ class Ask(Struct, frozen=True):
     def script(self) -> str:
         """The probe for it."""
         lines = "".join(self._reached(peer) for peer in self.peers)
+        if lines:
+            lines = f"    try={shlex.quote(TRY)}\n    heard={shlex.quote(HEARD)}\n{lines}"
         return (
             f"measured={self.measured or ''} expected={self.expected or ''} "
             f"recent={RECENT_MIN if self.estimated else ''} more={shlex.quote(chr(10).join(self.paths))}\n"
@@ -80,12 +82,21 @@ class Ask(Struct, frozen=True):
         speed = f'        speed "$word" ssh -o Compression=no {ssh}\n' if self.estimated else ""
         return (
             f"    word {shlex.quote(peer)}\n"
-            f"    if look ssh {ssh} true; then\n"
+            f'    if [ "$(look ssh {ssh} "$try")" = "$heard" ]; then\n'
             f'        echo "reach $word yes"\n{speed}    else\n        echo "reach $word no"\n    fi\n'
         )
 
 
 NOTHING_MORE: Final = Ask()
+
+TRY: Final = r"""exec sh -c 'printf "%s\n" "it'\''s" "a\\\\b
+c"'"""
+"""What a peer is given to say: quoted as a copy's receiver is, which not every login shell understands (csh, fish).
+
+A line break, a quote and backslashes between single quotes; ``HEARD`` is the answer, with nothing before or behind it:
+what root's profile prints there goes into rsync's ears, too.
+"""
+HEARD: Final = "it's\na\\\\b\nc"
 
 
 def gather(nodes: Mapping[str, Reader], asks: Mapping[str, Ask] | None = None) -> dict[str, NodeFacts]:

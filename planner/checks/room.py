@@ -33,7 +33,8 @@ def _reached(at: Situation) -> list[Finding]:
             "not-reached",
             node,
             f"{node} {sure} {peer} by ssh as root",
-            f"see that {trial} works on {node} (--peer-ssh gives it options)",
+            f"see that {trial} works on {node} and prints nothing (--peer-ssh gives it options), and that the login "
+            f"shell of root on {peer} is one like sh (csh and fish read quotes otherwise)",
         )
     ]
 

@@ -1026,15 +1026,45 @@ def test_each_node_is_asked_what_is_meant_for_it() -> None:
 def test_names_and_options_of_peers_are_quoted() -> None:
     script = Ask(peers=("hn2", "admin@hn3", "$(x)"), peer_ssh=("-i", "/a b/key")).script()
     ssh = "ssh -o BatchMode=yes -o ConnectTimeout=10 -i '/a b/key' -o ControlMaster=no -o ControlPath=none"
-    assert [line.strip() for line in script.splitlines() if line.startswith("    if look ssh")] == [
-        f"if look {ssh} root@hn2 true; then",
-        f"if look {ssh} admin@hn3 true; then",
-        f"if look {ssh} 'root@$(x)' true; then",
+    assert [line.strip() for line in script.splitlines() if "look ssh" in line] == [
+        f'if [ "$(look {ssh} root@hn2 "$try")" = "$heard" ]; then',
+        f'if [ "$(look {ssh} admin@hn3 "$try")" = "$heard" ]; then',
+        f"""if [ "$(look {ssh} 'root@$(x)' "$try")" = "$heard" ]; then""",
     ]
     assert script.count("    word '$(x)'\n") == 1
     assert script.count("    word admin@hn3\n") == 1
     assert script.count('echo "reach $word no"') == 3
     assert "speed" not in script.removesuffix(probe())
+
+
+@pytest.mark.parametrize(
+    ("login", "reached"),
+    [
+        ('exec sh -c "$last"', "yes"),
+        ('echo Welcome; exec sh -c "$last"', "no"),  # a profile that prints, which rsync would hear, too
+        ('sh -c "$last"; echo bye', "no"),
+        ('exec sh -c "$(printf %s "$last" | head -n 1)"', "no"),  # csh: quotes end with the line
+        (
+            'exec sh -c "$(printf %s "$last" | sed \'s/[\\\\][\\\\]/\\\\/g\')"',
+            "no",
+        ),  # fish: two backslashes are one
+        ("exit 255", "no"),
+    ],
+    ids=["sh", "greets", "parts", "csh", "fish", "away"],
+)
+def test_a_peer_is_reached_if_its_login_shell_takes_what_rsync_is_given_there(
+    tmp_path: Path, login: str, reached: str
+) -> None:
+    program = tmp_path / "ssh"
+    program.write_text(f"#!/bin/sh\nfor last; do :; done\n{login}\n")
+    program.chmod(0o755)
+    asks = Ask(peers=("hn2",)).script().removesuffix(probe())
+    script = f'word() {{ word="=$1"; }}\nlook() {{ "$@" 2>/dev/null </dev/null; }}\n{asks}reach_peers\n'
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    said = subprocess.run(
+        ["sh", "-c", script], env={"PATH": path}, capture_output=True, text=True, check=True
+    )
+    assert said.stdout == f"reach =hn2 {reached}\n"
 
 
 def test_only_for_an_estimate_peers_are_sent_something_and_recent_files_are_summed() -> None:

@@ -1637,7 +1637,7 @@ def test_a_session_is_shared_with_nobody_unless_that_is_asked_for(
     node.read("true", 1, 1)
     peer = Ask(peers=("hn2",), peer_ssh=("-F", str(tmp_path / "config"), *own)).script()
     look = next(line for line in peer.splitlines() if "look ssh" in line)
-    for words in (started.words, shlex.split(look.partition("look ssh ")[2].partition(";")[0])):
+    for words in (started.words, shlex.split(look.partition("look ssh ")[2].partition(' "$try"')[0])):
         said = subprocess.run([program, "-G", *words], capture_output=True, text=True, check=True).stdout
         told = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
         assert told["controlmaster"] == "false"
