@@ -85,7 +85,7 @@ def _node(given: NodeFacts, truth: Truth, luns: dict[str, Lun], roots_seen: dict
     node.reachable, node.dark, node.hushed, node.back_in = True, False, False, 0
     node.boots, node.renamed = 0, 0
     node.busy, node.stubborn, node.bare = frozenset(), frozenset(), frozenset()
-    node.cold, node.frozen = frozenset(), frozenset()
+    node.cold, node.frozen, node.told = frozenset(), frozenset(), frozenset()
     node.devices = {name: device for device in given.devices for name in device.names}
     node.luns = {d.number: _lun_name(given.node, d, truth) for d in given.devices}
     areas = {

@@ -322,6 +322,8 @@ class Trial:
         late, self.world.late = self.world.late, ()
         for each in late:  # nobody waits any more, and still it may come
             self.nodes[each.node].inner.land(each)
+        self.world.end_what_was_told()
+        self.watch(None)
         self._judge(stop)
         if stop.outcome is Outcome.IN_DOUBT:
             by_another = TAKEN_OVER if self._ended_by_another() else None

@@ -94,6 +94,7 @@ class NodeState:
         "roots",
         "running",
         "stubborn",
+        "told",
         "tree",
     )
 
@@ -113,6 +114,7 @@ class NodeState:
     cached: Mapping[str, Data]  # what was copied onto a mounted LUN and is not on it yet
     mounts: tuple[Mount, ...]  # but for containers' roots
     running: Mapping[int, Standing]
+    told: frozenset[int]  # of these: they were told to end, and will, whoever waits for it or not
     frozen: frozenset[int]  # of these: they stand still for a staged checkpoint
     roots: Mapping[int, str]  # containers whose root area is mounted, and where
     cold: frozenset[int]  # of those that ever ran: it was started anew, its memory is not that of before
@@ -352,6 +354,13 @@ class World:
                 node.disk = node.disk.put(path, now)
         self.ledger = {**self.ledger, ctid: self.clock}
 
+    def end_what_was_told(self) -> None:
+        """Guests that were told to end have come to it by now; nobody looks after their roots."""
+        for node in self.nodes.values():
+            if node.told:
+                node.running = {c: place for c, place in node.running.items() if c not in node.told}
+                node.told = frozenset()
+
     def heal(self) -> None:
         """Whatever stood in the way has been mended: networks, busy mounts, hooks, what would not start."""
         for node in self.nodes.values():
@@ -414,6 +423,7 @@ def _node_key(node: NodeState, names: Mapping[int, Any]) -> tuple[Any, ...]:
         node.busy,
         node.hushed,
         node.stubborn,
+        node.told,
     )
 
 

@@ -399,10 +399,30 @@ rooted_in() { [ -n "$(processes_in "$1")" ]; } # ROOT: does a process have its r
 
 stop_container() { # CTID PRIVATE ROOT: exit statuses of vzctl are not believed; look
     if [ "$(state_of "$1")" = running ]; then
+        mark stopping "$(boot_id)" # what the guest was told it goes on to do, also if vzctl, which only waits, is cut off
         vzctl --skiplock stop "$1" >&2 </dev/null 9>&-
         [ "$(state_of "$1")" != running ] || vzctl --skiplock stop "$1" --fast >&2 </dev/null 9>&-
     fi
     take_off "$1" "$3"
+    [ ! -f "$run/stopping" ] || has_stopped
+}
+
+has_stopped() { # no guest is left that was told to end
+    rm -f "$run/stopping"
+    sync
+}
+
+end_what_was_told() { # CTID PRIVATE ROOT: what was told to end may go down at any moment: it is stopped first, to come up anew
+    if [ "$(first_line "$run/stopping")" = "$(boot_id)" ]; then
+        case $(state_of "$1") in
+            running)
+                stop_container "$1" "$2" "$3"
+                return 0
+                ;;
+            unknown) die "container $1 was told to stop, and its state is not known" ;;
+        esac
+    fi
+    has_stopped
 }
 
 take_off() { # CTID ROOT: nothing of it runs; nothing of it stays mounted, either
@@ -494,6 +514,7 @@ activate() { # CTID STAGED FENCE: see activate-config
 ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE DUMPFILE; see ensure-up
     # It is not ended if it cannot go on: it has its memory, and whoever mends that can let it go on.
     ! frozen_here "$@" || go_on "$@" || not_up "container $1 still stands still, with all that it has in mind"
+    end_what_was_told "$1" "$2" "$3"
     case $(state_of "$1") in
         running | "$7")
             # [seen] A hook that hides its failure lets a container come up on the stale files under the mount point.

@@ -1292,6 +1292,13 @@ def stopped_is_not_looked_at(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return plan
 
 
+@noticed("told-and-forgotten", "a-running", "I8")
+def what_was_told_to_end_counts_as_running(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A stop that was cut off goes on in the guest, which is left alone since it still runs."""
+    patch.setattr(container, "_end_what_was_told", does_nothing)
+    return plan
+
+
 CLONE: Final = Truth(different=((("hn1", "/dev/sda1"), ("hn2", "/dev/sdm1")),))
 """The destination's device has the identity of the source's to the last letter, and is another disk."""
 

@@ -218,6 +218,7 @@ class Stage(Trial):
         late, self.world.late = self.world.late, ()
         for each in late:  # nobody waits any more, and still it may come
             self.nodes[each.node].inner.land(each)
+        self.world.end_what_was_told()
         if who.alone and self.past.superseded is None:
             # What failed at each of its tries may have had nothing to do, and who gave it up cannot know that.
             given_up = max(self.struck.values(), default=0) >= len(PAUSES_S)

@@ -186,8 +186,28 @@ def stop_container(here: Here, ctid: str, private: str, root: str) -> Twin:
     """vzctl's exit statuses are not believed; look."""
     number, node = int(ctid), here.node
     if vz.state_of(node, number) is State.RUNNING:
+        yield from here.mark("stopping", node.boot_id)
         yield from vz.stop(here.world, node, number, skiplock=True)
-    return (yield from take_off(here, number))
+    end: End = yield from take_off(here, number)
+    if not end.status and here.note("stopping") is not None:
+        yield from _has_stopped(here)
+    return end
+
+
+def _has_stopped(here: Here) -> Generator[None, None, None]:
+    """No guest is left that was told to end."""
+    here.node.drop(f"{here.folder}/stopping")
+    yield
+    yield from here.sync()
+
+
+def _end_what_was_told(here: Here, ctid: str, private: str, root: str) -> Twin:
+    """What seems to run, and may go down at any moment, is stopped, to be started anew."""
+    told = here.note("stopping") == here.node.boot_id
+    if told and vz.state_of(here.node, int(ctid)) is State.RUNNING:
+        return (yield from stop_container(here, ctid, private, root))
+    yield from _has_stopped(here)
+    return DONE
 
 
 def ensure_up(
@@ -219,7 +239,7 @@ def _ensure_up(
     pivot: bool,
 ) -> Twin:
     number, node = int(ctid), here.node
-    end: End = yield from _going_on(here, number, dumpfile)
+    end: End = yield from _going_on(here, ctid, private, root, dumpfile)
     if end.status:
         return end
     is_up = vz.state_of(node, number) in (State.RUNNING, state)
@@ -254,13 +274,14 @@ def _may_be_taken_down(here: Here, ctid: int, private: str, device: str, identit
     return top is None and not storage.not_held(here, device, identity).status
 
 
-def _going_on(here: Here, ctid: int, dumpfile: str) -> Twin:
+def _going_on(here: Here, ctid: str, private: str, root: str, dumpfile: str) -> Twin:
     """What stands still for a staged checkpoint goes on. It is not ended if it cannot: it has its memory."""
-    runs = vz.state_of(here.node, ctid) is State.RUNNING
+    number = int(ctid)
+    runs = vz.state_of(here.node, number) is State.RUNNING
     undumped = here.note("undumped") is not None or here.note("taken") is not None
-    begun = here.note("freezing") == here.node.boot_id or (undumped and ctid in here.node.frozen)
-    if dumpfile == NO_DUMP or not runs or not begun or (yield from go_on(here, ctid)):
-        return DONE
+    begun = here.note("freezing") == here.node.boot_id or (undumped and number in here.node.frozen)
+    if dumpfile == NO_DUMP or not runs or not begun or (yield from go_on(here, number)):
+        return (yield from _end_what_was_told(here, ctid, private, root))
     return not_up(f"container {ctid} still stands still, with all that it has in mind")
 
 

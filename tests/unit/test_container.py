@@ -1,0 +1,185 @@
+"""What the verbs about a container make of a vzctl that is made up: a folder with its state, and its calls."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from executor import verbs
+from executor.node import NodeOutcome
+from executor.shell import ShellNode
+from planner.plan import Command, Exited, Lost
+from tests.unit.test_shell import CTID, SHELLS, Here, run, status, wait_until
+
+STATUS: Final = """#!/bin/sh
+cd {area} || exit
+[ "$1" != --skiplock ] || shift
+case $1 in
+    status)
+        case $(cat state) in
+            running) echo "CTID $2 exist mounted running" ;;
+            mounted) echo "CTID $2 exist mounted down" ;;
+            *) echo "CTID $2 exist unmounted down" ;;
+        esac
+        exit
+        ;;
+esac
+echo "$*" >>called
+case $1 in
+{does}
+esac
+"""
+"""vzctl, but for what it does."""
+
+GUEST: Final = """
+    stop)
+        # As vzctl does: what enters the container leaves its session, and has it end; vzctl only looks whether it has.
+        if mkdir told 2>/dev/null; then
+            boot=$(cat boot) setsid sh -c '
+                until [ -e may-end ]; do sleep 0.02; done
+                [ "$boot" != "$(cat boot)" ] || echo mounted >state
+                : >ended' </dev/null >/dev/null 2>&1 &
+        else
+            : >may-end
+        fi
+        while [ "$(cat state)" = running ]; do sleep 0.02; done
+        echo stopped >state
+        ;;
+    umount) echo stopped >state ;;
+    start)
+        echo $$ >boot
+        echo running >state
+        ;;
+"""
+
+
+class Node:
+    """An old node in the hands of a run, in one of the shells, with a vzctl that is made up."""
+
+    def __init__(self, here: Here) -> None:
+        """The container is running."""
+        self.here, self.area = here, here.tmp / "area"
+        for name in ("", "private", "root", "conf"):
+            (self.area / name).mkdir()
+        self.is_now("running")
+        self.session = here.session()
+        assert run(self.session, "own", CTID) == Exited(0)
+
+    def is_now(self, state: str) -> None:
+        (self.area / "state").write_text(f"{state}\n")
+        (self.area / "boot").write_text("first\n")
+
+    @property
+    def state(self) -> str:
+        return (self.area / "state").read_text().strip()
+
+    @property
+    def called(self) -> list[str]:
+        """What vzctl was told to do."""
+        path = self.area / "called"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def vzctl(self, does: str) -> None:
+        path = self.here.tmp / "bin" / "vzctl"
+        path.write_text(STATUS.format(area=self.area, does=does))
+        path.chmod(0o755)
+
+    def settled(self, generation: int = 2) -> ShellNode:
+        """The session of whoever comes next."""
+        node = self.here.session(generation=generation)
+        assert run(node, "settle") == Exited(0)
+        return node
+
+    def ensure_up(self, node: ShellNode) -> NodeOutcome:
+        return run(node, "ensure-up", *self.up())
+
+    def up(self, *more: str | Path) -> tuple[str | Path, ...]:
+        area = self.area
+        return (CTID, area / "private", area / "root", "-", "-", area / "dumps", "running", "-", *more)
+
+    def stop_container(self) -> tuple[str, ...]:
+        return ("stop-container", CTID, str(self.area / "private"), str(self.area / "root"))
+
+    def has(self, mark: str) -> bool:
+        return (self.here.folder / mark).exists()
+
+
+@pytest.fixture(params=SHELLS, ids=" ".join)
+def node(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+    place = Here(request.param, tmp_path)
+    # Where the configs are.
+    library = f"{verbs.library()}\nconf={tmp_path}/area/conf\n"
+    monkeypatch.setattr(verbs, "library", lambda: library)
+    yield Node(place)
+    place.close()
+
+
+# --- a stop that was cut off
+
+
+def test_what_a_stop_that_was_cut_off_has_told_the_guest_does_not_end_it_later(node: Node) -> None:
+    node.vzctl(GUEST)
+    command = Command("here", node.stop_container(), "", 60)
+
+    def cut_off() -> None:
+        wait_until((node.area / "told").exists)
+        node.session.abandon(command, "the connection was lost")
+
+    cutter = threading.Thread(target=cut_off)
+    cutter.start()
+    assert isinstance(node.session.run(command), Lost)
+    cutter.join()
+    later = node.settled()
+    assert node.state == "running"
+    assert node.has("stopping")
+    assert node.ensure_up(later) == Exited(0)
+    # What the guest was told it has done by now, and that did not reach what has been started since.
+    (node.area / "may-end").touch()
+    wait_until((node.area / "ended").exists)
+    assert node.state == "running"
+    assert node.called == [f"stop {CTID}", f"stop {CTID}", f"start {CTID} --force"]
+    assert not node.has("stopping")
+    # And that is all: it is left alone from now on.
+    assert node.ensure_up(later) == Exited(0)
+    assert node.called[3:] == []
+
+
+def test_a_stop_that_has_ended_is_forgotten(node: Node) -> None:
+    node.vzctl("stop) echo stopped >state ;;")
+    assert run(node.session, *node.stop_container()) == Exited(0)
+    assert not node.has("stopping")
+    node.is_now("running")  # by hand
+    assert node.ensure_up(node.session) == Exited(0)
+    assert node.called == [f"stop {CTID}"]
+
+
+def test_a_guest_that_was_told_to_stop_before_the_node_booted_is_another_one(node: Node) -> None:
+    node.vzctl("")
+    (node.here.folder / "stopping").write_text("another boot\n")
+    assert node.ensure_up(node.session) == Exited(0)
+    assert node.called == []
+    assert not node.has("stopping")
+
+
+def test_a_guest_that_does_not_stop_may_go_down_at_any_moment_and_does_not_count_as_up(node: Node) -> None:
+    node.vzctl("stop) exit 1 ;;")
+    for verb in (node.stop_container(), ("ensure-up", *node.up())):
+        assert status(run(node.session, *verb)) == 1
+        assert node.has("stopping")
+    assert node.called == [f"stop {CTID}", f"stop {CTID} --fast"] * 2
+
+
+def test_a_guest_that_has_gone_down_by_itself_is_started_once(node: Node) -> None:
+    node.vzctl("umount) echo stopped >state ;;\nstart) echo running >state ;;")
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    (node.here.folder / "stopping").write_text(boot)
+    node.is_now("mounted")
+    assert node.ensure_up(node.session) == Exited(0)
+    assert node.called == [f"umount {CTID}", f"start {CTID} --force"]
+    assert not node.has("stopping")
+    assert node.ensure_up(node.session) == Exited(0)
+    assert len(node.called) == 2
