@@ -596,7 +596,12 @@ bring_up() { # as ensure_up
         (stop_container "$1" "$2" "$3") || die "container $1 runs on what a hook has mounted over $2"
         not_up "a hook mounts something over $2; container $1 was stopped again"
     fi
-    case $(state_of "$1") in
+    is_now=$(state_of "$1")
+    if [ -n "$pivot" ] && [ "$7" = running ] && [ "$vzctl_status" = 0 ] && [ "$is_now" != running ]; then
+        # What ran may have written, however soon it ended.
+        die "container $1 was started, and it is down again: vzctl says that it is $is_now"
+    fi
+    case $is_now in
         "$7") ;;
         stopped | suspended | deleted) not_up "container $1 did not $8 (vzctl: exit status $vzctl_status)" ;;
         mounted)

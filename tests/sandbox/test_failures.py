@@ -159,6 +159,21 @@ def test_a_frozen_one_that_cannot_be_ended_after_it_has_moved_is_ended_by_recove
         assert {known for _, known in tokens(box.hn2)} == {token}
 
 
+def test_what_ends_as_soon_as_it_was_started_at_the_destination_has_moved(tmp_path: Path) -> None:
+    """It may have written there; started at the source again it would go on from older files."""
+    with Sandbox("san") as box:
+        driver = Driver(box, tmp_path)
+        box.hn2.sh(switch("init-ends"))
+        stop, watch, run = driver.apply()
+        assert stop.outcome is Outcome.DOWN, (stop, watch.moves)
+        assert driver.facts()["hn1"].container(CTID) is None
+        assert driver.recover(run).outcome is Outcome.DOWN
+        box.hn2.sh("rm /run/faults/init-ends")
+        assert driver.recover(run).outcome is Outcome.MIGRATED
+        assert leftovers(box) == []
+        assert_counts_on(box.hn2, PRIVATE)
+
+
 def test_what_has_moved_and_cannot_be_started_any_more_is_down_until_it_can(tmp_path: Path) -> None:
     with Sandbox("san") as box:
         driver, hash_before, pids = Driver(box, tmp_path), tree_hash(box.hn1, PRIVATE), list[int]()

@@ -13,7 +13,8 @@ from executor import verbs
 from executor.node import NodeOutcome
 from executor.shell import ShellNode
 from planner.plan import Command, Exited, Lost
-from tests.unit.test_shell import CTID, SHELLS, Here, run, status, wait_until
+from planner.verbs import NO, NOT_UP, YES
+from tests.unit.test_shell import CTID, SHELLS, Here, fails, run, status, wait_until
 
 STATUS: Final = """#!/bin/sh
 cd {area} || exit
@@ -183,3 +184,30 @@ def test_a_guest_that_has_gone_down_by_itself_is_started_once(node: Node) -> Non
     assert not node.has("stopping")
     assert node.ensure_up(node.session) == Exited(0)
     assert len(node.called) == 2
+
+
+# --- what ends as soon as it was started
+
+
+@pytest.mark.parametrize("left", ["stopped", "mounted"])
+def test_a_pivot_that_has_started_what_ended_at_once_has_taken_effect(node: Node, left: str) -> None:
+    node.vzctl(f"start) echo more >>private/file; echo {left} >state ;;\numount) echo stopped >state ;;")
+    node.is_now("stopped")
+    (node.area / "staged").write_text("ONBOOT=yes\n")
+    said = run(node.session, "bring-up", *node.up(node.area / "staged"))
+    assert fails(said, f"container {CTID} was started, and it is down again")
+    assert node.has("out")
+    assert not node.has("refused")
+    assert status(run(node.session, "probe-pivot", CTID, node.area / "root")) == YES
+    assert (node.area / "conf" / f"{CTID}.conf").exists(), "it goes on here"
+    # What is to be up here, and does not stay so, is down: nothing runs, and what there is to be done is known.
+    assert status(node.ensure_up(node.session)) == NOT_UP
+
+
+def test_a_pivot_that_has_started_nothing_says_so(node: Node) -> None:
+    node.vzctl("start) exit 1 ;;")
+    node.is_now("stopped")
+    (node.area / "staged").write_text("ONBOOT=yes\n")
+    assert status(run(node.session, "bring-up", *node.up(node.area / "staged"))) == NOT_UP
+    assert node.has("refused")
+    assert status(run(node.session, "probe-pivot", CTID, node.area / "root")) == NO

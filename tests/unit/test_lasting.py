@@ -72,7 +72,7 @@ case "$*" in
     *' --kill' | umount*) echo stopped >state ;;
     chkpnt*) echo suspended >state; echo memory >"dumps/Dump.$2" ;;
     restore*) echo running >state; /bin/rm -f "dumps/Dump.$2" ;;
-    *) [ "$(cat state)" = broken ] || echo running >state ;;
+    *) [ "$(cat state)" != broken ] && echo running >state ;;
 esac""",
 }
 SEAM: Final = """

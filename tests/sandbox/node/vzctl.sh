@@ -290,6 +290,7 @@ do_start() {
     grep -q '^[[:space:]]*VE_LAYOUT=' "$VE_CONFFILE" || echo 'VE_LAYOUT="simfs"' >>"$VE_CONFFILE"
     launch
     hooks_within start
+    [ ! -e /run/faults/init-ends ] || end_all # by itself, at once: vzctl has long said that it was started
     say "Container start in progress..."
 }
 
