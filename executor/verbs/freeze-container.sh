@@ -3,7 +3,7 @@
 [ "$(state_of "$1")" = running ] || die "container $1 is $(state_of "$1"), not running"
 if ! stands_still "$2"; then
     mark freezing "$(boot_id)"
-    vzctl --skiplock chkpnt "$1" --suspend >&2 </dev/null 9>&-
+    vz chkpnt "$1" --suspend
     status=$?
     [ "$status" = 0 ] || die "container $1 cannot be frozen (vzctl: exit status $status)"
 fi

@@ -371,6 +371,11 @@ mount_device() { # DEVICE IDENTITY PRIVATE FOUND; see mount-device
 
 # --- the container --------------------------------------------------------------------------------------------
 
+vz() { # WORDS: vzctl, but for what writes a memory down; what it starts must outlive this command
+    # What runs in the container, and action scripts, are not to have the umask of this run's own files.
+    (umask 022 && exec vzctl --skiplock "$@") >&2 </dev/null 9>&-
+}
+
 state_of() { # CTID -> running, mounted, suspended, stopped, deleted or unknown, by vzctl's own words
     case $(vzctl status "$1" 2>/dev/null) in
         "CTID $1 exist mounted running"*) echo running ;;
@@ -400,8 +405,8 @@ rooted_in() { [ -n "$(processes_in "$1")" ]; } # ROOT: does a process have its r
 stop_container() { # CTID PRIVATE ROOT: exit statuses of vzctl are not believed; look
     if [ "$(state_of "$1")" = running ]; then
         mark stopping "$(boot_id)" # what the guest was told it goes on to do, also if vzctl, which only waits, is cut off
-        vzctl --skiplock stop "$1" >&2 </dev/null 9>&-
-        [ "$(state_of "$1")" != running ] || vzctl --skiplock stop "$1" --fast >&2 </dev/null 9>&-
+        vz stop "$1"
+        [ "$(state_of "$1")" != running ] || vz stop "$1" --fast
     fi
     take_off "$1" "$3"
     [ ! -f "$run/stopping" ] || has_stopped
@@ -426,7 +431,7 @@ end_what_was_told() { # CTID PRIVATE ROOT: what was told to end may go down at a
 }
 
 take_off() { # CTID ROOT: nothing of it runs; nothing of it stays mounted, either
-    [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
+    [ "$(state_of "$1")" != mounted ] || vz umount "$1"
     is_down "$1"
     nothing_in "$2"
     sync
@@ -563,7 +568,7 @@ bring_up() { # as ensure_up
     if [ "$7" = running ]; then
         fetch_carrier "$1"
         # A start of a mounted container would unmount it, hooks and all, and mount it again ([seen]).
-        [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
+        [ "$(state_of "$1")" != mounted ] || vz umount "$1"
         if [ -n "$pivot" ] && [ "$8" != - ]; then
             not_up "container $1 does not stand still any more: it is gone"
         elif there "$6/Dump.$1"; then
@@ -590,7 +595,7 @@ bring_up() { # as ensure_up
         set -- "$1" "$2" "$3" "$4" "$5" "$6" "$7" mount "$1"
     fi
     [ "$4" = - ] || mount_device "$4" "$5" "$2" any
-    vzctl --skiplock "$8" "$9" ${10:+"${10}"} >&2 </dev/null 9>&- # what it starts must outlive this command
+    vz "$8" "$9" ${10:+"${10}"}
     vzctl_status=$?
     if [ "$4" = - ] && [ -n "$(mounted_at "$2")" ]; then
         (stop_container "$1" "$2" "$3") || die "container $1 runs on what a hook has mounted over $2"
@@ -605,7 +610,7 @@ bring_up() { # as ensure_up
         "$7") ;;
         stopped | suspended | deleted) not_up "container $1 did not $8 (vzctl: exit status $vzctl_status)" ;;
         mounted)
-            vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
+            vz umount "$1"
             [ "$(state_of "$1")" != mounted ] || half_up "container $1 did not $8 and is still mounted"
             [ "$(state_of "$1")" = stopped ] || die "container $1 did not $8; its state is not known"
             not_up "container $1 did not $8 (vzctl: exit status $vzctl_status)"

@@ -64,9 +64,9 @@ used_up() { # whoever finds a dump here from now on has another one before him
 take_up() { # as ensure_up: from this run's dump, which is void from here on; fails if nothing came of it
     [ ! -f "$run/taken" ] && may_be_whole || return 1
     mark taken
-    vzctl --skiplock restore "$1" >&2 </dev/null 9>&- # what it brings back must outlive this command
+    vz restore "$1"
     taken_status=$?
-    [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
+    [ "$(state_of "$1")" != mounted ] || vz umount "$1"
     case $(state_of "$1") in
         running) return 0 ;;
         suspended) echo "container $1: its memory could not be taken up (vzctl: exit status $taken_status)" >&2 ;;
@@ -91,7 +91,7 @@ go_on() { # as ensure_up: what stands still runs on, with all that it has in min
     [ ! -f "$run/undumped" ] || how=restore
     # It may change its disk from here on, and then nothing that was written down may be taken up.
     { [ ! -f "$run/undumped" ] && [ ! -f "$run/killing" ]; } || [ -f "$run/taken" ] || mark taken
-    vzctl --skiplock "$how" "$1" --resume >&2 </dev/null 9>&-
+    vz "$how" "$1" --resume
     resume_status=$?
     if keeps_still "$3"; then # whatever vzctl says: it may have resumed it, and failed afterwards
         [ "$resume_status" != 0 ] || die "container $1 was resumed, and still stands still"
@@ -106,7 +106,7 @@ kill_frozen() { # CTID PRIVATE ROOT HOW DUMPFILE: what stands still ends; what r
     if [ "$(state_of "$1")" = running ]; then
         stands_still "$3" || die "container $1 runs; only one that stands still is killed"
         mark killing "$(boot_id)"
-        vzctl --skiplock "$4" "$1" --kill >&2 </dev/null 9>&-
+        vz "$4" "$1" --kill
     fi
     take_off "$1" "$3"
     [ "$5" != - ] || return 0
@@ -122,9 +122,9 @@ take_up_file() { # as ensure_up: from the file of a staged checkpoint, which is 
     [ ! -f "$run/taken" ] && as_written "$8" || return 1
     [ "$(state_of "$1")" != mounted ] || not_up "container $1 is down, its memory is in its dump; $3 cannot be unmounted: see what is at work in there"
     mark taken
-    vzctl --skiplock restore "$1" --dumpfile "$8" --skip_arpdetect >&2 </dev/null 9>&-
+    vz restore "$1" --dumpfile "$8" --skip_arpdetect
     taken_status=$?
-    [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&-
+    [ "$(state_of "$1")" != mounted ] || vz umount "$1"
     case $(state_of "$1") in
         running)
             stands_still "$3" || return 0

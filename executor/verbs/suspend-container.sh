@@ -12,7 +12,7 @@ if [ "$(state_of "$1")" = running ]; then
     vzctl --skiplock chkpnt "$1" >&2 </dev/null 9>&-
 fi
 may_be_whole || die "container $1 is $(state_of "$1"), and this run has not suspended it since the node has booted"
-[ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&- # [seen] chkpnt ignores that
+[ "$(state_of "$1")" != mounted ] || vz umount "$1" # [seen] chkpnt ignores that
 [ "$(state_of "$1")" = suspended ] || die "container $1 is $(state_of "$1"), not suspended"
 [ -z "$(mounted_at "$3")" ] || die "$3 is still mounted"
 ! rooted_in "$3" || die "a process still lives in $3"

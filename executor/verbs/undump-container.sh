@@ -5,10 +5,10 @@ if [ "$(state_of "$1")" = running ]; then
     [ -f "$run/undumped" ] && stands_still "$3" || die "container $1 runs"
 else
     ! there "$6/Dump.$1" || die "$6/Dump.$1 is there: vzctl start would put old memory on a newer disk"
-    [ "$(state_of "$1")" != mounted ] || vzctl --skiplock umount "$1" >&2 </dev/null 9>&- # hooks take its device away
+    [ "$(state_of "$1")" != mounted ] || vz umount "$1" # hooks take its device away
     [ "$4" = - ] || mount_device "$4" "$5" "$2" any
     mark undumped
-    vzctl --skiplock restore "$1" --undump --dumpfile "$7" --skip_arpdetect >&2 </dev/null 9>&- # it must outlive this command
+    vz restore "$1" --undump --dumpfile "$7" --skip_arpdetect
     status=$?
     [ "$(state_of "$1")" = running ] || die "the memory of container $1 cannot be taken up (vzctl: exit status $status)"
     stands_still "$3" || die "container $1 was undumped, and does not stand still"

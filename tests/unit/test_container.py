@@ -13,7 +13,7 @@ from executor import verbs
 from executor.node import NodeOutcome
 from executor.shell import ShellNode
 from planner.plan import Command, Exited, Lost
-from planner.verbs import NO, NOT_UP, YES
+from planner.verbs import NO, NOT_UP, VERBS, YES
 from tests.unit.test_shell import CTID, SHELLS, Here, fails, run, status, wait_until
 
 STATUS: Final = """#!/bin/sh
@@ -24,6 +24,7 @@ case $1 in
         case $(cat state) in
             running) echo "CTID $2 exist mounted running" ;;
             mounted) echo "CTID $2 exist mounted down" ;;
+            suspended) echo "CTID $2 exist unmounted down suspended" ;;
             *) echo "CTID $2 exist unmounted down" ;;
         esac
         exit
@@ -211,3 +212,66 @@ def test_a_pivot_that_has_started_nothing_says_so(node: Node) -> None:
     assert status(run(node.session, "bring-up", *node.up(node.area / "staged"))) == NOT_UP
     assert node.has("refused")
     assert status(run(node.session, "probe-pivot", CTID, node.area / "root")) == NO
+
+
+# --- what it is started with
+
+
+UMASKS: Final = """
+    chkpnt)
+        echo suspended >state
+        : >"dumps/Dump.$2"
+        ;;
+    start | restore) echo running >state ;;
+    mount) echo mounted >state ;;
+    stop | umount) echo stopped >state ;;
+"""
+STARTS: Final = {
+    "start": ("stopped", "ensure-up", "running"),
+    "mount": ("stopped", "ensure-up", "mounted"),
+    "restore": ("stopped", "ensure-up", "running"),
+    "umount": ("mounted", "stop-container", ""),
+    "stop": ("running", "stop-container", ""),
+}
+
+
+@pytest.mark.parametrize("word", STARTS)
+def test_containers_and_their_action_scripts_do_not_get_the_umask_of_a_runs_own_files(
+    node: Node, word: str
+) -> None:
+    before, verb, wanted = STARTS[word]
+    node.vzctl(f"    *) umask >>umasks ;;\nesac\ncase $1 in{UMASKS}")
+    node.is_now(before)
+    if word == "restore":
+        (node.here.folder / "put-dump").touch()
+        (node.area / "dumps").mkdir()
+        (node.area / "dumps" / f"Dump.{CTID}").touch()
+    area = node.area
+    up = (CTID, area / "private", area / "root", "-", "-", area / "dumps", wanted, "-")
+    assert run(node.session, verb, *(up if wanted else up[:3])) == Exited(0)
+    assert [line.split()[0] for line in node.called] == [word]
+    assert [int(line, 8) for line in (area / "umasks").read_text().split()] == [0o022]
+
+
+def test_a_memory_is_written_down_with_the_umask_of_a_runs_own_files(node: Node) -> None:
+    node.vzctl(f"    *) umask >>umasks ;;\nesac\ncase $1 in{UMASKS}")
+    area = node.area
+    (area / "dumps").mkdir()
+    operands = (CTID, area / "private", area / "root", area / "dumps")
+    assert run(node.session, "suspend-container", *operands) == Exited(0)
+    assert [int(line, 8) for line in (node.area / "umasks").read_text().split()] == [0o077]
+    marks = [node.here.folder / name for name in ("dumping", "dumped", "record")]
+    assert {path.stat().st_mode & 0o777 for path in marks} == {0o600}
+
+
+def test_vzctl_is_called_in_one_place_but_for_what_writes_a_memory_down() -> None:
+    texts = {name: verbs.text(name) for name in VERBS} | {"library": verbs.library()}
+    calls = [
+        (name, line.strip())
+        for name, text in texts.items()
+        for line in text.splitlines()
+        if "vzctl --skiplock " in line and not line.lstrip().startswith("#")
+    ]
+    assert {name for name, _ in calls} == {"dump-container", "library", "suspend-container"}
+    assert sum(name == "library" for name, _ in calls) == 1
+    assert all("chkpnt" in line for name, line in calls if name != "library")
