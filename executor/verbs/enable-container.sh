@@ -1,6 +1,6 @@
 # shellcheck shell=sh disable=SC2015,SC2154 # names and die() come from library.sh
 # enable-container CTID STAGED <FENCE: the pivot of a stopped container
-fence=$(cat)
+fence=$(cat) && [ -n "$fence" ] || die "the lines of the fence have not come"
 mark out
 (activate "$1" "$2" "$fence")
 status=$?

@@ -513,7 +513,7 @@ not_named() { # CTID: what that means for the container depends on what vzctl sa
 activate() { # CTID STAGED FENCE: see activate-config
     # Fenced until it has one name only: vzctl writes into what it starts, and then two names would be two files.
     name_config "$1" "$2"
-    unfence "$conf/$1.conf" "$3" || exit 1 # what fails behind a pipe (replace) ends the pipe only
+    unfence "$conf/$1.conf" "$3" || exit 1
 }
 
 ensure_up() { # CTID PRIVATE ROOT DEVICE IDENTITY DUMPDIR STATE DUMPFILE; see ensure-up
@@ -625,24 +625,31 @@ has_content() { # PATH SHA256: "-" for any
     [ "$2" = - ] || [ "$(checksum <"$1")" = "$2" ]
 }
 
-replace() { # PATH SUM: put standard input in the place of PATH, which must still have that checksum
-    new=$(beside "$1")
+replace() { # PATH SUM COMMAND...: what that says, to its end, takes the place of PATH, which must still have that checksum
+    old=$1 old_sum=$2
+    shift 2
+    new=$(beside "$old")
     rm -f "$new" # half of an earlier try; were it a link, what it leads to would be written over
-    cp -p "$1" "$new" && cat >"$new" || {
+    # No pipe: of one that was cut short the end could not tell.
+    cp -p "$old" "$new" && "$@" >"$new" || {
         rm -f "$new" # else what is beside a file that this run made says that it is another's
         die "$new cannot be written"
     }
     sync
-    [ "$(sha256sum <"$1")" = "$2" ] || {
+    [ "$(sha256sum <"$old")" = "$old_sum" ] || {
         rm -f "$new"
-        die "$1 was changed by someone else meanwhile"
+        die "$old was changed by someone else meanwhile"
     }
-    mv -f "$new" "$1" || {
+    mv -f "$new" "$old" || {
         rm -f "$new"
-        die "$1 cannot be replaced"
+        die "$old cannot be replaced"
     }
     sync
 }
+
+with_lines() { printf '%s\n' "$2" && cat "$1"; } # PATH LINES: before all others
+
+without_lines() { head -n "$2" "$1" && tail -n "+$3" "$1"; } # PATH LAST NEXT: up to the one, and from the other on
 
 still_forbidden() { # CONFIG: whoever starts it next takes up whatever dump waits, and one on its own device only as
     # long as the fence says where.
@@ -655,13 +662,14 @@ unfence() { # CONFIG FENCE: take exactly our lines out, wherever they stand; kee
     [ -f "$1" ] && [ ! -L "$1" ] || die "$1 is not a file"
     sum=$(sha256sum <"$1")
     line=$(grep -n -F -x -e "${2%%
-*}" "$1" | head -n 1 | cut -d : -f 1)
-    [ -n "$line" ] || return 0
+*}" "$1")
+    case $? in
+        0) line=${line%%:*} ;;
+        1) return 0 ;;
+        *) die "$1 cannot be read" ;;
+    esac
     lines=$(printf '%s\n' "$2" | wc -l)
     [ "$(sed -n "$line,$((line + lines - 1))p" "$1")" = "$2" ] ||
         die "$1: the fence was changed by someone; take it out by hand"
-    {
-        head -n "$((line - 1))" "$1"
-        tail -n "+$((line + lines))" "$1"
-    } | replace "$1" "$sum"
+    replace "$1" "$sum" without_lines "$1" $((line - 1)) $((line + lines))
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from executor import verbs
 from executor.node import NodeOutcome
 from executor.shell import ShellNode
+from planner.codec import text_sha256
+from planner.parse.config import FENCE
 from planner.plan import Command, Exited, Lost
 from planner.verbs import NO, NOT_UP, VERBS, YES
 from tests.unit.test_shell import CTID, SHELLS, Here, fails, run, status, wait_until
@@ -212,6 +215,48 @@ def test_a_pivot_that_has_started_nothing_says_so(node: Node) -> None:
     assert status(run(node.session, "bring-up", *node.up(node.area / "staged"))) == NOT_UP
     assert node.has("refused")
     assert status(run(node.session, "probe-pivot", CTID, node.area / "root")) == NO
+
+
+# --- its config
+
+
+FENCED: Final = f'A="1"\n{FENCE}B="2"\nC="3"\n'
+PLAIN: Final = 'A="1"\nB="2"\nC="3"\n'
+CUT_SHORT: Final = [
+    ("fence", PLAIN, "cat", "*/123.conf"),
+    ("fence", PLAIN, "cat", "''"),
+    ("unfence", FENCED, "head", "*/123.conf"),
+    ("unfence", FENCED, "tail", "*/123.conf"),
+    ("unfence", FENCED, "grep", "*/123.conf"),
+    ("unfence", FENCED, "cat", "''"),
+]
+
+
+@pytest.mark.parametrize(
+    ("verb", "before", "tool", "words"), CUT_SHORT, ids=[f"{c[0]}-{c[2]}-{c[3][2:]}" for c in CUT_SHORT]
+)
+def test_a_config_is_not_replaced_by_what_was_cut_short(
+    node: Node, verb: str, before: str, tool: str, words: str
+) -> None:
+    path = node.area / "conf" / "123.conf"
+    path.write_text(before)
+    operands = (path, text_sha256(PLAIN)) if verb == "fence" else (path,)
+    stand_in, real = node.here.tmp / "bin" / tool, shutil.which(tool)
+    stand_in.unlink(missing_ok=True)
+    # As where the node is out of memory: what has come by then is passed on.
+    stand_in.write_text(
+        f'#!/bin/sh\ncase $* in {words}) {real} "$@" | /usr/bin/head -c 6; kill -s KILL $$ ;; esac\n'
+        f'exec {real} "$@"\n'
+    )
+    stand_in.chmod(0o755)
+    outcome = run(node.session, verb, *operands, stdin=FENCE)
+    stand_in.unlink()
+    assert status(outcome) == 1
+    assert path.read_text() == before
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    # And once it can be done it is.
+    assert run(node.session, verb, *operands, stdin=FENCE) == Exited(0)
+    assert path.read_text() == (FENCE + PLAIN if verb == "fence" else PLAIN)
 
 
 # --- what it is started with

@@ -181,7 +181,7 @@ SCENES: Final[dict[str, Scene]] = {
     ),
     "bring-up-unnamed": Scene(f"bring-up {UP} - AREA/staged", note="out", says="refused", status=NOT_UP),
     "enable-container-unnamed": Scene(
-        "enable-container CT AREA/staged", note="out", says="refused", status=NOT_UP
+        "enable-container CT AREA/staged", stdin=FENCE, note="out", says="refused", status=NOT_UP
     ),
     "ensure-up": Scene(f"ensure-up {UP} -"),
     "ensure-up-with-memory": Scene(
