@@ -356,17 +356,28 @@ mount_device() { # DEVICE IDENTITY PRIVATE FOUND; see mount-device
         not_up "$1 is mounted read-write by some node (needs_recovery)"
     fi
     said=$(mount "$1" "$3" 2>&1)
-    case $(mounted_at "$3") in "$device_number"/*)
+    mount_status=$?
+    mounted=$(mounted_at "$3")
+    case $mounted in "$device_number"/*)
         # Copies are of the whole, and the hooks would mount this.
         umount -- "$3" || die "$3 cannot be unmounted"
         not_up "$1 has a default subvolume, which is mounted in the place of its top ('btrfs subvolume set-default 5')"
         ;;
     esac
-    if [ "$(mounted_at "$3")" != "$device_number" ]; then
+    if [ "$mounted" != "$device_number" ]; then
         [ -z "$(mounts_of "$device_number")" ] || die "$1 was not mounted at $3, but elsewhere"
+        [ -z "$mounted" ] || take_back "$1" "$3" "$mounted" "$mount_status"
         not_up "$1 cannot be mounted at $3: $said"
     fi
     same_disk "$1" "$2" || exit 1
+}
+
+take_back() { # DEVICE PLACE NUMBER STATUS: another disk is mounted at PLACE, where a moment ago nothing was
+    # By mount(8), if that says that it has mounted something: the name has come to mean another disk just then.
+    [ "$4" = 0 ] || die "something else is mounted at $2 now"
+    umount -- "$2" && [ -z "$(mounted_at "$2")" ] || die "$1 has become another disk ($3), which cannot be unmounted from $2"
+    sync
+    not_up "$1 has become another disk ($3), which was mounted at $2 for a moment: see what names your disks"
 }
 
 # --- the container --------------------------------------------------------------------------------------------

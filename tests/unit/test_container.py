@@ -259,6 +259,42 @@ def test_a_config_is_not_replaced_by_what_was_cut_short(
     assert path.read_text() == (FENCE + PLAIN if verb == "fence" else PLAIN)
 
 
+# --- its device
+
+PLACES: Final = """
+number() {{ echo 8:97; }}
+same_disk() {{ :; }}
+dirty() {{ return 1; }}
+mounts_of() {{ :; }}
+mounted_at() {{ cat {area}/at 2>/dev/null; }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("mount", "umount", "ends", "left"),
+    [
+        ("echo 8:113 >at", "/bin/rm at", NOT_UP, False),
+        ("echo 8:113 >at", "exit 32", 1, True),
+        ("echo 8:113 >at; exit 32", "/bin/rm at", 1, True),  # by somebody else
+        ("exit 32", "/bin/rm at", NOT_UP, False),
+    ],
+    ids=["it-moved", "it-moved-and-is-held", "another-was-first", "nothing-was-mounted"],
+)
+def test_a_disk_that_was_mounted_since_its_name_moved_does_not_stay_mounted(  # noqa: PLR0917
+    node: Node, mount: str, umount: str, ends: int, left: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = f"{verbs.library()}{PLACES.format(area=node.area)}"
+    monkeypatch.setattr(verbs, "library", lambda: library)
+    for name, does in (("mount", mount), ("umount", umount)):
+        tool = node.here.tmp / "bin" / name
+        tool.unlink(missing_ok=True)
+        tool.write_text(f"#!/bin/sh\ncd {node.area}\n{does}\n")
+        tool.chmod(0o755)
+    session = node.settled()
+    assert status(run(session, "mount-device", "/dev/x", "identity", node.area / "private", "clean")) == ends
+    assert (node.area / "at").exists() is left
+
+
 # --- what it is started with
 
 
