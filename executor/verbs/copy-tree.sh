@@ -103,6 +103,8 @@ if [ "$pass" = dump ]; then
 fi
 
 stamp=$run/copied-first
+changed=$run/changed
+boot_time() { sed -n 's/^btime //p' /proc/stat; } # by the clock as it is set now
 literal=$run/copied-literal
 export literal
 one_pass() { # its exit status goes into $ended: what is in a pipe cannot set it
@@ -129,11 +131,19 @@ while_up() { # one pass; into $sent goes how many bytes of files rsync says that
     sent=${sent:-0}
 }
 
+clock_was_set() { # since the first pass: what was written since may then look older than that
+    then=$(first_line "$stamp")
+    by=$(($(boot_time) - ${then:-0}))
+    [ "${by#-}" -le 2 ] || return 0 # it is rounded anew each time
+    : >"$changed"
+    [ -n "$(find "$stamp" -newer "$changed")" ]
+}
+
 if [ "$pass" = first ] || [ "$pass" = auto ]; then
     # Of several passes the first one's time counts: what is newer than that is looked at again in the last.
     # The wait: where times are whole seconds, what is written in the stamp's own second would not look newer.
     # On the disk: after a power cut the last pass could not tell any more what was written in that second.
-    [ -f "$stamp" ] || { mark copied-first && sleep 1; }
+    [ -f "$stamp" ] || { mark copied-first "$(boot_time)" && sleep 1; }
     while_up
     more=4 # five in all, as planner/verbs.py says
     before=$((sent * 2))
@@ -144,6 +154,12 @@ if [ "$pass" = first ] || [ "$pass" = auto ]; then
     done
     exit 0
 fi
+if [ -f "$stamp" ] && clock_was_set; then
+    echo "this node's clock was set since the first pass: every file is compared by what is in it" >&2
+    copy --delete --stats --ignore-times || exit 1
+    acls || exit 1
+    exit 0
+fi
 copy --delete --stats || exit 1
 if [ ! -f "$stamp" ]; then
     acls || exit 1
@@ -151,7 +167,6 @@ if [ ! -f "$stamp" ]; then
 fi
 # rsync takes two files of one size and one second for the same. What was written in the very second in which the
 # first pass read it would be missed; its change time gives it away.
-changed=$run/changed
 find . -xdev -type f -cnewer "$stamp" -print0 >"$changed" || die "$2 cannot be searched"
 [ ! -s "$changed" ] || copy --ignore-times --files-from="$changed" --from0 || exit 1
 acls || exit 1

@@ -1434,12 +1434,26 @@ exit "${line%% *}"
 """
 
 
-def passes(here: Here, owned: ShellNode, which: str, *said: str) -> tuple[int, list[str]]:
-    """How copy-tree ends if rsync says this of its passes, and how rsync was called."""
+def boot_time() -> int:
+    """Seconds since 1970, by the clock as it is set now."""
+    (line,) = (line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
+    return int(line.split()[1])
+
+
+def passes(
+    here: Here, owned: ShellNode, which: str, *said: str, clock_set_by: int = 0, stamped_in_s: int = 0
+) -> tuple[int, list[str]]:
+    """How copy-tree ends if rsync says this of its passes, and how rsync was called.
+
+    ``clock_set_by``: since the first pass; ``stamped_in_s``: when that will have been.
+    """
     source, folder = here.tmp / "source", here.tmp / "bin"
     source.mkdir()
     (source / "file").write_text("1\n")
-    (here.folder / "copied-first").touch()  # as if it had been copied before, so that no second is waited for
+    stamp = here.folder / "copied-first"  # as if it had been copied before, so that no second is waited for
+    stamp.write_text(f"{boot_time() - clock_set_by}\n")
+    if stamped_in_s:
+        os.utime(stamp, (time.time() + stamped_in_s,) * 2)
     (folder / "rsync").write_text(TELLS)
     (folder / "passes").write_text("".join(f"{line}\n" for line in said))
     target = here.tmp / "target"
@@ -1525,6 +1539,48 @@ def test_a_pass_that_fails_is_the_last_one(
 ) -> None:
     code, calls = passes(here, owned, which, *said)
     assert (code, len(calls)) == (1, count)
+
+
+@pytest.mark.parametrize(
+    ("which", "clock", "calls_it"),
+    [
+        ("last", {}, [False]),
+        ("last", {"clock_set_by": 1}, [False]),
+        ("last", {"clock_set_by": -1}, [False]),
+        ("last", {"clock_set_by": -4}, [True]),
+        ("last", {"clock_set_by": 4}, [True]),
+        ("last", {"stamped_in_s": 100}, [True]),
+        ("last-xfs", {"clock_set_by": -100}, [True, False]),
+    ],
+    ids=["as-it-was", "rounded-up", "rounded-down", "back", "on", "in-future", "xfs"],
+)
+def test_if_the_clock_was_set_since_the_first_pass_times_tell_nothing_in_the_last(
+    here: Here, owned: ShellNode, which: str, clock: dict[str, int], calls_it: list[bool]
+) -> None:
+    code, calls = passes(here, owned, which, "0 1", "0 1", "0 1", **clock)
+    assert (code, ["--ignore-times" in call for call in calls]) == (0, calls_it)
+
+
+def test_when_the_first_pass_was_is_noted_with_how_the_clock_was_set(here: Here, owned: ShellNode) -> None:
+    passes(here, owned, "first", "0 1")
+    (here.folder / "copied-first").unlink()
+    (here._path / "sleep").write_text("#!/bin/sh\n")
+    again = (
+        "copy-tree",
+        CTID,
+        here.tmp / "source",
+        "-",
+        "-",
+        "peer",
+        here.tmp / "target",
+        "-",
+        "-",
+        "first",
+        "ssh",
+        "",
+    )
+    run(owned, *again)
+    assert abs(int((here.folder / "copied-first").read_text()) - boot_time()) <= 1
 
 
 def test_one_pass_is_one_however_much_it_sends(here: Here, owned: ShellNode) -> None:
