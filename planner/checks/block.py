@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from planner.findings import Finding, error
+from planner.findings import Finding, error, typed
 from planner.identity import is_called, same_disk
 from planner.model import Activation, Device, Filesystem, Journal, Known, NodeFacts
 
@@ -64,13 +64,15 @@ def unused(device: Device, subject: str) -> list[Finding]:
     filesystem = device.filesystem
     if filesystem is None or filesystem.needs_recovery is Known.NO or not filesystem.type.startswith("ext"):
         return []
+    shortest = min(device.names, key=lambda name: (len(name), name), default="-")
+    cleaned = typed("e2fsck", "-p", shortest)
     sure = "says" if filesystem.needs_recovery is Known.YES else "does not tell whether"
     return [
         error(
             "device-dirty",
             subject,
             f"its superblock {sure} some node has it mounted (needs_recovery), and it is not mounted here",
-            "see which node has it; if none, one lost power with it: 'e2fsck -p' cleans it up",
+            f"see which node has it; if none, one lost power with it: {cleaned} cleans it up",
         )
     ]
 

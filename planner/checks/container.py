@@ -34,7 +34,7 @@ def _state(at: Situation) -> list[Finding]:
         return []
     remedy = {
         State.DELETED: "vzctl says deleted while VE_PRIVATE does not exist: see where its private area is",
-    }.get(state, "see what 'vzctl status' says there")
+    }.get(state, f"see what 'vzctl status {at.ctid}' says there")
     return [error("state-not-movable", f"{at.source.node}:{at.ctid}", f"the container is {state}", remedy)]
 
 

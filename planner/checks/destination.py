@@ -35,7 +35,7 @@ def _name(at: Situation) -> list[Finding]:
             "name-taken",
             f"{at.destination.node}:{other.ctid}",
             f"container {other.ctid} there is called {at.name} too",
-            "rename one of them ('vzctl set --name')",
+            f"rename one of them ('vzctl set {other.ctid} --name NAME --save')",
         )
         for other in at.destination.facts.containers
         if other.ctid != at.ctid and other.config is not None and value(other.config, "NAME") == at.name

@@ -109,11 +109,12 @@ def _at_source(at: Situation, device: Device) -> list[Finding]:
 
 def _in_part(mount: Mount, subject: str, called: str) -> Finding:
     """Of a subvolume or a bind mount the rest of the device would be left out by a copy and handed over with it."""
+    tops = typed("btrfs", "subvolume", "set-default", "5", mount.point)
     return error(
         "device-mounted",
         subject,
         f"not the top of {called} is mounted there, but {mount.root} in it",
-        "let the container have the device's top: move its files there; of btrfs 'btrfs subvolume set-default 5'",
+        f"let the container have the device's top: move its files there; of btrfs {tops}",
     )
 
 

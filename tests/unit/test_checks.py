@@ -2138,6 +2138,17 @@ def test_a_path_is_quoted_where_it_is_to_be_typed_if_it_needs_that() -> None:
     assert remedy(listed, "boot-list").startswith("remove it there: rm -f '/a b/123'; or say ")
 
 
+def test_what_is_to_be_typed_names_what_it_is_about() -> None:
+    taken = at_destination(SHARED, config('NAME="web1"', 202, instead_of='NAME="db"'))
+    assert remedy(taken, "name-taken") == "rename one of them ('vzctl set 202 --name NAME --save')"
+    unknown = at_source(SHARED, container(CTID, state=State.UNKNOWN))
+    assert remedy(unknown, "state-not-movable") == "see what 'vzctl status 123' says there"
+    dirty = at_destination(ONTO, filesystem(SPARE, needs_recovery=YES, empty=UNKNOWN))
+    assert remedy(dirty, "device-dirty").endswith(f": 'e2fsck -p {SPARE}' cleans it up")
+    part = at_source(stopped(SAN), with_mount(PRIVATE, "8:1", root="/sub"))
+    assert remedy(part, "device-mounted").endswith(f"of btrfs 'btrfs subvolume set-default 5 {PRIVATE}'")
+
+
 def test_a_nodes_name_stands_in_what_asks_it_again() -> None:
     assert "'vzplan facts hn1 --measure 123'" in remedy(at_source(SHARED, having(usage=())), "size-unknown")
 
