@@ -147,7 +147,9 @@ vzplan_guarded() { # DEADLINE INPUT VERB OPERANDS...
     if [ ! -d "$run" ]; then
         case $verb in
             # Twice: whose run ends just now removes the folder above while it is empty.
-            own) mkdir -p "$run/made" "$run/pids" || mkdir -p "$run/made" "$run/pids" || vzplan_refuse "cannot make $run" ;;
+            own)
+                mkdir -p "$run/made" "$run/pids" || mkdir -p "$run/made" "$run/pids" || vzplan_refuse "cannot make $run"
+                ;;
             disown) ;; # nothing was ever owned here, or it has been given up already
             *) vzplan_forgotten ;;
         esac
