@@ -64,7 +64,10 @@ def cases(folder: Path) -> list[Path]:
         raise UserError(f"{folder}: not a folder; name one that has cases in it")
     if is_file(folder / CASE):
         return [folder]
-    found = sorted(path.parent for path in folder.glob(f"*/{CASE}"))
+    try:
+        found = sorted(path for path in folder.iterdir() if _may_be_case(path))
+    except OSError as problem:
+        raise UserError(f"{folder}: {problem.strerror}; name one that can be looked into") from None
     if not found:
         gathers = typed("vzplan", "facts", "-o", f"{folder}/NAME", "NODE...")
         raise UserError(
@@ -72,6 +75,20 @@ def cases(folder: Path) -> list[Path]:
             f'{folder}/NAME/{CASE} with a line such as: move = "123 hn2"'
         )
     return found
+
+
+def _may_be_case(folder: Path) -> bool:
+    """Also what cannot be looked into: that is told when it is tried, and never passed over."""
+    try:
+        (folder / CASE).lstat()
+    except OSError as problem:
+        return not isinstance(problem, FileNotFoundError | NotADirectoryError)
+    return True
+
+
+def _name(folder: Path) -> str:
+    """As it is called beside the others: a link may lead to a folder that is called as one of them."""
+    return output.plain(folder.name if folder.name not in ("", "..") else folder.resolve().name)
 
 
 def tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, update: bool) -> Found:
@@ -85,7 +102,8 @@ def tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, upda
     except (UserError, CodecError, FactsFileError) as problem:
         code = problem.code if isinstance(problem, UserError) else ExitCode.USAGE
         said = "nothing can be said of it" if code == ExitCode.REFUSED else "cannot be read"
-        return Found(folder.resolve().name, said, (str(problem),), code)
+        told = "\n".join(map(output.plain, str(problem).splitlines()))
+        return Found(_name(folder), said, (told,), code)
 
 
 def _tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, update: bool) -> Found:
@@ -121,7 +139,7 @@ def _tried(folder: Path, read: Callable[[list[str]], Aim], *, failures: int, upd
         said = verification.line(verdict)
         against += verification.against(verdict)
     code = ExitCode.DIFFERS if against else ExitCode.OK
-    return Found(folder.resolve().name, said, tuple(against), code, not plan.runnable)
+    return Found(_name(folder), said, tuple(against), code, not plan.runnable)
 
 
 def _understood(path: Path, read: Callable[[list[str]], Aim], move: list[str]) -> Aim:

@@ -92,7 +92,7 @@ def verify(aim: Aim, *, failures: int, json: bool, junit: Path | None) -> int:
         remember(request, plan, verification.of_verdict(said), kept)
     print(output.json_text(said) if json else verification.report(said, plan), end="")
     if junit is not None:
-        verification.write_junit(junit, {title: verification.against(said)})
+        verification.write_junit(junit, [verification.Reported(title, tuple(verification.against(said)))])
     return ExitCode.OK if said.holds else ExitCode.DIFFERS
 
 
@@ -147,8 +147,9 @@ def verify_cases(
     if json:
         print(output.json_text(found), end="")
     if junit is not None:
-        errors = frozenset(c.name for c in found if c.code not in (ExitCode.OK, ExitCode.DIFFERS))
-        verification.write_junit(junit, {case.name: list(case.against) for case in found}, errors)
+        could = (ExitCode.OK, ExitCode.DIFFERS)
+        each = [verification.Reported(c.name, c.against, error=c.code not in could) for c in found]
+        verification.write_junit(junit, each)
     codes = {case.code for case in found}
     return next((code for code in WORST_FIRST if code in codes), ExitCode.OK)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
@@ -244,24 +245,33 @@ def write_error(path: Path | None, name: str, problem: Exception) -> None:
         UserError: it cannot be written.
     """
     if path is not None:
-        write_junit(path, {name: [str(problem)]}, frozenset({name}))
+        write_junit(path, [Reported(name, (str(problem),), error=True)])
 
 
-def write_junit(path: Path, cases: dict[str, list[str]], errors: frozenset[str] = frozenset()) -> None:
-    """A JUnit report: of each case what speaks against it, or nothing; ``errors``: those that could not be tried.
+class Reported(Struct, frozen=True):
+    """A case of a JUnit report: what speaks against it, or nothing; ``error``: it could not be tried."""
+
+    name: str
+    against: tuple[str, ...]
+    error: bool = False
+
+
+def write_junit(path: Path, cases: Sequence[Reported]) -> None:
+    """A JUnit report: every case on its own, also if two have one name.
 
     Raises:
         UserError: it cannot be written.
     """
-    failed = sum(bool(found) for name, found in cases.items() if name not in errors)
-    counts = {"tests": len(cases), "failures": failed, "errors": len(errors)}
+    errors = sum(each.error for each in cases)
+    failed = sum(bool(each.against) for each in cases if not each.error)
+    counts = {"tests": len(cases), "failures": failed, "errors": errors}
     suite = ET.Element(
         "testsuite", {"name": "vzplan verify", **{name: str(count) for name, count in counts.items()}}
     )
-    for name, found in cases.items():
-        case = ET.SubElement(suite, "testcase", classname="vzplan", name=name)
-        for text in found:
-            kind = "error" if name in errors else "failure"
+    for each in cases:
+        case = ET.SubElement(suite, "testcase", classname="vzplan", name=output.plain(each.name))
+        for text in each.against:
+            kind = "error" if each.error else "failure"
             failure = ET.SubElement(case, kind, message=output.plain(text.splitlines()[0]))
             failure.text = "\n".join(map(output.plain, text.splitlines()))
     ET.indent(suite)

@@ -107,6 +107,6 @@ def write_whole(path: Path, text: str) -> None:
         if path.exists():
             part.chmod(stat.S_IMODE(path.stat().st_mode))
         part.replace(path)
-    except OSError:
+    except BaseException:  # Ctrl-C, and text that is not to be encoded, too
         part.unlink(missing_ok=True)
         raise

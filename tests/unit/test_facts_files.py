@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from executor.facts_files import FactsFileError, read_world, write_facts
+from executor.facts_files import FactsFileError, read_world, write_facts, write_whole
 from planner.codec import (
     CodecError,
     decode_entry,
@@ -357,4 +357,20 @@ def test_nothing_is_left_of_a_file_that_could_not_be_put_in_its_place(
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(FactsFileError, match="nothing was written"):
         write_facts(tmp_path, facts())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_left_of_a_text_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(tmp_path / "report", "\udcff")
+    assert list(tmp_path.iterdir()) == []
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path / "report", "whole")
     assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shlex
 import shutil
@@ -420,6 +422,133 @@ def case(folder: Path, world: str, move: str, name: str = "one") -> Path:
     shutil.copytree(NODES / world, folder / name)
     (folder / name / "case.toml").write_text(f'move = "{move}"\n')
     return folder / name
+
+
+def quick_case(folder: Path, name: str, move: str = "123 hn2") -> Path:
+    """A case of which nothing is tried."""
+    place = case(folder, "san", move, name)
+    (place / "case.toml").write_text(f'move = "{move}"\nverify = false\n')
+    return place
+
+
+def test_of_a_case_that_is_not_to_be_verified_nothing_is_tried(
+    vzplan: Vzplan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_case(tmp_path, "one")
+    monkeypatch.setattr(verification, "verified", lambda *_given, **_named: pytest.fail("it is tried"))
+    assert vzplan("verify", "--cases", tmp_path, "--update") == (ExitCode.OK, "ok       one: planned\n", "")
+
+
+def test_a_link_to_a_folder_that_is_called_as_another_one_hides_nothing(
+    vzplan: Vzplan, tmp_path: Path
+) -> None:
+    cases = tmp_path / "k3"
+    quick_case(cases, "a")  # its plan.txt is missing
+    quick_case(tmp_path / "k4", "a")
+    (cases / "z").symlink_to("../k4/a")
+    vzplan("verify", "--cases", cases / "z", "--update")
+    code, out, _ = vzplan("verify", "--cases", cases, "--junit", tmp_path / "junit.xml")
+    assert code == ExitCode.DIFFERS
+    assert [line.split(":")[0] for line in out.splitlines() if ": planned" in line] == [
+        "DIFFERS  a",
+        "ok       z",
+    ]
+    suite = ET.parse(tmp_path / "junit.xml").getroot()  # noqa: S314 # our own
+    assert [(found.get("name"), len(found)) for found in suite] == [("a", 1), ("z", 0)]
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+
+
+def test_a_case_where_one_stands_is_called_as_its_folder(
+    vzplan: Vzplan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = quick_case(tmp_path, "one")
+    monkeypatch.chdir(place)
+    assert vzplan("verify", "--cases", ".", "--update")[1] == "ok       one: planned\n"
+    (place / "below").mkdir()
+    monkeypatch.chdir(place / "below")
+    assert vzplan("verify", "--cases", "..")[1] == "ok       one: planned\n"
+
+
+def test_a_report_has_two_cases_of_one_name_each_on_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "junit.xml"
+    told = [("it differs",), (), ("it cannot be read",)]
+    errors = (False, False, True)
+    verification.write_junit(
+        path, [verification.Reported("a", *each) for each in zip(told, errors, strict=True)]
+    )
+    suite = ET.parse(path).getroot()  # noqa: S314 # our own
+    assert [suite.get(name) for name in ("tests", "failures", "errors")] == ["3", "1", "1"]
+    assert [[(kind.tag, kind.text) for kind in found] for found in suite] == [
+        [("failure", "it differs")],
+        [],
+        [("error", "it cannot be read")],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("a\x01b\x1b", "a\\x01b\\x1b"), ("k\udcff", "k\\xdcff")], ids=["control", "not UTF-8"]
+)
+def test_a_name_of_whatever_bytes_is_told(vzplan: Vzplan, tmp_path: Path, name: str, told: str) -> None:
+    cases, report = tmp_path / "cases", tmp_path / "junit.xml"
+    place = quick_case(cases, name)
+    code, out, err = vzplan("verify", "--cases", cases, "--update", "--junit", report)
+    assert (code, out, err) == (ExitCode.OK, f"ok       {told}: planned\n", "")
+    (found,) = ET.parse(report).getroot()  # noqa: S314 # our own
+    assert (found.get("name"), len(found)) == (told, 0)
+    (place / "case.toml").write_text("move = 5")
+    code, out, err = vzplan("verify", "--cases", cases, "--json", "--junit", report)
+    assert (code, err) == (ExitCode.USAGE, "")
+    (said,) = json.loads(out)
+    assert said["name"] == told
+    assert f"/{told}/case.toml: " in said["against"][0]
+    code, _, err = vzplan("verify", "--cases", place / "nowhere", "--junit", report)
+    assert code == ExitCode.USAGE
+    assert f"/{told}/nowhere: not a folder" in err
+    (found,) = ET.parse(report).getroot()  # noqa: S314 # our own
+    assert (found.get("name"), found[0].tag) == (f"{cases}/{told}/nowhere", "error")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cases", "junit.xml"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "a link to itself",
+        "its case.toml leads nowhere",
+        pytest.param(
+            "closed", marks=pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
+        ),
+    ],
+)
+def test_a_folder_that_cannot_be_looked_into_is_not_passed_over(
+    vzplan: Vzplan, tmp_path: Path, kind: str
+) -> None:
+    quick_case(tmp_path, "one")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "README").write_text("no case")
+    assert vzplan("verify", "--cases", tmp_path, "--update") == (ExitCode.OK, "ok       one: planned\n", "")
+    two = tmp_path / "two"
+    if kind == "a link to itself":
+        two.symlink_to("two")
+    else:
+        two.mkdir()
+        (two / "case.toml").symlink_to("nowhere")
+        two.chmod(0o000 if kind == "closed" else 0o755)
+    code, out, _ = vzplan("verify", "--cases", tmp_path)
+    assert code == ExitCode.USAGE
+    assert out.startswith(f"ok       one: planned\nERROR    two: cannot be read\n    {two}/case.toml: ")
+
+
+def test_cases_that_cannot_be_listed_are_told_of(
+    vzplan: Vzplan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(_folder: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    quick_case(tmp_path, "one")
+    monkeypatch.setattr(Path, "iterdir", closed)
+    code, _, err = vzplan("verify", "--cases", tmp_path)
+    assert code == ExitCode.USAGE
+    assert err == f"vzplan: {tmp_path}: Permission denied; name one that can be looked into\n"
 
 
 def test_a_case_is_written_down_once_and_then_compared(vzplan: Vzplan, tmp_path: Path) -> None:
