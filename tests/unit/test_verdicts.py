@@ -13,6 +13,7 @@ from msgspec import structs
 import executor
 import planner
 from cli import verification
+from cli.exit_codes import ExitCode
 from cli.trust import TRIED_BEFORE, Trusted, trust
 from executor import control
 from executor.simulated.explore import explore
@@ -93,15 +94,33 @@ def test_of_recorded_nodes_nothing_is_kept_and_what_is_kept_is_not_asked(
     assert TRIED_BEFORE not in vzplan("apply", *SAN, "--yes")[1]
 
 
-def test_what_does_not_hold_is_tried_again_each_time(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something speaks against every plan that is tried from now on."""
     verified = verification.verified
 
-    def broken(request: Request, plan: Plan, *, failures: int = 1) -> Verdict:
+    def found(request: Request, plan: Plan, *, failures: int = 1) -> Verdict:
         said = verified(request, plan, failures=failures)
         cells = structs.replace(said.cells, unexplained=("do own x crash",))
         return structs.replace(said, cells=cells)
 
-    monkeypatch.setattr(verification, "verified", broken)
+    monkeypatch.setattr(verification, "verified", found)
+
+
+@pytest.mark.usefixtures("broken")
+def test_what_verify_finds_not_to_hold_is_believed_by_no_later_command(
+    state: Path, vzplan: Vzplan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "look", lambda *_: bundled("san"))
+    move = (CTID, "hn2", "--from", "hn1")
+    code, out, _ = vzplan("verify", *move)
+    assert (code, out.splitlines()[-1][:14]) == (ExitCode.DIFFERS, "NOT verified: ")
+    assert not (state / FOLDER).exists()
+    assert vzplan("show", *move)[1].splitlines()[-1].startswith("NOT verified: ")
+
+
+@pytest.mark.usefixtures("broken")
+def test_what_does_not_hold_is_tried_again_each_time(state: Path) -> None:
     request = bundled("san")
     for _ in range(2):
         said = trust(request, make_plan(request), Verdicts(state))

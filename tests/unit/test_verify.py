@@ -18,8 +18,9 @@ from msgspec import structs
 from cli import commands, verification
 from cli.cases import Found
 from cli.exit_codes import ExitCode
+from executor.simulated import cells, vz
 from executor.simulated import explore as explorer
-from executor.simulated import vz
+from executor.simulated.cells import Cell
 from executor.simulated.explore import Report, explore, run_schedule, start_of
 from executor.simulated.faults import fault
 from executor.simulated.twins import TWINS
@@ -28,7 +29,7 @@ from executor.simulated.verify import INVARIANTS, Cells, NotSimulatedError, Verd
 from planner.make import make_plan
 from planner.model import Known, Lock, Owner, PathKind, Request, State
 from planner.model import Path as Place
-from planner.plan import Outcome, Plan
+from planner.plan import Outcome, Plan, What
 from planner.verbs import NO, YES
 from tests.exhaustive.bugs import BUGS
 from tests.unit.conftest import Vzplan
@@ -94,13 +95,41 @@ def test_its_json_is_a_verdict_that_agrees_with_what_is_explored(vzplan: Vzplan)
     assert (said["schedules"], said["merged"]) == (report.schedules, report.merged)
     assert said["outcomes"] == report.outcomes
     assert said["violations"] == said["cells"]["unexplained"] == []
-    cells = said["cells"]
-    assert sum(cells["changed"].values()) + len(cells["without_effect"]) == len(report.cells)
-    assert cells["changed"].keys() == {"do"}  # one failure hits steps only
+    met = said["cells"]
+    assert sum(met["changed"].values()) + len(met["without_effect"]) == len(report.cells)
+    assert met["changed"].keys() == {"do"}  # one failure hits steps only
     assert said["doubts"] == report.doubts
-    assert said["down_s"] > 0
+    # Five deadlines, of the command and of settling its node, and the pauses between them; then it is UNWOUND.
+    longest = run_schedule(bundled("san"), "release-source:unreachable-for-5")
+    assert longest.outcomes == [Outcome.UNWOUND]
+    assert said["down_s"] == longest.down_s == 5 * 300 + 1 + 3 + 10 + 30
     assert said["killed"] == report.killed
     assert 0 < said["waits"] < said["schedules"] - sum(report.killed.values())
+
+
+def test_a_failure_that_was_put_nowhere_or_had_no_effect_is_told_if_nobody_knows_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    request = bundled("san")
+    plan, report = make_plan(request), explore(request)
+    by_people = [str(cell) for cell, did in report.cells.items() if not did and cell.kind in cells.PEOPLE]
+    assert len(by_people) > 10
+    explained = verdict(plan, report, 1)
+    assert explained.holds
+    assert set(by_people) <= explained.cells.without_effect.keys()
+    monkeypatch.setattr(cells, "PEOPLE", {})
+    assert sorted(verdict(plan, report, 1).cells.unexplained) == sorted(by_people)
+    monkeypatch.undo()
+    cell = Cell(What.DO, "stop-container", "lost-after")
+    del report.cells[cell]
+    said = verdict(plan, report, 1)
+    assert said.cells.unexplained == (str(cell),)
+    assert not said.holds
+    told = "1 kinds of failure had no effect, and nobody knows why"
+    assert verification.line(said) == f"NOT verified: {told}; see 'vzplan verify'"
+    assert verification.against(said) == [f"{cell}: without effect or not met, and without a reason"]
+    shown = verification.report(said, plan).splitlines()
+    assert f"  without effect or not met, and without a reason: {cell}" in shown
 
 
 def test_its_junit_report_has_one_case(vzplan: Vzplan, tmp_path: Path) -> None:
