@@ -57,6 +57,7 @@ class Deliberate(NamedTuple):
 
     ``after``: a first trouble, behind which it shows. ``truth``: what the world's facts do not tell. ``beside``: what
     else must not be there for it to show, since more than one thing keeps it from doing harm; by itself that does none.
+    ``seen``: what is said of it, to the letter; ``*`` is anything.
     """
 
     put_in: Bug
@@ -65,6 +66,7 @@ class Deliberate(NamedTuple):
     after: str | None
     truth: Truth | None
     beside: Bug | None
+    seen: tuple[str, ...]
 
 
 BUGS: Final[dict[str, Deliberate]] = {}
@@ -77,12 +79,14 @@ def noticed(
     after: str | None = None,
     truth: Truth | None = None,
     beside: Bug | None = None,
+    seen: str | tuple[str, ...] = (),
 ) -> Callable[[Bug], Bug]:
     """Enter a bug into ``BUGS``."""
 
     def enter(bug: Bug) -> Bug:
         assert name not in BUGS
-        BUGS[name] = Deliberate(bug, world, frozenset(by), after, truth, beside)
+        told = (seen,) if isinstance(seen, str) else seen
+        BUGS[name] = Deliberate(bug, world, frozenset(by), after, truth, beside, told)
         return bug
 
     return enter
@@ -120,7 +124,14 @@ def get(plan: Plan, step_id: str) -> Step:
 
 
 @noticed("hides-what-is-up", "a-running", "I2", "I4")
-@noticed("taken-back-while-up", "a-staged", "I2", "I4", after="name-config:fails-after")
+@noticed(
+    "taken-back-while-up",
+    "a-staged",
+    "I2",
+    "I4",
+    after="name-config:fails-after",
+    seen="123 runs or would start at hn2",
+)
 def hides_what_is_up(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The config gets another name although somebody has started the container in spite of fence and lock."""
 
@@ -307,14 +318,20 @@ def any_failure_of_the_probe_is_no(patch: pytest.MonkeyPatch, plan: Plan) -> Pla
     return plan
 
 
-@noticed("N06", "a-running", "I8")
+@noticed("N06", "a-running", "I8", seen="123 was running on hn1, and now it is down")
 def does_not_bring_the_former_state_back(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The fence is lifted after its node has rebooted behind it, and nobody starts the container again."""
     patch.setitem(TWINS, "restore-state", does_nothing)
     return plan
 
 
-@noticed("N07", "a-running", "I2", beside=no_fence)
+@noticed(
+    "N07",
+    "a-running",
+    "I2",
+    beside=no_fence,
+    seen="123 would start on hn1 if that booted now and runs on hn2",
+)
 def old_name_comes_back_after_a_power_cut(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The config is hidden, but not on the disk; allowed to start, it is on both nodes after a power cut."""
     return unsynced("hide-config")(patch, plan)
@@ -349,26 +366,40 @@ def copy_is_not_synced(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return plan
 
 
-@noticed("N10", "a-stopped", "I2")
+@noticed("N10", "a-stopped", "I2", seen="the config on hn1 is hidden or fenced")
 def generation_is_not_checked(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """A controller that was only asleep goes on although another one has taken its run over."""
     return any_generation(patch, plan)
 
 
-@noticed("N11", "d2-running", "R12", "I11")
+@noticed(
+    "N11",
+    "d2-running",
+    "R12",
+    "I11",
+    seen=("IN_DOUBT with every node at hand that is needed: *", "after one recover still IN_DOUBT: *"),
+)
 def stops_and_waits(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """Safe and useless: at the first trouble it does nothing more, and says that a person is needed."""
     patch.setattr(saga, "_unwind", lambda *_: Stop(Outcome.IN_DOUBT, "something went wrong", ()))
     return plan
 
 
-@noticed("forgets-and-nobody-knows", "d2-running", "I8", after="disown-hn2:journal-lost-after")
+@noticed(
+    "forgets-and-nobody-knows",
+    "d2-running",
+    "I8",
+    after="disown-hn2:journal-lost-after",
+    seen="nobody knows of the run any more, and *",
+)
 def forgets_all_before_it_has_tidied_up(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The nodes forget the run while the source's area is still there; with the journal all word of it is lost."""
     return moved(plan, "disown-hn1", "disown-hn2", before="remove-private", zone=Zone.RETIRE)
 
 
-@noticed("wish-is-ignored", "d2-running", "I8")
+@noticed(
+    "wish-is-ignored", "d2-running", "I8", seen="MIGRATED, although it was told to go back before the pivot"
+)
 def goes_on_whatever_it_is_told(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """Ctrl-C is written down, and that is all."""
     real = Past.note
@@ -391,21 +422,32 @@ def instead(patch: pytest.MonkeyPatch, of: Outcome, **changes: object) -> None:
     patch.setattr(engine, "next_move", told)
 
 
-@noticed("something-left-is-not-told", "d2-running", "I8")
+@noticed(
+    "something-left-is-not-told",
+    "d2-running",
+    "I8",
+    seen="UNWOUND_NOT_CLEANED, and it does not say what is left to be run",
+)
 def does_not_say_what_is_left(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """It says that something could not be cleaned up, and not what."""
     instead(patch, Outcome.UNWOUND_NOT_CLEANED, left=())
     return plan
 
 
-@noticed("nothing-left-is-called-so", "d2-running", "I8")
+@noticed("nothing-left-is-called-so", "d2-running", "I8", seen="UNWOUND_NOT_CLEANED, and nothing is left")
 def calls_what_is_clean_not_cleaned(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """All has been taken back, and it says that some of it is still there."""
     instead(patch, Outcome.UNWOUND, outcome=Outcome.UNWOUND_NOT_CLEANED, left=(plan.steps[0].do,))
     return plan
 
 
-@noticed("refused-and-left", "d2-running", "I8", after="own-hn2:journal-lost-after")
+@noticed(
+    "refused-and-left",
+    "d2-running",
+    "I8",
+    after="own-hn2:journal-lost-after",
+    seen="REFUSED, and another recover sends out settle hn1",
+)
 def leaves_its_records_where_it_refuses(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """Adopted from nodes that know nothing but that it was taken in hand, it does nothing, and calls that refused."""
 
@@ -416,7 +458,12 @@ def leaves_its_records_where_it_refuses(patch: pytest.MonkeyPatch, plan: Plan) -
     return plan
 
 
-@noticed("owned-too-late", "d2-running", "I8")
+@noticed(
+    "owned-too-late",
+    "d2-running",
+    "I8",
+    seen="another controller had ended the run, and one that only slept has changed that: *",
+)
 def what_it_took_in_hand_too_late_stays_so(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """Who wakes up after its run has ended takes a node in hand, and leaves it so once the other one refuses it."""
     patch.setattr(saga, "_owned_too_late", lambda *_: None)
@@ -479,7 +526,13 @@ def source_is_started_before_the_destination_lets_go(patch: pytest.MonkeyPatch, 
     return plan
 
 
-@noticed("L04", "d2-running", "I1", "I3")
+@noticed(
+    "L04",
+    "d2-running",
+    "I1",
+    "I3",
+    seen=("the last acknowledged write of 123 is on no disk", "DOWN, but the newest files are not at hn1"),
+)
 def clears_the_destination_while_it_is_mounted(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The destination's device is not unmounted in undo, and its area goes by ``rm -rf``, whatever is mounted there."""
 
@@ -503,7 +556,7 @@ def undo_covers_no_half_effects(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return plan
 
 
-@noticed("L07", "c-running", "I6")
+@noticed("L07", "c-running", "I6", seen="nothing is on * any more")
 def destroys_the_device_that_is_mounted(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The old area of an insulated container goes by ``vzctl destroy``, with the device that is mounted there."""
     real = TWINS["remove-dir"]
@@ -543,7 +596,7 @@ def silence_is_no(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return plan
 
 
-@noticed("L17", "c-stopped", "I8", beside=copies_whatever_is_there)
+@noticed("L17", "c-stopped", "I8", beside=copies_whatever_is_there, seen="the newest files are not at hn2")
 def copies_from_where_nothing_is_mounted(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The source's device is not mounted for the copy: emptiness is copied, and the container said to have moved."""
     return without(plan, "mount-source")
@@ -568,7 +621,7 @@ def failed_looking_start_is_taken_for_none(patch: pytest.MonkeyPatch, plan: Plan
     return gives_up_the_pivot(patch, plan, Exited)
 
 
-@noticed("down-not-released", "d2-running", "I8")
+@noticed("down-not-released", "d2-running", "I8", seen="DOWN, but hn2 still has * mounted")
 def what_is_not_released_is_said_to_be(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """DOWN is reported, and the device is still mounted at the destination."""
     halted = saga._halted
@@ -583,7 +636,7 @@ def what_is_not_released_is_said_to_be(patch: pytest.MonkeyPatch, plan: Plan) ->
     return plan
 
 
-@noticed("down-after-off", "d2-running", "R12", "I11")
+@noticed("down-after-off", "d2-running", "R12", "I11", seen="after one recover still DOWN: given up")
 def once_off_always_given_up(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """A node was said to be off once: the container is left down although every node answers by now."""
     said, decide = Past._switched_off, next_move
@@ -612,7 +665,12 @@ def start_that_timed_out_is_taken_for_none(patch: pytest.MonkeyPatch, plan: Plan
 # --- the journal and the engine ---------------------------------------------------------------------------------
 
 
-@noticed("intent-after-effect", "a-stopped", "I7")
+@noticed(
+    "intent-after-effect",
+    "a-stopped",
+    "I7",
+    seen="own on hn1 took effect, and the journal does not expect it",
+)
 def intent_is_written_after_the_effect(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The command goes out first; that it was meant to is written down when it is over."""
 
@@ -715,7 +773,7 @@ def undo_is_registered_after_success(patch: pytest.MonkeyPatch, plan: Plan) -> P
     return plan
 
 
-@noticed("lost-did-not-happen", "a-running", "I8")
+@noticed("lost-did-not-happen", "a-running", "I8", seen="/var/lib/vzplan/node/run-1 on hn1 is not as it was")
 def lost_counts_as_not_happened(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """A step of which nothing was heard is not taken back."""
     real = Past._ended
@@ -807,7 +865,7 @@ def disowns_while_something_is_left(_patch: pytest.MonkeyPatch, plan: Plan) -> P
     return plan
 
 
-@noticed("retires-unensured", "a-running", "I6")
+@noticed("retires-unensured", "a-running", "I6", seen="/vz/private/123 on hn1 is gone before the pivot")
 def retires_before_the_destination_is_ensured(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The source is cleared away first; that the destination still has the container is looked at last."""
     for step in ("allow-start", "ensure-up"):
@@ -898,6 +956,12 @@ def unsynced(verb: str) -> Bug:
     return bug
 
 
+_SEEN: Final = {
+    "activate-config": "123 is still fenced on hn2",
+    "empty-claimed": "36* is not as it was",
+    "unfence": "the old config on hn1 is still fenced",
+}
+
 for _verb, _world, _by, _after in (
     ("own", "a-running", "I11", None),
     ("disown", "a-running", "I8", None),
@@ -916,7 +980,7 @@ for _verb, _world, _by, _after in (
     ("bring-up", "a-running", "I4", None),
     ("enable-container", "a-stopped", "I8", None),
 ):
-    noticed(f"no-sync-{_verb}", _world, _by, after=_after)(unsynced(_verb))
+    noticed(f"no-sync-{_verb}", _world, _by, after=_after, seen=_SEEN.get(_verb, ()))(unsynced(_verb))
 
 
 class Torn(Here):
@@ -1105,7 +1169,12 @@ def dump_is_never_voided(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return without(plan, "ensure-memory", "void-dump")
 
 
-@noticed("memory-thrown-away", "a-online", "I8")
+@noticed(
+    "memory-thrown-away",
+    "a-online",
+    "I8",
+    seen="123 on hn1 was started anew, although nothing kept it from its memory",
+)
 def memory_is_thrown_away(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """What was suspended is started anew when it is taken back."""
     real = container._take_up
@@ -1119,7 +1188,7 @@ def memory_is_thrown_away(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return plan
 
 
-@noticed("memory-loss-not-told", "d2-online", "I8")
+@noticed("memory-loss-not-told", "d2-online", "I8", seen="123 on hn1 was started anew, and that is not told")
 def memory_loss_is_not_told(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """A container that had to be started anew is reported as if nothing had happened."""
     patch.setattr(container, "MEMORY_LOST", "all is well")
@@ -1139,7 +1208,7 @@ def dump_device_is_mounted_on_both(_patch: pytest.MonkeyPatch, plan: Plan) -> Pl
     return operand(without(plan, "release-dump-source"), "mount-dump-destination", 4, "any")
 
 
-@noticed("carrier-left-mounted", "d2-online-by-device", "I8")
+@noticed("carrier-left-mounted", "d2-online-by-device", "I8", seen="/vz/dump/.vzplan-dump-123 is left on hn2")
 def dump_device_is_left_mounted(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The device that carried the memory stays mounted at the destination."""
     return without(plan, "clear-dump", "remove-dump-place")
@@ -1151,7 +1220,7 @@ def config_goes_although_the_frozen_one_could_not_be_ended(_patch: pytest.Monkey
     return changed(plan, "kill", frees=False)
 
 
-@noticed("memory-left-on-its-device", "d2-staged-by-device", "I8")
+@noticed("memory-left-on-its-device", "d2-staged-by-device", "I8", seen="a memory dump is left on *")
 def memory_is_left_on_its_device(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """What was written down is not deleted from the device that carried it."""
 
@@ -1235,7 +1304,12 @@ def what_was_frozen_is_started_anew(patch: pytest.MonkeyPatch, plan: Plan) -> Pl
     return plan
 
 
-@noticed("dump-retired-early", "d2-suspended", "I6")
+@noticed(
+    "dump-retired-early",
+    "d2-suspended",
+    "I6",
+    seen="/vz/dump/Dump.123 on hn1, its memory, is gone before the pivot",
+)
 def old_dump_goes_before_the_pivot(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The old memory is deleted once it is copied."""
     return moved(plan, "retire-dump", before="enable", zone=Zone.TRANSFER)
@@ -1253,20 +1327,20 @@ def dump_is_left_at_the_destination(patch: pytest.MonkeyPatch, plan: Plan) -> Pl
     return plan
 
 
-@noticed("old-dump-left", "a-suspended", "I8")
+@noticed("old-dump-left", "a-suspended", "I8", seen="/vz/dump/Dump.123 is left on hn1")
 def old_dump_is_left_at_the_source(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """Whoever brings the old config back one day gets old memory with it."""
     return without(plan, "retire-dump")
 
 
-@noticed("hooks-trusted", "d2-running", "I1")
+@noticed("hooks-trusted", "d2-running", "I1", seen="* is mounted on hn1 and on hn2")
 def exit_status_of_a_hook_is_trusted(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The stop's hook said that it unmounted the device, so nobody unmounts it or looks."""
     plan = without(plan, "release-source", "prove-released-hn1", "prove-released-hn2")
     return operand(plan, "mount-destination", 4, "any")
 
 
-@noticed("release-not-proved", "d2-stopped", "I8")
+@noticed("release-not-proved", "d2-stopped", "I8", seen="its device is still mounted on hn1")
 def release_is_not_proved(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """What cannot be unmounted is called released, and nobody looks whether it is."""
     real = TWINS["release-device"]
@@ -1280,7 +1354,13 @@ def release_is_not_proved(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return plan
 
 
-@noticed("looks-never", "a-mounted", "I11", beside=hides_what_is_up)
+@noticed(
+    "looks-never",
+    "a-mounted",
+    "I11",
+    beside=hides_what_is_up,
+    seen="after one recover still MIGRATED_NOT_CLEANED: *",
+)
 def stopped_is_not_looked_at(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """``vzctl stop`` said 0, so the container is taken to be down."""
 
@@ -1309,7 +1389,13 @@ def challenge_is_skipped(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return without(plan, "note-superblock", "see-mounted")
 
 
-@noticed("guards-left-out", "a-stopped", "I3", beside=hides_what_is_up)
+@noticed(
+    "guards-left-out",
+    "a-stopped",
+    "I3",
+    beside=hides_what_is_up,
+    seen="if hn2 booted now, it would start 123 on old or torn files",
+)
 def guards_are_left_out(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """What was true when the plan was made is not looked at again before the freeze."""
     return without(plan, "guard-source", "guard-destination")
@@ -1333,7 +1419,7 @@ def copies_while_it_runs(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return moved(plan, "stop", before="hide-config", zone=Zone.TRANSFER)
 
 
-@noticed("source-not-hidden", "a-running", "I2")
+@noticed("source-not-hidden", "a-running", "I2", seen="123 runs or would start at hn1 too")
 def source_is_neither_fenced_nor_hidden(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The old config is left as it is: the source starts the container at its next boot."""
     return without(plan, "fence", "hide-config", "tidy-backup")
@@ -1361,7 +1447,12 @@ def copies_to_wherever_it_is(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return plan
 
 
-@noticed("marker-ignored", "a-running", "I5")
+@noticed(
+    "marker-ignored",
+    "a-running",
+    "I5",
+    seen="/etc/vz/conf/123.conf.vzplan, which another made on hn2 meanwhile, is not what it was",
+)
 def undo_ignores_the_marker(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The undo of make-file and make-dir removes what is there, whoever made it."""
 
@@ -1388,7 +1479,7 @@ def overwrites_what_another_made(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return plan
 
 
-@noticed("device-by-name", "b-running-two-disks", "I5")
+@noticed("device-by-name", "b-running-two-disks", "I5", seen="36* is not what it was")
 def device_is_chosen_by_name(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """A device is what is called so today: what was sdg is another disk by now, taken for empty and copied onto."""
     for verbs in (storage, container):
@@ -1407,7 +1498,7 @@ def device_is_chosen_by_name(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return structs.replace(plan, steps=tuple(steps))
 
 
-@noticed("lazy-unmount", "d2-stopped", "I8")
+@noticed("lazy-unmount", "d2-stopped", "I8", seen="mounts on hn1 are not as they were")
 def unmounts_lazily(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """``umount -l`` always works: the device is gone from the list of mounts, and held as long as someone uses it."""
 
@@ -1444,7 +1535,7 @@ def copies_over_another_containers_files(patch: pytest.MonkeyPatch, plan: Plan) 
     return plan
 
 
-@noticed("deletes-another", "a-running", "I5")
+@noticed("deletes-another", "a-running", "I5", seen="/vz/private/101/files on hn1 is not what it was")
 def deletes_another_containers_files(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """With the area all containers' files are deleted at the source."""
     real = TWINS["retire-area"]
@@ -1462,7 +1553,7 @@ def deletes_another_containers_files(patch: pytest.MonkeyPatch, plan: Plan) -> P
     return plan
 
 
-@noticed("stops-every-container", "a-running", "I8")
+@noticed("stops-every-container", "a-running", "I8", seen="container 101 on hn1 is not as it was")
 def stops_every_container(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """All containers of the source are stopped."""
     real = TWINS["stop-container"]
@@ -1476,7 +1567,16 @@ def stops_every_container(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return plan
 
 
-@noticed("area-not-kept", "a-stopped-area-kept", "I6", "I8")
+@noticed(
+    "area-not-kept",
+    "a-stopped-area-kept",
+    "I6",
+    "I8",
+    seen=(
+        "what is in /vz/private/123 on hn1 is gone, and was not to be removed",
+        "/vz/private/123 on hn1 was to be kept, and is gone",
+    ),
+)
 def area_is_deleted_although_it_was_to_be_kept(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """The source's private area goes with the run's folder, whatever ``--remove-area`` says."""
     real = TWINS["disown"]
@@ -1497,7 +1597,12 @@ def script_is_left_behind(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     return made_otherwise(patch, plan, ".mount", None)
 
 
-@noticed("script-garbled", "b-running", "I8")
+@noticed(
+    "script-garbled",
+    "b-running",
+    "I8",
+    seen="/etc/vz/conf/123.mount on hn2 is missing, or is not what it was on hn1",
+)
 def script_is_garbled(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """Action scripts come with something else in them."""
     return made_otherwise(patch, plan, ".mount", File("exit 0\n", 0o755))
@@ -1525,7 +1630,7 @@ def made_otherwise(patch: pytest.MonkeyPatch, plan: Plan, ending: str, thing: Fi
     return plan
 
 
-@noticed("mount-left", "d2-running", "I8")
+@noticed("mount-left", "d2-running", "I8", seen="what is mounted at /mnt/left on hn2 is not as it was")
 def device_stays_mounted_elsewhere(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
     """At the destination the device is mounted at another place as well, and stays there."""
     real = TWINS["ensure-up"]
@@ -1539,4 +1644,233 @@ def device_stays_mounted_elsewhere(patch: pytest.MonkeyPatch, plan: Plan) -> Pla
         return (yield from real(here, *operands))
 
     patch.setitem(TWINS, "ensure-up", ensure)
+    return plan
+
+
+@noticed(
+    "edit-thrown-away", "a-running", "I5", seen="what an operator added to the config of 123 on hn1 is gone"
+)
+def fence_is_taken_out_by_an_old_copy(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The fence is lifted by putting the config back as it was planned with, whatever has been added since."""
+    before = plan.config.before if plan.config is not None else ""
+
+    def unfence(here: Here, config: str) -> Twin:
+        here.node.put_lasting(config, File(before, 0o644))
+        yield
+        return DONE
+
+    patch.setitem(TWINS, "unfence", unfence)
+    return plan
+
+
+@noticed(
+    "edit-left-behind",
+    "a-running",
+    "I8",
+    seen="what an operator added to the config on hn1 did not come along",
+)
+def moves_although_the_config_was_edited(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What was changed in the config behind the fence is not looked at: it moves as it was planned to."""
+    return operand(plan, "hide-config", -1, ANY_CONTENT)
+
+
+@noticed(
+    "script-deleted",
+    "d2-running",
+    "I6",
+    "I8",
+    seen=(
+        "/etc/vz/conf/123.mount on hn1 is gone",
+        "1 of 2 of the container's configs and scripts were kept on hn1",
+    ),
+)
+def script_is_deleted_instead_of_renamed(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Nothing is kept at the source of an action script."""
+    real = TWINS["rename-file"]
+
+    def rename(here: Here, old: str, new: str, sha256: str) -> Twin:
+        end: End = yield from real(here, old, new, sha256)
+        if old.endswith(".mount"):
+            here.node.drop(new)
+            yield
+            yield from here.sync()
+        return end
+
+    patch.setitem(TWINS, "rename-file", rename)
+    return plan
+
+
+@noticed("refused-means-taken-back", "d2-running", "I10", seen="REFUSED, and by another recover UNWOUND")
+def calls_what_it_took_back_refused(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What has been begun and was taken back is reported as if nothing had been begun."""
+    instead(patch, Outcome.UNWOUND, outcome=Outcome.REFUSED)
+    return plan
+
+
+@noticed(
+    "started-without-its-device",
+    "d2-mounted",
+    "I8",
+    after="stop:fails-after",
+    seen="123 shows on hn1 what lies under its mount point, not its device",
+)
+def comes_up_on_what_lies_below(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Its hooks are trusted to mount its device, and nobody looks what it came up on."""
+    patch.setattr(container, "made_mounted", does_nothing)
+    patch.setattr(container, "stands", lambda *_: True)
+    return plan
+
+
+@noticed("dump-not-put", "d2-suspended", "I8", seen="its memory is not at hn2")
+def dump_is_not_put_where_vzctl_looks(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The memory is copied, and stays beside the place from which it would be taken up."""
+    return without(plan, "put-dump")
+
+
+@noticed(
+    "down-after-a-boot",
+    "a-running-not-on-boot",
+    "I8",
+    after="bring-up:reboot-after",
+    seen="123 is down on hn2, and was running",
+)
+def nobody_looks_whether_it_is_still_up(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Started once, it is said to run, although its node has booted since and starts it at no boot."""
+    patch.setitem(TWINS, "ensure-up", does_nothing)
+    return plan
+
+
+@noticed(
+    "holder-left",
+    "a-running",
+    "I8",
+    after="fence:fails-before",
+    seen="a process that holds a lock on hn1 is left, or gone",
+)
+@noticed("holder-left-behind", "a-running", "I8", seen="a process that holds a lock is left on hn2")
+def lock_is_released_and_its_holder_lives_on(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The lock's file is removed, and the process that held it is not ended."""
+    real = TWINS["release-lock"]
+
+    def release(here: Here, *operands: str) -> Twin:
+        living = here.node.living
+        end: End = yield from real(here, *operands)
+        here.node.living = living
+        return end
+
+    patch.setitem(TWINS, "release-lock", release)
+    return plan
+
+
+@noticed(
+    "source-left-mounted",
+    "d2-suspended",
+    "I8",
+    seen="what is mounted at /vz/private/123 on hn1 is not as it was",
+)
+def device_that_was_mounted_for_a_look_stays_so(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The device of a container that is down is mounted to be shown, and taken back, it stays mounted."""
+    return changed(plan, "mount-source", undo=NothingToUndo("it was only looked at"))
+
+
+@noticed("old-dump-on-disk", "d2-suspended", "I8", seen="a power cut would bring its old memory back on hn1")
+def old_dump_is_deleted_last_and_not_synced(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The old memory goes with the run's folder, and nothing makes that last."""
+    real, dump = TWINS["disown"], get(plan, "retire-dump").do.argv[2]
+
+    def disown(here: Here, ctid: str) -> Twin:
+        end: End = yield from real(here, ctid)
+        if here.node.name == plan.asked.source and vz.config_path(int(ctid)) not in here.node.tree:
+            here.node.drop(dump)
+            yield
+        return end
+
+    patch.setitem(TWINS, "disown", disown)
+    return without(plan, "retire-dump")
+
+
+def directories_go_under_mounts(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """A directory that something is mounted on in another namespace only can be removed: newer kernels let it."""
+    patch.setattr(files, "_not_removable", lambda *_: None)
+    return plan
+
+
+@noticed(
+    "carrier-held-elsewhere",
+    "d2-online-by-device",
+    "I8",
+    beside=directories_go_under_mounts,
+    seen="/vz/dump/.vzplan-dump-123/device is still mounted on hn2",
+)
+def dump_device_stays_mounted_in_another_namespace(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """Unmounted where everybody looks, the device that carried the memory is still held by another namespace."""
+    real = TWINS["clear-dump"]
+
+    def clear(here: Here, device: str, identity: str, room: str, ctid: str) -> Twin:
+        top = here.node.mounted_at(room)
+        end: End = yield from real(here, device, identity, room, ctid)
+        if top is not None and end.status == 0:
+            here.node.mounts = (*here.node.mounts, structs.replace(top, elsewhere=True))
+            yield
+        return end
+
+    patch.setitem(TWINS, "clear-dump", clear)
+    return plan
+
+
+@noticed(
+    "source-still-mounted",
+    "c-running",
+    "I8",
+    beside=directories_go_under_mounts,
+    seen="/vz/private/123 is still mounted on hn1",
+)
+def source_keeps_its_device(_patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The device that was copied from is left mounted, and the directory below it removed."""
+    return without(plan, "leave-source")
+
+
+@noticed("source-overwritten", "a-mounted", "I8", seen="the newest files are not at hn1")
+def copy_is_taken_back_by_copying_back(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What has been copied is copied back before it is deleted, whether all of it had come through or not."""
+    real = TWINS["remove-made-tree"]
+
+    def remove(here: Here, path: str) -> Twin:
+        copied, source = here.world.content(here.node, path), here.world.nodes[plan.asked.source]
+        if copied is not None:
+            here.world.put_content(source, path, copied)
+            yield
+            here.world.sync(source)
+        return (yield from real(here, path))
+
+    patch.setitem(TWINS, "remove-made-tree", remove)
+    return plan
+
+
+@noticed("config-goes-too", "a-running", "I8", seen="no config of 123 on hn2")
+def all_that_was_made_goes_with_the_run(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """At the end everything that the run made is deleted at the destination, the config among it."""
+    real = TWINS["disown"]
+
+    def disown(here: Here, ctid: str) -> Twin:
+        if here.node.name == plan.asked.destination:
+            here.node.drop(vz.config_path(int(ctid)))
+            yield
+        return (yield from real(here, ctid))
+
+    patch.setitem(TWINS, "disown", disown)
+    return plan
+
+
+@noticed("config-not-as-planned", "a-running", "I8", seen="the config on hn2 is not the planned one")
+def config_is_not_the_one_that_was_shown(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """The config that is made at the destination has a line more than the plan says."""
+    staged = get(plan, "stage-config").do.stdin
+    return made_otherwise(patch, plan, ".conf.vzplan", File(f'{staged}CPUUNITS="1000"\n', 0o644))
+
+
+@noticed("down-while-up", "d2-running", "I8", seen="DOWN, but it runs on hn1")
+def calls_what_runs_down(patch: pytest.MonkeyPatch, plan: Plan) -> Plan:
+    """What was started again at the source, where something could not be cleaned up, is reported to be down."""
+    instead(patch, Outcome.UNWOUND_NOT_CLEANED, outcome=Outcome.DOWN)
     return plan

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from executor.journal import Journal
+from executor.simulated import ends, invariants
 from executor.simulated.explore import run_schedule, single_faults, start_of
 from executor.simulated.schedules import schedule
 from planner.make import make_plan
 from planner.plan import Began, Opened, Plan, What
 from tests.exhaustive import bugs, durable
 from tests.exhaustive.bugs import BUGS, DIRECT, LEFT_UNSYNCED
-from tests.worlds import TRUTHS, WORLDS
+from tests.worlds import CTID, TRUTHS, WORLDS
 
 WITHIN_S: Final = 10
 """Of one core, for each."""
@@ -59,6 +62,8 @@ def test_the_exploration_finds_a_bug_that_was_put_in(name: str, monkeypatch: pyt
         assert bug.noticed_by <= found.keys(), (
             f"{name} was not noticed, or for another reason: {sorted(found)}"
         )
+    said = [violation.seen for violation in found.values()]
+    assert [wanted for wanted in bug.seen if not any(fnmatchcase(each, wanted) for each in said)] == []
     for invariant in bug.noticed_by:
         # The schedule that it names leads there again, by itself.
         again = run_schedule(request, found[invariant].schedule, plan, truth=truth)
@@ -188,6 +193,52 @@ def test_the_registry_has_every_bug_that_it_must_have() -> None:
         assert text, name
         assert "\n" not in text, name
         assert bug.noticed_by, name
+
+
+NAMED: Final = {"view.source": "hn1", "view.destination": "hn2", "view.ctid": str(CTID)}
+"""What is called so in every world."""
+
+PARTS: Final = {
+    r"container\ .+",
+    r"runs\ on\ .+",
+    r"what\ is\ mounted\ at\ .+",
+    r"would\ start\ on\ .+\ if\ that\ booted\ now",
+}
+"""What is never said by itself: other clauses say it."""
+
+
+def clauses() -> set[str]:
+    """All that invariants can say of what they see, as regular expressions."""
+    found = set()
+    for module in (invariants, ends):
+        for part in ast.walk(ast.parse(inspect.getsource(module))):
+            if not isinstance(part, ast.JoinedStr):
+                continue
+            texts = [each.value for each in part.values if isinstance(each, ast.Constant)]
+            if any(" " in str(text) for text in texts):
+                found.add("".join(map(pattern_of, part.values)))
+    return found
+
+
+def pattern_of(part: ast.expr) -> str:
+    """Of a piece of an f-string."""
+    if isinstance(part, ast.Constant):
+        return re.escape(str(part.value))
+    assert isinstance(part, ast.FormattedValue)
+    return NAMED.get(ast.unparse(part.value), ".+")
+
+
+def test_every_clause_of_an_invariant_is_needed_by_a_bug() -> None:
+    every = clauses()
+    assert len(every) > 50
+    assert every >= PARTS
+    shown = {text for bug in BUGS.values() for text in bug.seen}
+    # Of those that could have said it, the one that leaves the least open.
+    fits = {text: [each for each in every - PARTS if re.fullmatch(each, text)] for text in shown}
+    assert [text for text, found in fits.items() if not found] == []
+    needed = {max(found, key=lambda each: len(each.replace(".+", ""))) for found in fits.values()}
+    assert every - PARTS - needed == set()
+    assert {part for part in PARTS if any(re.search(part, text) for text in shown)} == PARTS
 
 
 def test_no_production_code_can_reach_a_bug() -> None:
