@@ -203,12 +203,14 @@ VERBS: Final[dict[str, Verb]] = {
     ),
     "prove-released": Verb(
         ("device", "identity"),
-        "looks only: the device is held by nothing here and mounted read-write by no node",
+        "looks only: the device is held by nothing here and mounted read-write by no node, and was not since its "
+        "container's memory was written down",
     ),
     # --- the container
     "guard-source": Verb(
         ("ctid", "state", "sha256", "fenced", "private", "device", "identity"),
-        "looks only: config (also fenced, once this run may have done that), state and what is mounted are as planned",
+        "looks only: config (also fenced, once this run may have done that), state and what is mounted are as planned; "
+        "how its disk reads is noted, if a dump will have to match that",
     ),
     "guard-destination": Verb(
         ("ctid", "private", "device", "identity", "dumpdir"),

@@ -28,3 +28,4 @@ same_disk "$6" "$7" || unfit "$6 is not the disk that it was"
 device_number=$(number "$6") || exit 1
 case $2 in stopped | suspended) exit 0 ;; esac
 [ "$(mounted_at "$5")" = "$device_number" ] || unfit "$5 is not on $6 any more"
+[ "$2" != running ] || note_left "$6" "$7"

@@ -151,3 +151,56 @@ fetch_carrier() { # CTID: mount the device that carries the dump again, if there
     (mount_device "$carrier" "$carrier_identity" "$carrier_room" any) ||
         not_up "the memory of container $1 is on $carrier, which cannot be mounted (started by hand it loses that)"
 }
+
+# --- is its disk as it was left? ------------------------------------------------------------------------------
+# Where nothing is copied, somebody may start the container by force after it was ended, write, and lose power before
+# anybody sees it up. That shows in the superblock: each mount changes it, and a power cut leaves needs_recovery.
+
+bound() { # does what this run wrote down match only a disk as it was left? (A start by force takes up what lies in DUMPDIR)
+    [ -f "$run/dumped" ] && [ ! -f "$run/taken" ] && { [ -f "$run/written" ] || [ -f "$run/carrier" ]; }
+}
+
+reading() { # DEVICE IDENTITY -> how it reads, and "torn" if a node has gone down with it mounted
+    reads=$(superblock "$1") || return 1
+    ending=clean
+    if [ -z "$(mounts_of "$(number "$1")")" ] && dirty "$1"; then ending=torn; fi
+    printf '%s %s %s %s' "$1" "$2" "$reads" "$ending"
+}
+
+note_left() { # DEVICE IDENTITY: while its container runs on it, before its memory is written to a place of this run's
+    ! has_been_written && grep -q -e '/\.vzplan-dump-' "$run"/made/* 2>/dev/null || return 0
+    now=$(reading "$1" "$2") || exit 1
+    mark left "$now"
+}
+
+as_left() { # DEVICE IDENTITY: looked at before it is mounted here again; if it is not as it was left, the memory is given up
+    bound && [ "$(first_line "$run/back")" != "$(boot_id)" ] || return 0
+    same_disk "$1" "$2" 2>/dev/null || return 0 # it will not be mounted
+    now=$(reading "$1" "$2") || exit 1
+    if [ "$now" = "$(first_line "$run/left")" ]; then
+        mark back "$(boot_id)" # until this node boots again, it is this run that has it mounted
+    else
+        echo "$1 was mounted since the memory on it was written down: the dump is given up" >&2
+        mark taken
+    fi
+}
+
+goes_as_left() { # DEVICE IDENTITY: nobody can start the container here any more; who mounts it from here on is the destination
+    bound && [ -f "$run/left" ] && [ ! -f "$run/handed" ] || return 0
+    now=$(reading "$1" "$2") || exit 1
+    [ "$now" = "$(first_line "$run/left")" ] || die "$1 was mounted here since the memory on it was written down"
+    mark handed
+}
+
+comes_back() { # before somebody can start the container here again: the destination has let go of the disk
+    [ -f "$run/handed" ] || return 0
+    read -r left_device left_identity _ <"$run/left"
+    # If it cannot be read, it is compared with what it was before: then the memory is given up, if anybody mounted it.
+    if now=$(reading "$left_device" "$left_identity"); then
+        # There, what is undumped has its config early: whoever started it by force is not seen after a power cut.
+        case $now in *' torn') [ ! -f "$run/written" ] || mark taken ;; esac
+        mark left "$now"
+    fi
+    rm -f "$run/handed"
+    sync
+}

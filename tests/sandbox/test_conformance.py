@@ -90,6 +90,22 @@ SCHEDULES: Final[Mapping[str, tuple[str, str, Mapping[str, Outcome]]]] = {
         "staged",
         {"undump:lost-after": Outcome.UNWOUND, "bring-up:lost-after": Outcome.MIGRATED},
     ),
+    "d2-staged-power": (
+        "d2",
+        "staged",
+        {
+            "hide-config:reboot-after": Outcome.UNWOUND,
+            "hide-config:operator-forces-start-at-source + undo/hide-config:reboot-before": Outcome.UNWOUND,
+        },
+    ),
+    "d2-by-device-power": (
+        "d2",
+        "online-by-device",
+        {
+            "hide-config:reboot-after": Outcome.UNWOUND,
+            "hide-config:operator-forces-start-at-source + undo/hide-config:reboot-before": Outcome.UNWOUND,
+        },
+    ),
     "d2-people": (
         "d2",
         "",

@@ -128,6 +128,7 @@ UP: Final = "CT AREA/private AREA/root - - AREA/dumps running"
 FENCED: Final = f"cat >%s <<'END'\n{FENCE}A=1\nEND"
 STAGED: Final = FENCED % "staged"
 DEVICE: Final = "/dev/x identity"
+LEFT: Final = f"echo >$run/written; echo '{DEVICE} Mount count: %s clean' >$run/left"
 
 SCENES: Final[dict[str, Scene]] = {
     "own": Scene("own CT"),
@@ -230,6 +231,20 @@ SCENES: Final[dict[str, Scene]] = {
     ),
     "note-superblock": Scene(f"note-superblock {DEVICE}", says="superblock"),
     "mount-device": Scene(f"mount-device {DEVICE} AREA/private clean"),
+    "mount-device-as-it-was-left": Scene(
+        f"mount-device {DEVICE} AREA/private any", LEFT % "1" + "; echo >$run/dumped", note="back"
+    ),
+    "mount-device-not-as-it-was-left": Scene(
+        f"mount-device {DEVICE} AREA/private any", LEFT % "0" + "; echo >$run/dumped", note="taken"
+    ),
+    "rename-file-of-what-comes-back": Scene(
+        "rename-file AREA/conf/CT.conf.migrated AREA/conf/CT.conf -",
+        LEFT % "0" + "; echo >$run/handed; echo A=1 >conf/CT.conf.migrated",
+        note="left",
+    ),
+    "prove-released-as-it-was-left": Scene(
+        f"prove-released {DEVICE}", LEFT % "1" + "; echo >$run/dumped", says="handed"
+    ),
     "release-device": Scene(f"release-device {DEVICE} AREA/private", ": >mounts/private"),
     "release-unless-up": Scene(f"release-unless-up {DEVICE} AREA/private CT", ": >mounts/private"),
     "stop-container": Scene("stop-container CT AREA/private AREA/root", "echo running >state"),
@@ -271,10 +286,9 @@ LOOKS: Final = {
     "guard-source",
     "probe-pivot",
     "prove-frozen",
-    "prove-released",
     "see-mounted",
 }
-"""Verbs that change nothing."""
+"""Verbs that change nothing. (``guard-source`` notes how a disk reads, as ``note-superblock`` does.)"""
 
 
 class Area:

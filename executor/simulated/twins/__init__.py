@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from executor.simulated.twins import container, dump, files, run, staged, storage
+from executor.simulated.twins import container, dump, files, left, run, staged, storage
 from executor.simulated.twins.here import Twin
 
 TWINS: Final[dict[str, Callable[..., Twin]]] = {
@@ -20,7 +20,7 @@ TWINS: Final[dict[str, Callable[..., Twin]]] = {
     "make-dir": files.make_dir,
     "remove-made": files.remove_made,
     "remove-made-tree": files.remove_made_tree,
-    "rename-file": files.rename_file,
+    "rename-file": left.rename_file,
     "hide-config": files.hide_config,
     "remove-dir": files.remove_dir,
     "retire-area": files.retire_area,
@@ -40,10 +40,10 @@ TWINS: Final[dict[str, Callable[..., Twin]]] = {
     "empty-claimed": storage.empty_claimed,
     "note-superblock": storage.note_superblock,
     "see-mounted": storage.see_mounted,
-    "mount-device": storage.mount_device,
+    "mount-device": left.mount_device,
     "release-device": storage.release_device,
     "release-unless-up": storage.release_unless_up,
-    "prove-released": storage.prove_released,
+    "prove-released": left.prove_released,
     "guard-source": container.guard_source,
     "guard-destination": container.guard_destination,
     "stop-container": container.stop_container,

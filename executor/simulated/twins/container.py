@@ -22,6 +22,7 @@ from executor.simulated.twins.here import (
     same_disk,
     unfit,
 )
+from executor.simulated.twins.left import as_left, note_left
 from executor.simulated.twins.staged import go_on, take_up_file
 from executor.simulated.twins.storage import made_mounted, stands, take_off
 from planner.codec import text_sha256
@@ -62,6 +63,8 @@ def guard_source(
         return unfit(f"{device} is not {identity}")
     if state not in (State.STOPPED, State.SUSPENDED) and (top is None or top.device != disk.number):
         return unfit(f"{private} is not on {device}")
+    if state == State.RUNNING:
+        yield from note_left(here, device, identity)
     return DONE
 
 
@@ -222,7 +225,10 @@ def ensure_up(
     dumpfile: str,
 ) -> Twin:
     """Already up, or started by force (or mounted) after its device was mounted and proved; proved either way."""
-    return _ensure_up(here, ctid, private, root, device, identity, dumpdir, state, dumpfile, pivot=False)
+    if device != NO_DEVICE:
+        yield from as_left(here, device, identity)
+    place = (private, root, device, identity, dumpdir)
+    return (yield from _ensure_up(here, ctid, *place, state, dumpfile, pivot=False))
 
 
 def _ensure_up(
