@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Protocol
 from executor.brief import BriefError, unpacked
 from executor.gather import GatherError
 from executor.node import NodeOutcome, trial
-from planner.adopt import adopted, never_moved, robbed
+from planner.adopt import adopted, robbed, shows_it
 from planner.model import NodeFacts
 from planner.plan import Adopted, Lost, Opened, Plan
 
@@ -106,7 +106,7 @@ def adopt(site: Reader, run: str, node: str) -> tuple[Opened, Adopted]:
         if other is not None
     }
     lost = robbed(plan, logs)
-    if lost is not None and not (lost == plan.asked.source and never_moved(plan, logs, _facts(site, lost))):
+    if lost is not None and not shows_it(plan, logs, lost, _facts(site, lost)):
         raise AdoptionError(
             f"{lost} knows nothing of {run}, and cannot have given it up by itself: what it kept was removed, or its "
             f"disk is new. How far it went nobody knows, and nothing is undone or completed: see with 'vzplan facts "

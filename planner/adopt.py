@@ -65,11 +65,19 @@ def has_it_still(plan: Plan, source: NodeFacts) -> bool:
     return container is not None and plan.config is not None and container.config == plan.config.before
 
 
-def never_moved(plan: Plan, logs: Logs, source: NodeFacts) -> bool:
-    """Whether it is where it was, although the source knows nothing of the run: the destination never saw the pivot."""
-    there = logs.get(plan.asked.destination)
-    pivot = line(plan.steps[plan.pivot].do)
-    return there is not None and pivot not in there and has_it_still(plan, source)
+def shows_it(plan: Plan, logs: Logs, node: str, facts: NodeFacts) -> bool:
+    """Whether a node that was robbed of the run shows all the same that nothing of it is left there to be feared.
+
+    The source has the container as it had it, and the destination never saw the pivot; or there is no such container at
+    the destination, nor anything mounted in its place.
+    """
+    if node == plan.asked.source:
+        there = logs.get(plan.asked.destination)
+        pivot = line(plan.steps[plan.pivot].do)
+        return there is not None and pivot not in there and has_it_still(plan, facts)
+    mounts = (step.do for step in plan.steps if step.do.argv[0] == "mount-device" and step.do.node == node)
+    places = {command.argv[3] for command in mounts}
+    return facts.container(plan.asked.ctid) is None and all(m.point not in places for m in facts.mounts)
 
 
 def _gave_up(plan: Plan, node: str, log: tuple[str, ...] | None) -> bool:
@@ -88,7 +96,8 @@ def _gave_up(plan: Plan, node: str, log: tuple[str, ...] | None) -> bool:
         and s.undo.do.node != node
         and s.id in told_by
     }
-    gives_up = next(n for n, s in enumerate(plan.steps) if s.forgets and s.do.node == node)
+    steps = enumerate(plan.steps)
+    gives_up = next((n for n, s in steps if s.forgets and s.do.node == node), len(plan.steps))
     on = {line(s.do) for s in plan.steps[:gives_up] if s.zone is Zone.RETIRE and s.do.node != node}
     return back <= {*log} or (bool(on) and on <= {*log})
 

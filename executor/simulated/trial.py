@@ -30,7 +30,7 @@ from executor.simulated.rests import Moment, Rests, SameFutureError
 from executor.simulated.schedules import Armed, Violation
 from executor.simulated.view import View
 from executor.simulated.world import World
-from planner.adopt import Logs, adopted, line, moves, never_moved, outrun, robbed, telling
+from planner.adopt import Logs, adopted, line, moves, outrun, robbed, shows_it, telling
 from planner.model import State
 from planner.plan import (
     Began,
@@ -293,10 +293,8 @@ class Trial:
 
     def _robbed(self, logs: Logs) -> bool:
         """Whether it cannot be adopted, since a node lost what it kept; nothing that is tried here takes that away."""
-        node, asked = robbed(self.plan, logs), self.plan.asked
-        if node is None:
-            return False
-        if node == asked.source and never_moved(self.plan, logs, self.world.facts(node)):
+        node = robbed(self.plan, logs)
+        if node is None or shows_it(self.plan, logs, node, self.world.facts(node)):
             return False
         self._check(
             "I11", f"it cannot be adopted: {node} knows nothing of the run, and cannot have given it up"

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from executor import brief
 from executor.brief import BriefError, packed, unpacked
-from planner.adopt import adopted, line, never_moved, outrun, robbed
+from planner.adopt import adopted, line, outrun, robbed, shows_it
 from planner.make import make_plan
 from planner.model import Options, Request
 from planner.plan import Adopted, Began, Command, Compensation, Entry, Opened, Plan, What
@@ -117,10 +117,26 @@ def test_a_source_that_knows_nothing_has_the_container_still_if_its_config_is_th
 ):
     before = WORLDS["a-running"].source
     staged = {"hn2": log(*given("hn2", until="copy-last"))}
-    assert never_moved(PLAN, staged, before)
-    assert not never_moved(PLAN, {"hn2": log(*given("hn2"))}, before)
-    assert not never_moved(PLAN, {"hn2": None}, before)
-    assert not never_moved(PLAN, staged, structs.replace(before, containers=()))
+    assert shows_it(PLAN, staged, "hn1", before)
+    assert not shows_it(PLAN, {"hn2": log(*given("hn2"))}, "hn1", before)
+    assert not shows_it(PLAN, {"hn2": None}, "hn1", before)
+    assert not shows_it(PLAN, staged, "hn1", structs.replace(before, containers=()))
+
+
+def test_a_destination_that_knows_nothing_has_nothing_to_be_feared_if_no_such_container_is_there() -> None:
+    logs, world = {"hn1": log(*given("hn1"))}, WORLDS["a-running"]
+    assert shows_it(PLAN, logs, "hn2", world.destination)
+    there = structs.replace(world.destination, containers=world.source.containers)
+    assert not shows_it(PLAN, logs, "hn2", there)
+
+
+def test_a_destination_that_knows_nothing_may_have_its_disk_mounted() -> None:
+    world = WORLDS["d2-running"]
+    plan, free = make_plan(world), world.destination
+    (place,) = (step.do.argv[3] for step in plan.steps if step.id == "mount-destination")
+    held = structs.replace(free, mounts=(structs.replace(free.mounts[0], point=place),))
+    assert shows_it(plan, {"hn1": ()}, "hn2", free)
+    assert not shows_it(plan, {"hn1": ()}, "hn2", held)
 
 
 def test_a_folder_without_a_record_of_the_run_is_not_knowing_anything_of_it() -> None:
