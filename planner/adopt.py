@@ -25,9 +25,7 @@ class Outrun(NamedTuple):
     """A node that knows of more than a journal does, or of nothing any more."""
 
     node: str
-    more: tuple[
-        str, ...
-    ]  # lines of its log that the journal does not know of; none: it has forgotten the run
+    more: tuple[str, ...]  # lines of its log that the journal does not know; none: it has forgotten the run
 
 
 def adopted(plan: Plan, node: str, logs: Logs, generation: int) -> Adopted:
