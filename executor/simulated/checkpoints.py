@@ -11,7 +11,6 @@ from executor.simulated.vz import (
     LOCKED,
     Effects,
     areas_of,
-    go_down,
     hooks,
     kept_out,
     put_root,
@@ -32,7 +31,7 @@ def chkpnt(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> Effec
     node.put(dump, HALF)
     yield
     node.put(dump, written if written is not None else EMPTY)
-    go_down(node, ctid)
+    node.go_down(ctid)
     yield
     yield from unmount_root(world, node, ctid)  # its failure is not passed on
     return 0
@@ -102,7 +101,7 @@ def kill(node: NodeState, ctid: int) -> Effects:
     if ctid not in node.frozen or areas_of(node, ctid) is None:
         return FAILED
     node.frozen -= {ctid}
-    go_down(node, ctid)
+    node.go_down(ctid)
     yield
     return 0
 

@@ -296,16 +296,10 @@ def stop(world: World, node: NodeState, ctid: int, *, skiplock: bool) -> Effects
         return FAILED  # it cannot be told to end
     node.told |= {ctid}  # from here on vzctl only waits
     yield
-    go_down(node, ctid)
+    node.go_down(ctid)
     yield
     yield from unmount_root(world, node, ctid)
     return 0
-
-
-def go_down(node: NodeState, ctid: int) -> None:
-    """It ends; its root stays mounted."""
-    node.running = {c: p for c, p in node.running.items() if c != ctid}
-    node.told -= {ctid}
 
 
 def unmount_root(world: World, node: NodeState, ctid: int) -> Effects:

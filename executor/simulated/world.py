@@ -124,6 +124,11 @@ class NodeState:
     hushed: bool  # hooks do nothing and say that all is well
     stubborn: frozenset[str]  # "start", "mount", "remove": what fails here until someone mends it
 
+    def go_down(self, ctid: int) -> None:
+        """A guest ends; its root stays mounted."""
+        self.running = {c: place for c, place in self.running.items() if c != ctid}
+        self.told -= {ctid}
+
     def fork(self) -> NodeState:
         """An independent copy."""
         twin = NodeState.__new__(NodeState)
@@ -357,9 +362,8 @@ class World:
     def end_what_was_told(self) -> None:
         """Guests that were told to end have come to it by now; nobody looks after their roots."""
         for node in self.nodes.values():
-            if node.told:
-                node.running = {c: place for c, place in node.running.items() if c not in node.told}
-                node.told = frozenset()
+            for ctid in node.told:
+                node.go_down(ctid)
 
     def heal(self) -> None:
         """Whatever stood in the way has been mended: networks, busy mounts, hooks, what would not start."""

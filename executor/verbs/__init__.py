@@ -8,7 +8,7 @@ from typing import Final
 
 from planner.verbs import VERBS
 
-SHARED: Final = ("environment", "library", "memory")
+SHARED: Final = ("environment", "put", "library", "memory")
 """Files of the library, in order: the receiver of a copy has only that before it."""
 
 
@@ -35,4 +35,4 @@ def library() -> str:
 
 def wrapper() -> str:
     """Functions of the session's shell, and what it is rid of before; see the files."""
-    return "\n".join(_read(name) for name in ("environment", "wrapper"))
+    return "\n".join(_read(name) for name in ("environment", "put", "wrapper"))

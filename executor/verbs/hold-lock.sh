@@ -33,7 +33,7 @@ fi
 new=$(beside "$lock")
 rm -f "$new"
 # On the disk before it has its name: after a power cut an empty one could be there, of which nobody could tell whose it is.
-put_line "$new" "$pid" || { rm -f "$new"; die "$new cannot be written$why"; }
+put_line "$pid" of="$new" conv=fsync || { rm -f "$new"; die "$new cannot be written$why"; }
 if ! ln "$new" "$lock" 2>/dev/null; then
     # Only now is it looked at, and only what was looked at is taken away: a stale one, whose process is dead.
     other=$(first_line "$lock")

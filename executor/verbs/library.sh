@@ -48,16 +48,9 @@ checksum() { # <CONTENT -> its SHA-256 in hexadecimal
     printf '%s' "${sum_said%% *}"
 }
 
-put_line() { # FILE TEXT: a line, on the disk; else $why is why not, behind a colon, where dd says so
-    dd_said=$(printf '%s\n' "$2" | dd of="$1" conv=fsync 2>&1) && return
-    why=
-    case $dd_said in *'dd: '*) why=${dd_said#*dd: } why=${why%%"
-"*} why=": ${why##*: }" ;; esac
-    return 1
-}
-
 mark() { # NAME [TEXT]: a durable note in the run's folder; whole if it is there
-    put_line "$run/$1.new" "${2-}" || die "cannot write $run/$1$why"
+    # shellcheck disable=SC2154 # put_line says why
+    put_line "${2-}" of="$run/$1.new" conv=fsync || die "cannot write $run/$1$why"
     mv -f "$run/$1.new" "$run/$1" || die "cannot write $run/$1"
     sync
 }

@@ -10,7 +10,7 @@ else
         rm -f -- "$new" # what leads somewhere else is not followed
         mkdir -m "$2" -- "$new" || die "$1 cannot be made"
     fi
-    put_line "$made" "$1" || die "cannot write $made$why"
+    put_line "$1" of="$made" conv=fsync || die "cannot write $made$why"
     sync
     mv -n -T -- "$new" "$1"
     ! there "$new" && [ -d "$1" ] || die "$1 cannot be made"

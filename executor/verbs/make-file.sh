@@ -9,7 +9,7 @@ if there "$1"; then
 else
     rm -f "$new"
     (set -C && cat >"$new") && chmod "$2" "$new" || die "$new cannot be written"
-    put_line "$made" "$1" || die "cannot write $made$why"
+    put_line "$1" of="$made" conv=fsync || die "cannot write $made$why"
     sync
     ln "$new" "$1" || die "$1 cannot be made"
 fi

@@ -32,16 +32,6 @@ vzplan_started() { # PID: $started is when, in ticks since boot (proc(5), stat, 
     case ${1-} in '' | [ZX]) ;; *) started=${20} ;; esac
 }
 
-vzplan_put() { # TEXT WORDS: a line, on the disk, by dd with these words; else $why is why not, where dd says so
-    text=$1
-    shift
-    said=$(printf '%s\n' "$text" | dd "$@" 2>&1) && return
-    why=
-    case $said in *'dd: '*) why=${said#*dd: } why=${why%%"
-"*} why=": ${why##*: }" ;; esac
-    return 1
-}
-
 vzplan_log() { # one durable line in the node's own log; else $why is why not
     line=$*
     case $line in *"
@@ -54,7 +44,7 @@ vzplan_log() { # one durable line in the node's own log; else $why is why not
         [ -z "$(tail -c 1 "$run/log")" ] || line="
 $line"
     fi
-    if vzplan_put "$line" of="$run/log" oflag=append conv=notrunc,fsync; then
+    if put_line "$line" of="$run/log" oflag=append conv=notrunc,fsync; then
         [ -z "$torn" ] || chmod u-x "$run/log"
     else
         chmod u+x "$run/log"
@@ -63,7 +53,7 @@ $line"
 }
 
 vzplan_note() { # NAME TEXT: durable once it is synced; what was there before, or the whole of it
-    vzplan_put "$2" of="$run/$1.new" conv=fsync || vzplan_refuse "cannot write $run/$1$why"
+    put_line "$2" of="$run/$1.new" conv=fsync || vzplan_refuse "cannot write $run/$1$why"
     mv -f "$run/$1.new" "$run/$1" || vzplan_refuse "cannot write $run/$1"
 }
 
